@@ -1,0 +1,76 @@
+# Every command there is; `make` alone lists them. Each makes .venv first, if it is not there or not right.
+# Times are for two CPU cores. GNU make 3.81 is enough, and paths are relative: the folder's name may hold a space.
+
+PYTHON ?= python3
+PORT   ?= 5000
+
+# A value goes to the shell as one quoted word, or as one for each of its words, whatever characters it is made of.
+quote   = '$(subst ','\'',$(strip $(value $(1))))'
+each    = $(foreach word,$(value $(1)),$(call quote,word))
+set     = $(if $(1)$(value SET),--set $(1) $(call each,SET))
+options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value DEVICE),--device $(call quote,DEVICE))
+python  = .venv/bin/python
+
+# An experiment is a file: dropping one into experiments/ makes a target of it.
+TARGETS     = help setup quick test test-slow lint ui evidence list doctor
+FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
+EXPERIMENTS = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
+
+# Neither may slip other packages into .venv.
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: $(TARGETS) $(EXPERIMENTS)
+
+help:
+	@echo 'Experiments: make NAME trains and tracks one, then judges it against its target'
+	@for name in $(EXPERIMENTS); do awk -v name="$$name" ' \
+	    /"""/ && !what          { what = $$0; sub(/^.*"""/, "", what); sub(/".*/, "", what); if (what == "") getline what } \
+	    /^(Run|Time) / && !time { if (match($$0, /\(.*[0-9].*\)/)) time = " " substr($$0, RSTART, RLENGTH) } \
+	    END                     { printf "  %-11s%s%s\n", name, what, time }' "experiments/$$name.py"; done
+	@echo
+	@echo 'And'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | \
+	    while read -r name what; do printf '  %-11s%s\n' "$$name" "$$what"; done
+	@echo
+	@echo 'With'
+	@echo '  SEEDS=5    so many seeds, each a run'
+	@echo '  DEVICE=cpu where to train'
+	@echo '  SET="train.epochs=3 optimizer.lr=0.02"'
+	@echo '             a changed spec, its changes parted by blanks'
+	@echo '  ARGS="..." anything else for the command underneath, split at blanks'
+	@echo '  PYTHON=    what .venv is made with; another version makes it anew'
+	@echo '  PORT=5000  where make ui listens'
+
+setup: ## .venv with what requirements.txt pins; every target does this by itself (4 min, then a blink)
+	@command -v $(call quote,PYTHON) >/dev/null || \
+	    { echo "setup: no Python of this name: make PYTHON=... gives another" >&2; exit 1; }
+	@$(call quote,PYTHON) bootstrap.py --project . $(if $(filter file,$(origin PYTHON)),,--exact)
+
+$(EXPERIMENTS): setup
+	$(python) -m tinycnn run $@ $(options) $(call set) $(call each,ARGS)
+
+quick: setup ## the whole way in small: exp3, 2 epochs on the 5,000 digits that need no download (1 min)
+	$(python) -m tinycnn run exp3 $(options) $(call set,data.name=mnist5k train.epochs=2) $(call each,ARGS)
+
+test: setup ## the tests, without the slow ones (3 min)
+	$(python) -m pytest $(call each,ARGS)
+
+test-slow: setup ## the slow tests alone (10 min)
+	$(python) -m pytest -m slow $(call each,ARGS)
+
+lint: setup ## ruff (1 s)
+	$(python) -m ruff check $(call each,ARGS) .
+
+ui: setup ## MLflow's pages over the runs in mlflow.db, or MLFLOW_TRACKING_URI if set (10 s to start)
+	@case "$$MLFLOW_TRACKING_URI" in http*) echo "The runs are on a server: open $$MLFLOW_TRACKING_URI"; exit;; esac; \
+	exec $(python) -m mlflow ui --workers 1 --port $(call quote,PORT) $(call each,ARGS) \
+	    --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+evidence: setup ## reports/evidence, the committed record of what was run (1 min)
+	$(python) -m tinycnn evidence $(call each,ARGS)
+
+list: setup ## experiments, networks and data sets (2 s)
+	$(python) -m tinycnn list $(call each,ARGS)
+
+doctor: setup ## what this machine has and what it lacks (10 s)
+	$(python) -m tinycnn doctor $(call each,ARGS)

@@ -1,0 +1,21 @@
+"""Iteration 1: get the set-up right, with a first network and rotation only.
+
+Target    the set-up: transforms, data, training and test loop; then 99.4 % within 15 epochs. No parameter limit yet.
+Change    the first iteration, so nothing to change: 3x3 convolutions without batch norm, SGD at a constant rate,
+          a rotation by a few degrees as the only augmentation.
+Analysis
+Run       make exp1
+"""
+
+from tinycnn.spec import SGD, Augment, Constant, Data, Model, Spec, Target, Train
+
+SPEC = Spec(
+    name="exp1",
+    model=Model(name="model_1"),
+    data=Data(name="mnist"),
+    augment=Augment(rotation=7.0),
+    optimizer=SGD(lr=0.01, momentum=0.9),
+    schedule=Constant(),
+    train=Train(epochs=15, batch_size=128),
+    target=Target(parameter_limit=None, max_epochs=15, accuracy=99.4, last_epochs=5),
+)

@@ -1,0 +1,241 @@
+"""Augmentation keeps its promises: each piece against torchvision or plain slicing, and the draws among themselves."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from tinycnn import augment as A
+
+OFF = {"rotation": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "crop": 0, "flip": False, "cutout": 0}
+ON = {"rotation": 15.0, "shift": 2.5, "scale": 0.2, "shear": 10.0, "crop": 3, "flip": True, "cutout": 6}
+MEAN = (0.4, 0.5, 0.6)
+SHAPES = [(6, 1, 28, 28), (5, 3, 32, 32), (4, 3, 20, 31), (1, 1, 17, 9)]
+
+
+def settings(**changed):
+    return SimpleNamespace(**(OFF | changed))
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(*shape, seed=0):
+    return torch.rand(shape, generator=seeded(seed))
+
+
+def run(images, seed=0, **changed):
+    return A.augment(images, settings(**changed), seeded(seed), MEAN[: images.shape[1]])
+
+
+def seen(monkeypatch, piece, images, seed=0, **changed):
+    """Return the amounts that ``augment`` hands to one of its pieces."""
+    calls, original = [], getattr(A, piece)
+
+    def spy(batch, *args, **kwargs):
+        calls.append([*args, *kwargs.values()])
+        return original(batch, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(A, piece, spy)
+        run(images, seed, **changed)
+    (amounts,) = calls
+    return amounts
+
+
+# The pieces, each against a computation of somebody else's.
+
+NONE = {"angle": 0.0, "shift": (0.0, 0.0), "scale": 1.0, "shear": 0.0}
+AMOUNTS = {
+    "nothing": [{}],
+    "rotation": [{"angle": a} for a in (-170.0, -15.0, 3.0, 40.0, 90.0)],
+    "shift": [{"shift": s} for s in ((2.0, 0.0), (0.0, -3.0), (-1.25, 2.6), (50.0, 0.0))],
+    "scale": [{"scale": s} for s in (0.5, 0.83, 1.17, 1.9)],
+    "shear": [{"shear": s} for s in (-30.0, -4.0, 8.0, 45.0)],
+    "all": [
+        {"angle": 12.0, "shift": (1.5, -2.25), "scale": 1.1, "shear": 7.0},
+        {"angle": -33.0, "shift": (-4.0, 3.3), "scale": 0.8, "shear": -20.0},
+        {"angle": 5.0, "shift": (0.0, 1.0), "scale": 1.3, "shear": 0.0},
+    ],
+}
+
+
+@pytest.mark.parametrize("size", [(1, 28, 28), (3, 32, 32), (3, 20, 31)])
+@pytest.mark.parametrize("kind", AMOUNTS)
+def test_affine_agrees_with_torchvision_image_by_image(kind, size):
+    transforms = pytest.importorskip("torchvision.transforms.v2")
+    each = [NONE | amounts for amounts in AMOUNTS[kind]]
+    images = noise(len(each), *size)
+    ours = A.affine(images, **{name: torch.tensor([e[name] for e in each]) for name in NONE})
+    for image, result, e in zip(images, ours, each, strict=True):
+        theirs = transforms.functional.affine(
+            image, e["angle"], list(e["shift"]), e["scale"], [e["shear"], 0.0],
+            interpolation=transforms.InterpolationMode.BILINEAR,
+        )  # fmt: skip
+        torch.testing.assert_close(result, theirs, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("quarters", [-1, 1, 2])
+def test_quarter_turns_are_those_of_rot90(quarters):
+    images = noise(3, 2, 11, 11)
+    turned = A.affine(images, torch.full((3,), 90.0 * quarters), torch.zeros(3, 2), torch.ones(3), torch.zeros(3))
+    torch.testing.assert_close(turned, torch.rot90(images, -quarters, (2, 3)), atol=1e-5, rtol=0)
+
+
+def test_the_grid_is_that_of_affine_grid():
+    matrix = torch.randn(4, 2, 3, generator=seeded())
+    theirs = torch.nn.functional.affine_grid(matrix, [4, 1, 13, 22], align_corners=False)
+    torch.testing.assert_close(A._grid(matrix, 13, 22), theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_crop_is_a_window_of_the_padded_image(shape):
+    images, padding = noise(*shape), 3
+    offset = torch.randint(0, 2 * padding + 1, (shape[0], 2), generator=seeded(1))
+    offset[0] = torch.tensor([0, 2 * padding])
+    result = A.crop(images, offset, padding).numpy()
+    padded = np.pad(images.numpy(), [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    for i, (y, x) in enumerate(offset.tolist()):
+        np.testing.assert_array_equal(result[i], padded[i, :, y : y + shape[2], x : x + shape[3]])
+
+
+def test_crop_refuses_a_window_beyond_the_padding():
+    with pytest.raises(IndexError):
+        A.crop(noise(1, 1, 8, 8), torch.tensor([[0, 5]]), 2)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_flip_mirrors_the_chosen_images_and_no_other(shape):
+    images = noise(*shape)
+    which = torch.arange(shape[0]) % 2 == 0
+    result = A.flip(images, which).numpy()
+    for i, chosen in enumerate(which.tolist()):
+        np.testing.assert_array_equal(result[i], images[i].numpy()[:, :, ::-1] if chosen else images[i].numpy())
+
+
+@pytest.mark.parametrize("side", [1, 4, 5, 100])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cutout_fills_a_square_clipped_at_the_border(shape, side):
+    images, (count, channels, height, width) = noise(*shape), shape
+    centre = (torch.rand(count, 2, generator=seeded(1)) * torch.tensor([height, width])).long()
+    centre[-1] = torch.tensor([0, width - 1])
+    expected = images.numpy().copy()
+    for i, (y, x) in enumerate(centre.tolist()):
+        top, left = y - side // 2, x - side // 2
+        square = (slice(max(top, 0), max(top + side, 0)), slice(max(left, 0), max(left + side, 0)))
+        for channel in range(channels):
+            expected[i, channel][square] = MEAN[channel]
+    np.testing.assert_array_equal(A.cutout(images, centre, side, MEAN[:channels]).numpy(), expected)
+
+
+def test_cutout_refuses_a_fill_of_another_number_of_channels():
+    with pytest.raises(RuntimeError):
+        A.cutout(noise(2, 1, 8, 8), torch.zeros(2, 2, dtype=torch.long), 3, MEAN)
+
+
+# The draws.
+
+
+def test_amounts_stay_within_their_bounds_and_use_them(monkeypatch):
+    images, limits = noise(4000, 1, 5, 7), {"rotation": 15.0, "shift": 2.5, "scale": 0.2, "shear": 10.0}
+    angle, shift, scale, shear = seen(monkeypatch, "affine", images, **limits)
+    for amounts, limit in ((angle, 15.0), (shift[:, 0], 2.5), (shift[:, 1], 2.5), (scale - 1, 0.2), (shear, 10.0)):
+        share = amounts / limit
+        assert share.abs().max() <= 1 + 1e-5 and share.min() < -0.99 and share.max() > 0.99
+        assert abs(share.mean()) < 0.05 and abs(share.std() - 3**-0.5) < 0.02  # a uniform number's standard deviation
+    together = torch.stack([angle, shift[:, 0], shift[:, 1], scale, shear])
+    assert (torch.corrcoef(together) - torch.eye(5)).abs().max() < 0.08
+
+
+@pytest.mark.parametrize(("piece", "places"), [("crop", (5, 5)), ("cutout", (5, 7))])
+def test_every_window_and_every_centre_is_as_likely(monkeypatch, piece, places):
+    where, *_ = seen(monkeypatch, piece, noise(7000, 1, 5, 7), **{piece: 2})
+    counts = torch.bincount(where[:, 0] * places[1] + where[:, 1], minlength=places[0] * places[1]).double()
+    assert len(counts) == places[0] * places[1]
+    expected = 7000 / len(counts)
+    chi2 = float(((counts - expected) ** 2 / expected).sum())
+    assert chi2 < 80  # 24 and 34 degrees of freedom: exceeded by chance less than once in 50,000
+
+
+def test_about_half_are_flipped(monkeypatch):
+    (which,) = seen(monkeypatch, "flip", noise(4000, 1, 4, 4), flip=True)
+    assert 0.46 < which.float().mean() < 0.54
+
+
+def test_the_largest_uniform_number_stays_below_the_count():
+    largest = torch.tensor(1 - 2.0**-24)
+    assert all(int(A._whole(largest, count)) == count - 1 for count in range(1, 2000))
+
+
+def test_the_images_of_a_batch_get_different_amounts():
+    results = run(noise(1, 1, 28, 28).expand(8, 1, 28, 28), **ON)
+    assert all(not torch.equal(results[i], results[j]) for i in range(8) for j in range(i))
+
+
+def test_same_seed_same_bits_and_another_seed_other_images():
+    images = noise(16, 3, 32, 32)
+    assert torch.equal(run(images, 1, **ON), run(images, 1, **ON))
+    assert not torch.equal(run(images, 1, **ON), run(images, 2, **ON))
+
+
+@pytest.mark.parametrize("name", ON)
+def test_switching_one_off_leaves_the_draws_of_the_others(monkeypatch, name):
+    images = noise(8, 3, 12, 12)
+    others = {other: value for other, value in ON.items() if other != name}
+    affine_names = ("rotation", "shift", "scale", "shear")
+    for piece in {"crop", "flip", "affine", "cutout"} - {name}:
+        before, after = seen(monkeypatch, piece, images, **ON), seen(monkeypatch, piece, images, **others)
+        for i, (b, a) in enumerate(zip(before, after, strict=True)):
+            if not (piece == "affine" and affine_names[i] == name):
+                assert torch.equal(torch.as_tensor(b), torch.as_tensor(a))
+
+
+def test_the_generator_moves_on_alike_whatever_is_on():
+    states = []
+    for changed in ({}, ON, {"flip": True}):
+        generator = seeded()
+        A.augment(noise(8, 1, 12, 12), settings(**changed), generator, MEAN[:1])
+        states.append(generator.get_state())
+    assert torch.equal(states[0], states[1]) and torch.equal(states[0], states[2])
+    assert not torch.equal(states[0], seeded().get_state())
+
+
+# The whole.
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_augment_is_its_pieces_in_the_documented_order(monkeypatch, shape):
+    images = noise(*shape)
+    expected = images
+    for piece in ("crop", "flip", "affine", "cutout"):
+        expected = getattr(A, piece)(expected, *seen(monkeypatch, piece, images, **ON))
+    assert torch.equal(run(images, **ON), expected)
+
+
+def test_everything_off_is_the_identity():
+    images = noise(4, 3, 9, 9)
+    assert run(images) is images
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("name", [*ON, "all"])
+def test_shape_type_and_memory_format_stay_and_the_input_is_untouched(shape, form, name):
+    images = noise(*shape).contiguous(memory_format=form)
+    before = images.clone()
+    result = run(images, **(ON if name == "all" else {name: ON[name]}))
+    assert (result.shape, result.dtype, result.stride()) == (images.shape, images.dtype, images.stride())
+    assert torch.equal(images, before) and result.data_ptr() != images.data_ptr()
+    assert 0 <= result.min() and result.max() <= 1 + 1e-6
+    assert torch.equal(result, run(before.contiguous(), **(ON if name == "all" else {name: ON[name]})))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cuda_augments_as_the_cpu_does(shape):
+    images = noise(*shape)
+    result = run(images.cuda(), **ON)
+    assert result.is_cuda
+    torch.testing.assert_close(result.cpu(), run(images, **ON), atol=1e-4, rtol=0)

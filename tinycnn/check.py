@@ -1,0 +1,43 @@
+"""Whether a spec can be run as it is, found out before any data is read."""
+
+from tinycnn.datasets import DATASETS
+from tinycnn.errors import OverLimit, SpecError
+from tinycnn.measure import Measured, measure
+
+
+def check(spec) -> tuple[Measured, list[str]]:
+    """Return what the network measures, and notices of what is allowed but probably not meant.
+
+    Raises OverLimit for more parameters than ``target.parameter_limit``, SpecError for anything else that cannot work.
+    """
+    facts = DATASETS[spec.data.name]
+    measured = measure(spec, facts)
+    limit = spec.target.parameter_limit
+    if limit is not None and measured.parameters > limit:
+        raise OverLimit(
+            f"{spec.name}: model: {measured.parameters:,} parameters are more than target.parameter_limit = {limit:,}"
+        )
+    for field in ("shift", "crop", "cutout"):
+        if getattr(spec.augment, field) > facts.size:
+            raise SpecError(
+                f"{spec.name}: augment.{field}: {getattr(spec.augment, field):g} pixels are more than the "
+                f"{facts.size} of a {spec.data.name} picture"
+            )
+    training = facts.train - round(facts.train * spec.data.validation)
+    if spec.train.batch_size > training:
+        raise SpecError(
+            f"{spec.name}: train.batch_size: {spec.train.batch_size} is more than the {training} training pictures of "
+            f"{spec.data.name}"
+        )
+    return measured, list(_notices(spec))
+
+
+def _notices(spec):
+    schedule, epochs = spec.schedule, spec.train.epochs
+    if schedule.name == "StepLR" and schedule.step_size >= epochs:
+        yield f"schedule.step_size: the first step comes after epoch {schedule.step_size}, training ends at {epochs}"
+    if epochs < spec.target.last_epochs and spec.target.accuracy is not None:
+        yield (
+            f"train.epochs: {epochs} are fewer than the {spec.target.last_epochs} the target looks at, "
+            "so the verdict will be: not judged"
+        )

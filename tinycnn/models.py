@@ -1,0 +1,95 @@
+"""The networks: a function each; its name is the network's name, its keyword arguments are the spec's ``model.*``.
+
+Every function takes what the data set decides (channels, size in pixels, classes) and returns an ``nn.Sequential`` of
+named blocks that maps float images (N, channels, size, size) to logits (N, classes). The layouts of the three iterations
+are re-derived: the document they come from states parameter counts and a few facts, and these layouts fit all of them.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+
+Dropout = Annotated[float, Field(ge=0, lt=1, description="probability that a whole feature map is dropped")]
+Padding = Annotated[int, Field(ge=0, le=1, description="zero pixels around the input of each 3x3 convolution, 0 or 1")]
+
+NETWORKS = {}
+"""Name -> function, for every network below."""
+
+
+def network(function):
+    """Register a network under its function's name."""
+    NETWORKS[function.__name__] = function
+    return function
+
+
+def build(spec, facts) -> nn.Sequential:
+    """Build the network of ``spec`` for a data set described by ``facts`` (channels, size, classes)."""
+    arguments = spec.model.model_dump(exclude={"name"})
+    return NETWORKS[spec.model.name](facts.channels, facts.size, len(facts.classes), **arguments)
+
+
+def block(inputs, outputs, *, kernel=3, padding=0, batch_norm=True, dropout=0.0):
+    """Convolution without bias, then batch norm, ReLU and dropout where asked for.
+
+    Dropout takes whole feature maps (``Dropout2d``; Tompson et al. 2015, arXiv:1411.4280), since neighbouring pixels say
+    the same. It also is the cheaper kind: drawing a number per activation took 29 % of the training time of model_3.
+    """
+    layers = [nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False)]
+    if batch_norm:
+        layers.append(nn.BatchNorm2d(outputs))
+    layers.append(nn.ReLU())
+    if dropout:
+        layers.append(nn.Dropout2d(dropout))
+    return nn.Sequential(*layers)
+
+
+def head(inputs, classes):
+    """Global average over the map, then a 1x1 convolution to the classes."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(inputs, classes, 1, bias=False), nn.Flatten())
+
+
+@network
+def model_1(channels, size, classes):
+    """Iteration 1: 3x3 convolutions to 32 channels and a global average over 7x7; no batch norm."""
+    return nn.Sequential(
+        block(channels, 16, batch_norm=False),
+        block(16, 32, batch_norm=False),
+        block(32, 32, batch_norm=False),
+        nn.MaxPool2d(2),
+        block(32, 16, kernel=1, batch_norm=False),
+        block(16, 32, batch_norm=False),
+        block(32, 32, batch_norm=False),
+        nn.Sequential(nn.Conv2d(32, classes, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    )
+
+
+@network
+def model_2(channels, size, classes, *, padding: Padding = 0, dropout: Dropout = 0.0):
+    """Iteration 2: four 3x3 convolutions of 16 channels, two max-pools, batch norm, a layer after the 3x3 average."""
+    options = {"padding": padding, "dropout": dropout}
+    return nn.Sequential(
+        block(channels, 16, **options),
+        block(16, 16, **options),
+        nn.MaxPool2d(2),
+        block(16, 16, **options),
+        nn.MaxPool2d(2),
+        block(16, 16, **options),
+        head(16, classes),
+    )
+
+
+@network
+def model_3(channels, size, classes, *, dropout: Dropout = 0.0):
+    """Iteration 3: capacity moved to the front, three convolutions of 16 channels before one max-pool, four of 8 after."""
+    return nn.Sequential(
+        block(channels, 16, dropout=dropout),
+        block(16, 16, dropout=dropout),
+        block(16, 16, dropout=dropout),
+        nn.MaxPool2d(2),
+        block(16, 8, dropout=dropout),
+        block(8, 8, dropout=dropout),
+        block(8, 8, dropout=dropout),
+        block(8, 8, dropout=dropout),
+        head(8, classes),
+    )

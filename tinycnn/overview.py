@@ -1,0 +1,122 @@
+"""What there is, in words and as plain values: experiments, networks, data sets, and one spec in full."""
+
+import inspect
+from dataclasses import asdict
+
+from tinycnn import experiments as library
+from tinycnn import tables
+from tinycnn.check import check
+from tinycnn.datasets import DATASETS
+from tinycnn.describe import sections
+from tinycnn.errors import SpecError, UserError
+from tinycnn.models import NETWORKS
+
+
+def experiments() -> list[dict]:
+    """Return a row per experiment; one that cannot be loaded has its problem under ``error``."""
+    rows = []
+    for name in library.names():
+        row = {"name": name, "title": "", "network": None, "data": None, "parameters": None, "epochs": None, "error": None}
+        try:
+            spec = library.load(name)
+            row |= {"title": sections(spec.notes)["title"], "network": spec.model.name, "data": spec.data.name}
+            row |= {"epochs": spec.train.epochs, "parameters": check(spec)[0].parameters}
+        except UserError as error:
+            row["error"] = str(error)
+        rows.append(row)
+    return rows
+
+
+def networks() -> dict[str, str]:
+    """Return the first line of each network's docstring by its name."""
+    return {name: inspect.getdoc(function).splitlines()[0] for name, function in NETWORKS.items()}
+
+
+def data_sets() -> dict[str, dict]:
+    """Return the facts of each data set by its name."""
+    return {name: asdict(facts) for name, facts in DATASETS.items()}
+
+
+def text(rows: list[dict]) -> str:
+    """Put experiments, networks and data sets into lines for the terminal."""
+    lines = ["Experiments (python -m tinycnn show NAME, make NAME)"]
+    for row in rows:
+        facts = row["error"] or f"{row['parameters']:,} parameters, {row['data']}, {row['epochs']} epochs"
+        lines += [f"  {row['name']:<12}{row['title']}", f"  {'':<12}{facts}"]
+    lines += ["", "Networks (model.name)", *(f"  {name:<12}{words}" for name, words in networks().items())]
+    lines += ["", "Data sets (data.name)"]
+    for name, facts in DATASETS.items():
+        size = f"{facts.channels}x{facts.size}x{facts.size}, {len(facts.classes)} classes"
+        lines.append(f"  {name:<14}{facts.train:>6,} / {facts.test:>6,} images of {size}; {facts.source}")
+    return "\n".join(lines)
+
+
+def show(spec) -> dict:
+    """Return all there is to know about a spec without data. Raises SpecError or OverLimit."""
+    measured, notices = check(spec)
+    return {
+        "name": spec.name,
+        "parent": spec.parent,
+        "hash": spec.hash,
+        "parameters": measured.parameters,
+        "parameter_limit": spec.target.parameter_limit,
+        "macs": measured.macs,
+        "receptive_field": measured.receptive_field,
+        "layers": [asdict(layer) for layer in measured.layers],
+        "difference": {name: {"from": old, "to": new} for name, (old, new) in difference_from_parent(spec).items()},
+        "notices": notices,
+        "spec": spec.model_dump(mode="json"),
+    }
+
+
+def difference_from_parent(spec) -> dict:
+    """Return what the spec changes of its parent; of an underived spec, or one without its parent at hand, nothing.
+
+    A spec changed by ``--set`` keeps its parent, and differs from it by those settings too.
+    """
+    try:
+        return spec.difference(library.load(spec.parent)) if spec.parent else {}
+    except SpecError:
+        return {}
+
+
+def show_text(spec, shown: dict) -> str:
+    """Put what ``show`` returns into Markdown for the terminal."""
+    words = sections(spec.notes)
+    lines = [f"# {spec.name}: {words['title']}".rstrip(": "), ""]
+    lines += [f"{name}: {words[name]}" for name in ("Target", "Change", "Analysis") if words.get(name)]
+    lines += ["", f"Spec {spec.hash}" + (f", derived from {spec.parent}" if spec.parent else "")]
+    changes = shown["difference"]
+    for name, value in spec.flat().items():
+        was = f"   ({spec.parent}: {_plain(changes[name]['from'])})" if name in changes else ""
+        lines.append(f"  {name:<24}{_plain(value)}{was}")
+    gone = [name for name, change in changes.items() if name not in spec.flat()]
+    lines += [f"  ({spec.parent} also has {', '.join(gone)})"] if gone else []
+    lines += ["", tables.layer_table(check(spec)[0].layers), ""]
+    lines += [f"note: {notice}" for notice in shown["notices"]]
+    limit = shown["parameter_limit"]
+    allowed = "no limit" if limit is None else f"at most {limit:,}"
+    lines.append(f"{shown['parameters']:,} parameters ({allowed}), {shown['macs']:,} multiply-accumulates a picture")
+    return "\n".join(lines)
+
+
+def _plain(value) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def draw_augmented(spec, path: str, *, offline: bool = False, columns: int = 10, rows: int = 6):
+    """Draw training images as they are and, below, as a spec augments them, into the PNG file ``path``."""
+    import torch
+
+    from tinycnn import pictures
+    from tinycnn.augment import augment
+    from tinycnn.data import load
+
+    data = load(spec.data.name, spec.data.validation, offline=offline)
+    originals = data.train.images[:columns].float() / 255
+    generator = torch.Generator().manual_seed(spec.train.seed)
+    augmented = torch.stack([augment(originals, spec.augment, generator, data.mean) for _ in range(rows)])
+    try:
+        pictures.contact_sheet(originals, augmented).savefig(path, dpi=120)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be written ({error})") from None

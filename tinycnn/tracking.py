@@ -1,0 +1,180 @@
+"""MLflow: the only module that imports it. The store, and one run in it being written or read."""
+
+import contextlib
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+# Set before mlflow is imported: it reads them once.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow.pytorch
+import numpy as np
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from tinycnn import ROOT
+from tinycnn.errors import UserError
+
+EXPERIMENT = "tinycnn"
+_PARENT = "mlflow.parentRunId"
+
+for _noisy in ("mlflow", "alembic"):
+    logging.getLogger(_noisy).setLevel(logging.ERROR)
+
+
+def uri() -> str:
+    """Return where runs go: ``MLFLOW_TRACKING_URI``, or else ``mlflow.db`` at the repository's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
+
+
+def database() -> Path | None:
+    """Return the SQLite file behind ``uri()``, or None where the store is a server."""
+    parts = urlsplit(uri())
+    return Path(unquote(parts.path[1:])) if parts.scheme == "sqlite" else None
+
+
+class Store:
+    """The store at ``uri()``: made ready on first use, under a lock, so that many processes may start at once.
+
+    Racing migrations leave a new SQLite file unusable, hence the lock. Raises UserError where the store cannot be used.
+    """
+
+    def __init__(self, announce=lambda line: None):
+        file = database()
+        try:
+            if file is None:
+                self._open()
+            else:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with FileLock(f"{file}.lock"):
+                    if not file.exists():
+                        announce(f"Making the store {file} (once, some 10 seconds)")
+                    self._open((file.parent / "mlruns").resolve().as_uri())
+        except (MlflowException, OSError) as error:
+            raise UserError(f"the store {uri()} cannot be used: {_first_line(error)}; see MLFLOW_TRACKING_URI") from None
+
+    def _open(self, artifacts=None):
+        mlflow.set_tracking_uri(uri())
+        self.client = MlflowClient()
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            with contextlib.suppress(MlflowException):  # on a server, another process may have been faster
+                self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+            found = self.client.get_experiment_by_name(EXPERIMENT)
+        self.experiment_id = found.experiment_id
+
+    @contextlib.contextmanager
+    def run(self, name: str, params: dict, tags: dict, parent: str | None = None):
+        """Start a run, yield it, and end it: FINISHED, KILLED on Ctrl-C, FAILED with the reason on any exception."""
+        tags = {key: str(value) for key, value in tags.items()} | ({_PARENT: parent} if parent else {})
+        run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+        status = "FAILED"
+        try:
+            self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+            yield Run(self.client, run_id)
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        except BaseException as error:
+            self.client.set_tag(run_id, "tinycnn.failure", _first_line(error)[:5000])
+            raise
+        finally:
+            self.client.set_terminated(run_id, status)
+
+    def search(self, tags: dict | None = None, statuses=("FINISHED",)) -> list:
+        """Return the runs (mlflow entities) whose tags have these values, the newest first."""
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in (tags or {}).items())
+        found, token = [], None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id], wanted, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
+            )
+            found += [run for run in page if run.info.status in statuses]
+            token = page.token
+            if not token:
+                return found
+
+    def history(self, run_id: str, metric: str) -> dict[int, float]:
+        """Return the values of a metric of a run by epoch."""
+        return {point.step: point.value for point in self.client.get_metric_history(run_id, metric)}
+
+
+class Run:
+    """One MLflow run being written."""
+
+    def __init__(self, client: MlflowClient, run_id: str):
+        self.client, self.id = client, run_id
+
+    def metrics(self, values: dict, step: int = 0):
+        """Log numbers in one call, leaving out those that are None."""
+        now = int(time.time() * 1000)
+        kept = [Metric(key, float(value), now, step) for key, value in values.items() if value is not None]
+        self.client.log_batch(self.id, metrics=kept)
+
+    def tags(self, values: dict):
+        """Set tags in one call."""
+        self.client.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in values.items()])
+
+    def description(self, markdown: str):
+        """Set what the UI shows in the description pane."""
+        self.client.set_tag(self.id, "mlflow.note.content", markdown)
+
+    def dataset(self, split):
+        """Record the data set of a ``tinycnn.data.Split`` as the run's input."""
+        used = {"train": split.train, split.kind: split.evaluation}
+        profile = {f"{part}_images": len(images.labels) for part, images in used.items()}
+        entity = Dataset(
+            name=split.name,
+            digest=split.digest[:16],  # MLflow takes 36 characters at most
+            source_type="local",
+            source=json.dumps({"uri": split.path}),
+            profile=json.dumps(profile | {"classes": len(split.classes)}),
+        )
+        self.client.log_inputs(self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", f"train and {split.kind}")])])
+
+    def text(self, name: str, content: str):
+        """Store a text file."""
+        self.client.log_text(self.id, content, name)
+
+    def file(self, path: Path):
+        """Store a file that exists."""
+        self.client.log_artifact(self.id, str(path))
+
+    def figure(self, name: str, figure):
+        """Store a matplotlib figure."""
+        self.client.log_figure(self.id, figure, name, save_kwargs={"dpi": 120})
+
+    def model(self, module, shape: tuple[int, int, int], classes: int, torch_version: str):
+        """Store a network that maps float32 images (N, *shape) to logits (N, classes).
+
+        ``module`` may consist of torch's own modules only, so that it can be loaded without this project. Pickled: the
+        alternative, ``pt2``, needs torch's compiler and with it four times as long.
+        """
+        single = np.dtype("float32")
+        Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=mlflow.pytorch,
+            run_id=self.id,
+            pytorch_model=module,
+            signature=ModelSignature(
+                inputs=Schema([TensorSpec(single, (-1, *shape))]), outputs=Schema([TensorSpec(single, (-1, classes))])
+            ),
+            pip_requirements=[f"torch=={torch_version}"],
+            serialization_format="pickle",
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
