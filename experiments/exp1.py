@@ -16,6 +16,6 @@ SPEC = Spec(
     augment=Augment(rotation=7.0),
     optimizer=SGD(lr=0.01, momentum=0.9),
     schedule=Constant(),
-    train=Train(epochs=15, batch_size=128),
+    train=Train(epochs=15, batch_size=64),
     target=Target(parameter_limit=None, max_epochs=15, accuracy=99.4, last_epochs=5),
 )

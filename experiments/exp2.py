@@ -10,4 +10,4 @@ Run       make exp2
 from experiments.exp1 import SPEC as EXP1
 from tinycnn.spec import Model, Target
 
-SPEC = EXP1.but(name="exp2", model=Model(name="model_2", dropout=0.05), target=Target(parameter_limit=8000))
+SPEC = EXP1.but(name="exp2", model=Model(name="model_2", dropout=0.02), target=Target(parameter_limit=8000))
