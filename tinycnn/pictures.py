@@ -113,7 +113,7 @@ def confusion(labels, predictions, classes) -> Figure:
     names = [name.replace(" ", "\n") for name in classes]
     longest = max(len(part) for name in names for part in name.split("\n"))
     width, height, left, bottom = count * max(0.5, 0.085 * longest), count * 0.46, 0.5 + 0.08 * longest, 0.7  # inches
-    size = left + width + 1, bottom + height + 0.55
+    size = left + width + 1.15, bottom + height + 0.55
     figure = _figure(*size)
     axes = figure.add_axes((left / size[0], bottom / size[1], width / size[0], height / size[1]))
     axes.imshow(mistakes, cmap=_ERRORS, vmin=0, vmax=max(1, mistakes.max()), aspect="auto")
@@ -133,7 +133,7 @@ def confusion(labels, predictions, classes) -> Figure:
     axes.tick_params(which="both", length=0)
     wrong, total = mistakes.sum(), matrix.sum()
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_title(f"{wrong:,} mistakes in {total:,} images ({100 * wrong / max(1, total):.2f} %)", loc="left", pad=12)
+    axes.set_title(f"{wrong:,} of {total:,} images wrong ({100 * wrong / max(1, total):.2f} %)", loc="left", pad=12)
     return figure
 
 
@@ -154,8 +154,8 @@ def worst_mistakes(images, labels, logits, classes, count=24) -> Figure:
     rows = -(-len(worst) // max(1, int(10 / width)))
     columns = -(-len(worst) // max(1, rows))
     figure, axes = _canvas(max(5, columns * width), head + rows * height)
-    which = f"The {len(worst)} worst of {len(wrong):,} mistakes" if len(worst) else "No mistake"
-    axes.text(0.1, head / 2, f"{which} in {len(labels):,} images (true → predicted)", va="center", fontsize=9)
+    which = f"Worst mistakes, true → predicted: {len(worst)} of {len(wrong):,}" if len(worst) else "No mistake"
+    axes.text(0.1, head / 2, f"{which} in {len(labels):,} images", va="center", fontsize=9)
     for place, (index, title) in enumerate(zip(worst, titles, strict=True)):
         row, column = divmod(place, columns)
         middle, top = (column + 0.5) * width, head + row * height + 0.4
