@@ -81,15 +81,20 @@ def model_2(channels, size, classes, *, padding: Padding = 0, dropout: Dropout =
 
 @network
 def model_3(channels, size, classes, *, dropout: Dropout = 0.0):
-    """Iteration 3: capacity moved to the front, three convolutions of 16 channels before one max-pool, four of 8 after."""
+    """Iteration 3: three narrow convolutions at full size before the one max-pool, four after it, 3x3 average, a layer.
+
+    One of several layouts with the seed's 7,872 parameters and facts, chosen on MNIST's validation split: 99.33 against
+    99.14 for 8-8-16-16, pool, 12-16, pool, trained alike; the reference layout 16-16-16, pool, 8-8-8-8 and that second
+    one were on a par before.
+    """
     return nn.Sequential(
-        block(channels, 16, dropout=dropout),
-        block(16, 16, dropout=dropout),
-        block(16, 16, dropout=dropout),
+        block(channels, 8, dropout=dropout),
+        block(8, 12, dropout=dropout),
+        block(12, 12, dropout=dropout),
         nn.MaxPool2d(2),
-        block(16, 8, dropout=dropout),
-        block(8, 8, dropout=dropout),
-        block(8, 8, dropout=dropout),
-        block(8, 8, dropout=dropout),
-        head(8, classes),
+        block(12, 12, dropout=dropout),
+        block(12, 12, dropout=dropout),
+        block(12, 10, dropout=dropout),
+        block(10, 18, dropout=dropout),
+        head(18, classes),
     )
