@@ -1,0 +1,124 @@
+"""Every test has a store and an environment of its own: what the user has set, stored or fetched does not reach it.
+
+``TINYCNN_DATA`` alone is honoured, as the place of the full data sets; ``standins.real`` skips what needs one of them.
+"""
+
+import os
+import shutil
+from dataclasses import replace
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "_MLFLOW_", "OPTUNA_"))]:
+    del os.environ[_name]
+for _name in ("TINYCNN_MIRROR", "TINYCNN_DEBUG"):
+    os.environ.pop(_name, None)
+
+import pytest
+
+CLOSED = "http://127.0.0.1:1"  # nobody listens there, so nothing is fetched from anywhere
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path, monkeypatch):
+    """Point at a store that is not there yet, and at a mirror that never will be; put back what a test changes."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}")
+    monkeypatch.setenv("TINYCNN_MIRROR", CLOSED)
+
+
+@pytest.fixture
+def no_data(tmp_path, monkeypatch):
+    """Nothing but mnist5k can be had, wherever the suite runs."""
+    from tinycnn import data
+
+    monkeypatch.setenv("TINYCNN_DATA", str(tmp_path / "no data"))
+    monkeypatch.setattr(data, "ROOT", tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A migrated database without runs: making one takes seconds, copying it none."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    from tinycnn import tracking  # noqa: F401  quietens mlflow
+
+    folder = tmp_path_factory.mktemp("template")
+    SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "mlruns")).engine.dispose()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def database(template, tmp_path):
+    """The file of this test's store, empty and ready."""
+    (tmp_path / "store").mkdir()
+    return shutil.copy(template, tmp_path / "store" / "mlflow.db")
+
+
+@pytest.fixture
+def store(database):
+    """This test's store, empty."""
+    from tinycnn.tracking import Store
+
+    return Store()
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A spec that trains in a second on ``tiny_data``."""
+    from tinycnn.spec import Adam, Augment, Data, Model, Spec, Target, Train
+
+    return Spec(
+        name="tiny",
+        notes="A try.\n\nTarget    more than chance\nChange    everything\nAnalysis  it learns\n",
+        model=Model(name="model_2", dropout=0.05),
+        data=Data(name="mnist5k"),
+        augment=Augment(rotation=5.0),
+        optimizer=Adam(lr=0.01),
+        train=Train(epochs=3, batch_size=32),
+        target=Target(accuracy=0.5, last_epochs=2),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_data():
+    """Every twentieth image of mnist5k's training and every tenth of its test set."""
+    from tinycnn.data import Images, load
+
+    whole = load("mnist5k", offline=True)
+    few = {
+        part: Images(images.images[::step].clone(), images.labels[::step].clone())
+        for part, images, step in (("train", whole.train, 20), ("evaluation", whole.evaluation, 10))
+    }
+    return replace(whole, digest="d" * 64, **few)
+
+
+@pytest.fixture(scope="session")
+def plan(tiny, tiny_data):
+    """``tiny`` made ready to run."""
+    import torch
+
+    from tinycnn.check import check
+    from tinycnn.run import Plan
+
+    return Plan(tiny, tiny_data, check(tiny)[0], torch.device("cpu"))
+
+
+@pytest.fixture
+def few_images(monkeypatch, tiny_data):
+    """What ``run`` loads as mnist5k is ``tiny_data``; other data sets are looked for as ever."""
+    from tinycnn import run
+
+    load = run.load
+
+    def smaller(name, *arguments, **options):
+        return tiny_data if name == "mnist5k" else load(name, *arguments, **options)
+
+    monkeypatch.setattr(run, "load", smaller)
+
+
+@pytest.fixture
+def no_artifacts(monkeypatch):
+    """Leave out the pictures and the model at the end of a run, which take longer than its training."""
+    from tinycnn import run, tracking
+
+    monkeypatch.setattr(run, "_log_pictures", lambda *_: None)
+    monkeypatch.setattr(tracking.Run, "model", lambda *_: None)
