@@ -24,7 +24,8 @@ unexport PYTHONPATH PYTHONHOME
 help:
 	@echo 'Experiments: make NAME trains and tracks one, then judges it against its target'
 	@for name in $(EXPERIMENTS); do awk -v name="$$name" ' \
-	    /"""/ && !what          { what = $$0; sub(/^.*"""/, "", what); sub(/".*/, "", what); if (what == "") getline what } \
+	    /"""/ && !what          { what = $$0; sub(/^[a-zA-Z]*"""/, "", what); if (what == "") getline what; \
+	                              sub(/""".*/, "", what) } \
 	    /^(Run|Time) / && !time { if (match($$0, /\(.*[0-9].*\)/)) time = " " substr($$0, RSTART, RLENGTH) } \
 	    END                     { printf "  %-11s%s%s\n", name, what, time }' "experiments/$$name.py"; done
 	@echo

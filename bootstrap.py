@@ -120,7 +120,8 @@ def pip(venv, held, *arguments):
     if free_gb(venv) < INSTALLED + 2 * DOWNLOAD:  # no room for pip to keep a copy of them
         environment["PIP_NO_CACHE_DIR"] = "1"
     try:
-        command = [python_in(venv), "-m", "pip", "install", "--progress-bar", "off", "--no-compile"]  # compiled when imported
+        # Not compiled: most of it is never imported, and Python compiles what is.
+        command = [python_in(venv), "-m", "pip", "install", "--no-compile", "--progress-bar", "off"]
         failed = run(command + list(arguments), held, log, environment)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -6,7 +6,6 @@ import pandas as pd
 
 from analysis.load import epochs, of_spec, runs
 from tinycnn import ROOT, experiments
-from tinycnn.check import check
 from tinycnn.errors import UserError
 from tinycnn.tracking import Store
 
@@ -69,7 +68,7 @@ def _write_judged(frame: pd.DataFrame) -> Path:
 
 
 def read(name: str) -> pd.DataFrame:
-    """Return the committed evidence of an experiment, a row per seed and epoch. Raises UserError where there is none."""
+    """Return the committed evidence of an experiment, a row per seed and epoch. Raises UserError without."""
     path = FOLDER / f"{name}.csv"
     if not path.exists():
         raise UserError(f"{name}: no evidence at {path}; make {name}, then make evidence")

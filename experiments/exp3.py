@@ -1,8 +1,8 @@
 """Iteration 3: depth in place of width, cutout, dropout in every layer, Adam and StepLR.
 
 Target    99.4 % in every one of the last five of at most 15 epochs, fewer than 8,000 parameters.
-Change    from exp2: seven narrower convolutions in place of four, one max-pool in place of two; more augmentation, cutout
-          among it; Adam in place of SGD; the learning rate falls in steps; hardly any dropout, but in every layer.
+Change    from exp2: seven narrower convolutions in place of four, one max-pool in place of two; more augmentation,
+          cutout among it; Adam in place of SGD; the learning rate falls in steps; little dropout, but in every layer.
 Analysis
 Run       make exp3
 """

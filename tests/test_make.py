@@ -55,10 +55,11 @@ def test_make_alone_lists_every_experiment_and_target_with_a_line(clone):
 def test_an_experiment_dropped_in_becomes_a_target(clone):
     text = '"""Does it float?\n\nRun       make exp77   (3 min on 2 cores)\n"""\n'
     (clone / "experiments" / "exp77.py").write_text(text)
+    (clone / "experiments" / "exp78.py").write_text('"""Said "so" in one line."""\n')
     (clone / "experiments" / "_helper.py").write_text('"""Not an experiment."""\n')
     listed = make(clone)
     assert "exp77      Does it float? (3 min on 2 cores)\n" in listed
-    assert "_helper" not in listed
+    assert 'exp78      Said "so" in one line.\n' in listed and "_helper" not in listed
     assert make(clone, "-n", "exp77").splitlines()[-1].strip() == f"{RUN} exp77"
 
 

@@ -22,9 +22,7 @@ def save(path: Path, *, spec, seed: int, run_id: str, state, history: list) -> N
         "network": state.network.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "schedule": state.schedule.state_dict(),
-        "history": [
-            {name: value for name, value in vars(result).items() if name != "state"} for result in history
-        ],
+        "history": [{name: value for name, value in vars(result).items() if name != "state"} for result in history],
     }
     partial = path.with_name(path.name + ".partial")
     torch.save(content, partial)

@@ -84,9 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     experiment(run_)
     run_.add_argument("--seeds", type=_count, default=1, metavar="N", help="train with N seeds (default 1)")
     run_.add_argument("--first-seed", type=_seed, metavar="S", help="the first seed (default: the spec's train.seed)")
-    run_.add_argument("--missing", action="store_true", help="train only seeds not finished with this spec, data and code")
+    run_.add_argument(
+        "--missing", action="store_true", help="train only seeds not finished with this spec, data and code"
+    )
     run_.add_argument("--no-fallback", action="store_true", help="fail where the data set is missing")
-    run_.add_argument("--require-target", action="store_true", help=f"exit with {TARGET_MISSED} unless the target is met")
+    run_.add_argument(
+        "--require-target", action="store_true", help=f"exit with {TARGET_MISSED} unless the target is met"
+    )
 
     compare_ = verb("compare", compare, "show what changed between experiments and what it did")
     compare_.add_argument("experiments", nargs="+", help="names, files or spec.json; the first is the base")
@@ -178,7 +182,8 @@ def run(chosen) -> int:
         print(
             f"{outcome['experiment']}: {outcome['parameters']:,} parameters, target {outcome['verdict']} "
             f"({outcome['reason']})\n"
-            f"This data set has evaluated {outcome['specs_judged']} specs so far. `make ui` shows run {outcome['run_id']}"
+            f"This data set has evaluated {outcome['specs_judged']} specs so far.\n"
+            f"`make ui` shows the run {outcome['run_id']}"
         )
     return TARGET_MISSED if chosen.require_target and outcome["verdict"] != "met" else DONE
 

@@ -30,7 +30,9 @@ def describe(spec, measured, summary: dict | None, verdict: tuple[str, str] | No
     result = [f"{measured.parameters:,} parameters, {measured.macs:,} multiply-accumulates, receptive field "
               f"{measured.receptive_field}"]  # fmt: skip
     if summary:
-        result.append(f"last epoch {summary['last']:.2f} %, best {summary['best']:.2f} % (epoch {summary['best_epoch']:g})")
+        result.append(
+            f"last epoch {summary['last']:.2f} %, best {summary['best']:.2f} % (epoch {summary['best_epoch']:g})"
+        )
         result.append(f"minimum of the last five {summary['min_last5']:.2f} %")
     if verdict:
         result.append(f"target {verdict[0]}: {verdict[1]}")

@@ -76,7 +76,9 @@ def _data(name):
     except UserError as error:
         return _finding(f"data {name}", False, str(error), "see the line before")
     if path is None:
-        return _finding(f"data {name}", True, "absent: the first run downloads it, or set TINYCNN_DATA to where it lies")
+        return _finding(
+            f"data {name}", True, "absent: the first run downloads it, or set TINYCNN_DATA to where it lies"
+        )
     return _finding(f"data {name}", True, str(path))
 
 

@@ -14,7 +14,7 @@ FOLDER = ROOT / "experiments"
 
 
 def names() -> list[str]:
-    """Return the experiments there are, in the order of their names: every file in ``experiments/`` that is no private one."""
+    """Return the names of the experiments, sorted: every file in ``experiments/`` that is not private."""
     return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
 
 

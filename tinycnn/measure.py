@@ -91,9 +91,9 @@ def measure_network(network: nn.Module, picture: torch.Tensor, where: str = "net
 def grow_receptive_field(field: int, jump: int, module: nn.Module, before: torch.Size) -> tuple[int, int]:
     """Return receptive field and jump after ``module``, whose input is (C, H, W) = ``before``.
 
-    The recurrence r' = r + (k - 1) d j, j' = j s for a kernel of side k, dilation d and stride s (Araujo, Norris and Sim
-    2019, "Computing Receptive Fields of Convolutional Neural Networks", Distill). A global average is a kernel as
-    large as its input.
+    The recurrence r' = r + (k - 1) d j, j' = j s for a kernel of side k, dilation d and stride s (Araujo, Norris and
+    Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks", Distill). A global average is a kernel
+    as large as its input.
     """
     if isinstance(module, nn.AdaptiveAvgPool2d):
         return field + (before[-1] - 1) * jump, jump * before[-1]

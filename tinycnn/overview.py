@@ -16,7 +16,15 @@ def experiments() -> list[dict]:
     """Return a row per experiment; one that cannot be loaded has its problem under ``error``."""
     rows = []
     for name in library.names():
-        row = {"name": name, "title": "", "network": None, "data": None, "parameters": None, "epochs": None, "error": None}
+        row = {
+            "name": name,
+            "title": "",
+            "network": None,
+            "data": None,
+            "parameters": None,
+            "epochs": None,
+            "error": None,
+        }
         try:
             spec = library.load(name)
             row |= {"title": sections(spec.notes)["title"], "network": spec.model.name, "data": spec.data.name}

@@ -209,7 +209,9 @@ def _log_pictures(tracked: Run, plan: Plan, history: list):
     shown = Images(data.evaluation.images.to(device), data.evaluation.labels)
     logits = predict(state.network, shown, data, plan.spec.train.precision).cpu()
     images, labels = data.evaluation.images, data.evaluation.labels
-    tracked.figure("curves.png", pictures.curves(history, plan.spec.target.accuracy, kind=data.kind, evaluated=len(labels)))
+    tracked.figure(
+        "curves.png", pictures.curves(history, plan.spec.target.accuracy, kind=data.kind, evaluated=len(labels))
+    )
     tracked.figure("confusion.png", pictures.confusion(labels, logits.argmax(1), data.classes))
     tracked.figure("worst_mistakes.png", pictures.worst_mistakes(images, labels, logits, data.classes))
     tracked.figure("receptive_field.png", pictures.receptive_field(images[0], plan.measured.layers))
@@ -267,5 +269,3 @@ def _outcome(store: Store, plan: Plan, summaries: list[dict], run_id: str) -> di
         **verdict.total(summaries),
         "seeds": summaries,
     }
-
-

@@ -1,7 +1,7 @@
 """What an experiment is: a frozen, validated, typed spec that holds everything which changes a number.
 
 ``Spec(...)`` makes one, ``spec.but(...)`` derives one that shows only what changed, ``spec.to_json()`` and
-``Spec.from_json`` are inverses. Each field has a dotted name (``optimizer.lr``), the same for ``--set`` and in the store.
+``Spec.from_json`` are inverses. Each field has a dotted name (``optimizer.lr``) for ``--set`` and in the store.
 """
 
 import difflib
@@ -10,7 +10,7 @@ import inspect
 import json
 from typing import Annotated, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from tinycnn.datasets import DATASETS
 from tinycnn.errors import SpecError
@@ -34,7 +34,7 @@ def _settings_of(function):
 _MODELS = {name: _settings_of(function) for name, function in NETWORKS.items()}
 
 
-def Model(*, name, **arguments):  # noqa: N802  reads like the other sections of a spec
+def Model(*, name, **arguments):
     """Name a network of ``tinycnn.models`` and its arguments, checked against the function's signature."""
     if name not in _MODELS:
         raise SpecError(f"model.name: {name!r} is unknown; {nearest(name, _MODELS)}")
@@ -135,7 +135,7 @@ class OneCycle(Section):
 
 
 class Cosine(Section):
-    """Fall from ``optimizer.lr`` to ``floor`` times it along half a cosine, batch by batch (Loshchilov & Hutter 2017)."""
+    """Fall from ``optimizer.lr`` to ``floor`` times it along half a cosine, batch by batch (Loshchilov & Hutter)."""
 
     name: Literal["Cosine"] = "Cosine"
     floor: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -201,7 +201,9 @@ class Spec(Section):
         changes = {}
         for section, value in sections.items():
             if isinstance(value, Section):
-                value = {"name": None, **value.model_dump()} if "name" in type(value).model_fields else value.model_dump()
+                value = (
+                    {"name": None, **value.model_dump()} if "name" in type(value).model_fields else value.model_dump()
+                )
             if not isinstance(value, dict):
                 raise SpecError(f"{section}: expected a section or a dict of fields, got {value!r}")
             changes |= {f"{section}.{field}": new for field, new in value.items()}

@@ -60,7 +60,9 @@ class Store:
                         announce(f"Making the store {file} (once, some 10 seconds)")
                     self._open((file.parent / "mlruns").resolve().as_uri())
         except (MlflowException, OSError) as error:
-            raise UserError(f"the store {uri()} cannot be used: {_first_line(error)}; see MLFLOW_TRACKING_URI") from None
+            raise UserError(
+                f"the store {uri()} cannot be used: {_first_line(error)}; see MLFLOW_TRACKING_URI"
+            ) from None
 
     def _open(self, artifacts=None):
         mlflow.set_tracking_uri(uri())
@@ -140,7 +142,9 @@ class Run:
             source=json.dumps({"uri": split.path}),
             profile=json.dumps(profile | {"classes": len(split.classes)}),
         )
-        self.client.log_inputs(self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", f"train and {split.kind}")])])
+        self.client.log_inputs(
+            self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", f"train and {split.kind}")])]
+        )
 
     def text(self, name: str, content: str):
         """Store a text file."""

@@ -1,8 +1,8 @@
 """The training loop: ``train(spec, seed)`` yields one EpochResult after another. It neither logs nor prints.
 
-Randomness: every stream (initial weights, order, augmentation, dropout) is drawn from a seed of its own, derived from the
-run's seed, the stream and the epoch. So changing one stream does not shift another, seeds do not influence one another,
-nothing depends on the caller's random state, and an epoch can be begun again without any saved random state.
+Randomness: every stream (initial weights, order, augmentation, dropout) is drawn from a seed of its own, derived from
+the run's seed, the stream and the epoch. So changing one stream does not shift another, seeds do not influence each
+other, nothing depends on the caller's random state, and an epoch can be begun again without any saved random state.
 """
 
 import contextlib
@@ -137,7 +137,7 @@ def start(spec, seed: int, data: Split, device: torch.device) -> State:
 
 
 def normalise(images: torch.Tensor, data: Split) -> torch.Tensor:
-    """Shift and scale images (N, C, H, W) in [0, 1] to mean 0 and standard deviation 1 per channel of the training set."""
+    """Shift and scale images (N, C, H, W) in [0, 1] to mean 0 and deviation 1 per channel of the training set."""
     shape = (1, -1, 1, 1)
     mean, std = (torch.tensor(values, device=images.device).view(shape) for values in (data.mean, data.std))
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
@@ -169,7 +169,9 @@ def train(
         logits, labels = predict(forward, evaluated_on, data, spec.train.precision), evaluated_on.labels
         loss, accuracy = functional.cross_entropy(logits, labels).item(), percent_right(logits, labels)
         last = epoch == spec.train.epochs
-        clean = percent_right(predict(forward, trained_on, data, spec.train.precision), trained_on.labels) if last else None
+        clean = (
+            percent_right(predict(forward, trained_on, data, spec.train.precision), trained_on.labels) if last else None
+        )
         state.epoch = epoch
         yield EpochResult(
             epoch=epoch,
@@ -205,8 +207,8 @@ def _train_epoch(spec, seed, epoch, state, forward, images, data, progress):
             value = loss.item()
             if not math.isfinite(value):
                 raise Diverged(
-                    f"{spec.name}: the training loss became {value} in epoch {epoch}, batch {step} of {steps}; the last "
-                    f"good epoch is {epoch - 1}. Try a lower optimizer.lr"
+                    f"{spec.name}: the training loss became {value} in epoch {epoch}, batch {step} of {steps}; the "
+                    f"last good epoch is {epoch - 1}. Try a lower optimizer.lr"
                 )
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()

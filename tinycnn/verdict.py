@@ -32,7 +32,7 @@ def summarise(history: list, target=None) -> dict:
 
 
 def total(summaries: list[dict]) -> dict:
-    """Return the figures of a spec over its seeds: means, except ``min_last5`` (minimum) and ``best_epoch`` (median)."""
+    """Return the figures of a spec over its seeds: means, but the least ``min_last5``, the median ``best_epoch``."""
     last = [s["last"] for s in summaries]
     return {
         "n": len(summaries),
