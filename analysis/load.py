@@ -20,7 +20,7 @@ _TAGS = {
     "device": "tinycnn.device",
 }
 _METRICS = (
-    "last_accuracy", "best_accuracy", "best_epoch", "min_last5_accuracy", "held_accuracy", "train_accuracy",
+    "last_accuracy", "best_accuracy", "best_epoch", "min_last5_accuracy", "train_accuracy",
     "clean_train_accuracy", "parameters", "macs",
 )  # fmt: skip
 _EPOCH_METRICS = (

@@ -23,11 +23,23 @@ def check(spec) -> tuple[Measured, list[str]]:
                 f"{spec.name}: augment.{field}: {getattr(spec.augment, field):g} pixels are more than the "
                 f"{facts.size} of a {spec.data.name} picture"
             )
-    training = facts.train - round(facts.train * spec.data.validation)
+    held_out = round(facts.train * spec.data.validation)
+    if spec.data.validation and not 0 < held_out < facts.train:
+        raise SpecError(
+            f"{spec.name}: data.validation: {spec.data.validation:g} of the {facts.train} training pictures of "
+            f"{spec.data.name} leaves one side without any"
+        )
+    training = facts.train - held_out
     if spec.train.batch_size > training:
         raise SpecError(
             f"{spec.name}: train.batch_size: {spec.train.batch_size} is more than the {training} training pictures of "
             f"{spec.data.name}"
+        )
+    steps = spec.train.epochs * (training // spec.train.batch_size)
+    if spec.schedule.name == "OneCycle" and spec.schedule.pct_start * (steps + 1) <= 1:
+        raise SpecError(
+            f"{spec.name}: schedule.pct_start: {spec.schedule.pct_start:g} of {steps} batches leaves none to rise in; "
+            "use a larger share, more epochs or smaller batches"
         )
     return measured, list(_notices(spec))
 

@@ -23,7 +23,7 @@ def load(which: str) -> Spec:
     path = FOLDER / f"{which}.py"
     if which not in names():
         path = Path(which)
-        if not path.is_file():
+        if not _is_file(path):
             raise SpecError(f"no experiment or file {which!r}; {nearest(which, names())}")
     try:
         if path.suffix == ".json":
@@ -33,6 +33,13 @@ def load(which: str) -> Spec:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read ({error})") from None
     raise SpecError(f"{path}: an experiment is a .py file with a SPEC, or the spec.json of a run")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _from_python(path: Path) -> Spec:
@@ -46,9 +53,10 @@ def _from_python(path: Path) -> Spec:
         raise SpecError(f"{path.name}: {explain(error)}") from None
     except UserError as error:
         raise SpecError(f"{path.name}: {error}") from None
-    except Exception as error:  # whatever the author of the file did wrong
-        line = error.lineno if isinstance(error, SyntaxError) else _line_in(error, path)
-        raise SpecError(f"{path.name}, line {line}: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever the author of the file did wrong
+        line = (error.lineno if isinstance(error, SyntaxError) else _line_in(error, path)) or "?"
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SpecError(f"{path.name}, line {line}: {said}") from None
     spec = getattr(module, "SPEC", None)
     if not isinstance(spec, Spec):
         raise SpecError(f"{path.name}: has no SPEC; see experiments/exp3.py for an example")

@@ -38,7 +38,7 @@ def block(inputs, outputs, *, kernel=3, padding=0, batch_norm=True, dropout=0.0)
     """Convolution without bias, then batch norm, ReLU and dropout where asked for.
 
     Dropout takes whole feature maps (``Dropout2d``; Tompson et al. 2015, arXiv:1411.4280), since neighbouring pixels
-    say the same. It also is the cheaper kind: drawing a number for every activation took a quarter of the training time.
+    say the same. It also is the cheaper kind: drawing a number per activation took a quarter of the training time.
     """
     layers = [nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False)]
     if batch_norm:

@@ -10,12 +10,12 @@ from torch import nn
 
 from tinycnn import checkpoint, pictures, provenance, tables, verdict
 from tinycnn.check import check
-from tinycnn.data import Images, Split, load
+from tinycnn.data import Split, load
 from tinycnn.describe import describe
 from tinycnn.errors import DataMissing, SpecError
 from tinycnn.measure import Measured
 from tinycnn.tracking import Run, Store
-from tinycnn.train import pick_device, predict, train
+from tinycnn.train import pick_device, train
 
 
 class Reporter:
@@ -121,13 +121,9 @@ _PARENT_METRICS = (
 
 def finished(store: Store, plan: Plan) -> dict[int, dict]:
     """Return the summaries of the runs that need not be made again, by seed."""
-    found = {}
-    for entity in store.search({**plan.tags, "tinycnn.role": "seed"}):
-        figures = {name.removesuffix("_accuracy"): value for name, value in entity.data.metrics.items()}
-        seed = int(entity.data.tags["tinycnn.seed"])
-        keys = ("last", "best", "best_epoch", "min_last5", "held", "first_epoch_at_target", "clean_train", "train")
-        found[seed] = {key: figures.get(key) for key in keys} | {"seed": seed, "run_id": entity.info.run_id}
-    return found
+    runs = store.search({**plan.tags, "tinycnn.role": "seed"})
+    summaries = [store.summary(entity, plan.spec.target) for entity in runs]
+    return {summary["seed"]: summary for summary in summaries}
 
 
 def specs_judged(store: Store, data_digest: str) -> int:
@@ -176,9 +172,8 @@ def _log_end(tracked: Run, plan: Plan, seed: int, history: list, summary: dict):
     """Log what a finished training comes to: figures, verdict, tables, pictures, model and checkpoint."""
     spec, data, state = plan.spec, plan.data, history[-1].state
     judged = verdict.judge(spec, [summary], kind=data.kind, fallback=bool(plan.fallback))
-    accuracies = ("last", "best", "min_last5", "held", "clean_train", "train")
     tracked.metrics(
-        {f"{name}_accuracy": summary[name] for name in accuracies if name != "train"}
+        {f"{name}_accuracy": summary[name] for name in ("last", "best", "min_last5", "clean_train")}
         | {name: summary[name] for name in ("best_epoch", "first_epoch_at_target")}
         | {
             "train_test_gap": summary["clean_train"] - summary["last"],
@@ -204,10 +199,7 @@ def _log_end(tracked: Run, plan: Plan, seed: int, history: list, summary: dict):
 
 
 def _log_pictures(tracked: Run, plan: Plan, history: list):
-    data, state = plan.data, history[-1].state
-    device = next(state.network.parameters()).device
-    shown = Images(data.evaluation.images.to(device), data.evaluation.labels)
-    logits = predict(state.network, shown, data, plan.spec.train.precision).cpu()
+    data, logits = plan.data, history[-1].state.logits.cpu()
     images, labels = data.evaluation.images, data.evaluation.labels
     tracked.figure(
         "curves.png", pictures.curves(history, plan.spec.target.accuracy, kind=data.kind, evaluated=len(labels))

@@ -204,6 +204,8 @@ class Spec(Section):
                 value = (
                     {"name": None, **value.model_dump()} if "name" in type(value).model_fields else value.model_dump()
                 )
+            if section not in Spec.model_fields:
+                raise SpecError(f"{section}: no such section; {nearest(section, Spec.model_fields)}")
             if not isinstance(value, dict):
                 raise SpecError(f"{section}: expected a section or a dict of fields, got {value!r}")
             changes |= {f"{section}.{field}": new for field, new in value.items()}
@@ -310,13 +312,16 @@ def _explain_one(title, problem) -> str:
         return f"{dotted}: no such field; {nearest(str((rest or [section])[-1]), _fields(title, section, kind, rest))}"
     if problem["type"] == "union_tag_invalid":
         return f"{dotted}.name: unknown; {nearest(str(problem['ctx']['tag']), variants)}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{dotted}.name: missing; known: {', '.join(variants)}"
     if problem["type"] == "json_invalid":
         return f"not JSON ({problem['msg'].removeprefix('Invalid JSON: ')})"
     if problem["type"] == "missing":
         return f"{dotted}: missing"
     message = problem["msg"].replace("Input should", "must", 1).removeprefix("Value error, ")
     where = f"{dotted}: " if dotted else ""
-    return f"{where}{message[0].lower()}{message[1:]}, got {given}"
+    got = "" if problem["type"] == "value_error" else f", got {given}"  # such an error is about several fields
+    return f"{where}{message[0].lower()}{message[1:]}{got}"
 
 
 def _fields(title, section, kind, rest) -> list[str]:
@@ -324,7 +329,8 @@ def _fields(title, section, kind, rest) -> list[str]:
     if kind is not None:
         return list(kind.model_fields)
     if title != Spec.__name__:
-        return [name for cls in Section.__subclasses__() if cls.__name__ == title for name in cls.model_fields]
+        kinds = [*Section.__subclasses__(), *Adam.__subclasses__()]
+        return [name for cls in kinds if cls.__name__ == title for name in cls.model_fields]
     return list(Spec.model_fields[section].annotation.model_fields if rest else Spec.model_fields)
 
 

@@ -4,9 +4,12 @@ import contextlib
 import json
 import logging
 import os
+import signal
+import sqlite3
+import threading
 import time
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from types import SimpleNamespace
 
 # Set before mlflow is imported: it reads them once.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -19,9 +22,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from tinycnn import ROOT
+from tinycnn import ROOT, verdict
 from tinycnn.errors import UserError
 
 EXPERIMENT = "tinycnn"
@@ -38,8 +44,8 @@ def uri() -> str:
 
 def database() -> Path | None:
     """Return the SQLite file behind ``uri()``, or None where the store is a server."""
-    parts = urlsplit(uri())
-    return Path(unquote(parts.path[1:])) if parts.scheme == "sqlite" else None
+    name = make_url(uri()).database if uri().startswith("sqlite:///") else None
+    return Path(name) if name else None
 
 
 class Store:
@@ -54,12 +60,16 @@ class Store:
             if file is None:
                 self._open()
             else:
+                artifacts = (file.parent / "mlruns").resolve().as_uri()
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{file}.lock"):
                     if not file.exists():
                         announce(f"Making the store {file} (once, some 10 seconds)")
-                    self._open((file.parent / "mlruns").resolve().as_uri())
-        except (MlflowException, OSError) as error:
+                        _make(file, artifacts)
+                    with contextlib.closing(sqlite3.connect(file)) as opened:
+                        opened.execute("PRAGMA schema_version")  # fails at once where MLflow tries for 100 s
+                    self._open(artifacts)
+        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise UserError(
                 f"the store {uri()} cannot be used: {_first_line(error)}; see MLFLOW_TRACKING_URI"
             ) from None
@@ -78,9 +88,10 @@ class Store:
     def run(self, name: str, params: dict, tags: dict, parent: str | None = None):
         """Start a run, yield it, and end it: FINISHED, KILLED on Ctrl-C, FAILED with the reason on any exception."""
         tags = {key: str(value) for key, value in tags.items()} | ({_PARENT: parent} if parent else {})
-        run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
-        status = "FAILED"
+        run_id, status = None, "FAILED"
         try:
+            with _undisturbed():
+                run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
             self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
             yield Run(self.client, run_id)
             status = "FINISHED"
@@ -88,10 +99,13 @@ class Store:
             status = "KILLED"
             raise
         except BaseException as error:
-            self.client.set_tag(run_id, "tinycnn.failure", _first_line(error)[:5000])
+            if run_id:
+                self.client.set_tag(run_id, "tinycnn.failure", _first_line(error)[:5000])
             raise
         finally:
-            self.client.set_terminated(run_id, status)
+            if run_id:
+                with _undisturbed():
+                    self.client.set_terminated(run_id, status)
 
     def search(self, tags: dict | None = None, statuses=("FINISHED",)) -> list:
         """Return the runs (mlflow entities) whose tags have these values, the newest first."""
@@ -109,6 +123,14 @@ class Store:
     def history(self, run_id: str, metric: str) -> dict[int, float]:
         """Return the values of a metric of a run by epoch."""
         return {point.step: point.value for point in self.client.get_metric_history(run_id, metric)}
+
+    def summary(self, run, target) -> dict:
+        """Return what a finished run came to, as ``verdict.summarise`` does, with regard to ``target`` as it is now."""
+        metrics, tags = run.data.metrics, run.data.tags
+        accuracies = self.history(run.info.run_id, f"{tags['tinycnn.evaluated_on']}_accuracy")
+        trained = {name: metrics.get(name) for name in ("train_accuracy", "clean_train_accuracy")}
+        epochs = [SimpleNamespace(epoch=e, accuracy=value, **trained) for e, value in sorted(accuracies.items())]
+        return verdict.summarise(epochs, target) | {"seed": int(tags["tinycnn.seed"]), "run_id": run.info.run_id}
 
 
 class Run:
@@ -177,6 +199,32 @@ class Run:
             pip_requirements=[f"torch=={torch_version}"],
             serialization_format="pickle",
         )
+
+
+def _make(file: Path, artifacts: str):
+    """Make an empty database beside ``file`` and put it in place: interrupted, it would stay half migrated for ever."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.unlink(missing_ok=True)
+    SqlAlchemyStore(f"sqlite:///{partial}", artifacts).engine.dispose()
+    os.replace(partial, file)
+
+
+@contextlib.contextmanager
+def _undisturbed():
+    """Hold Ctrl-C and SIGTERM back while a run is made or ended: half of that would leave it RUNNING for ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread
+        return
+    held = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, frame: held.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 def _first_line(error: BaseException) -> str:

@@ -35,6 +35,7 @@ class State:
     schedule: torch.optim.lr_scheduler.LRScheduler
     epoch: int = 0
     last_rate: float = 0.0  # learning rate of the last step taken
+    logits: torch.Tensor | None = None  # (N, classes) of the evaluation images, after the epoch
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def train(
         clean = (
             percent_right(predict(forward, trained_on, data, spec.train.precision), trained_on.labels) if last else None
         )
-        state.epoch = epoch
+        state.epoch, state.logits = epoch, logits
         yield EpochResult(
             epoch=epoch,
             train_loss=train_loss,
