@@ -13,7 +13,7 @@ from tinycnn.spec import Adam, Augment, Model, StepLR
 SPEC = EXP2.but(
     name="exp3",
     model=Model(name="model_3", dropout=0.003),
-    augment=Augment(rotation=5.0, shift=1.0, scale=0.05, cutout=2),
+    augment=Augment(rotation=10.0, shift=2.0, scale=0.1, shear=5.0, cutout=4),
     optimizer=Adam(lr=0.007),
     schedule=StepLR(step_size=5, gamma=0.2),
 )
