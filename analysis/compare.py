@@ -5,6 +5,7 @@ import pandas as pd
 from analysis.load import of_spec, runs
 from tinycnn.check import check
 from tinycnn.errors import UserError
+from tinycnn.tables import markdown
 from tinycnn.tracking import Store
 from tinycnn.verdict import judge
 
@@ -57,19 +58,21 @@ def _standard_error(row: dict, base: dict) -> float | None:
 def text(result: dict) -> str:
     """Put a comparison into Markdown for the terminal, at most 80 columns wide."""
     rows = result["experiments"]
-    table = pd.DataFrame(
-        {
-            "experiment": [row["experiment"] for row in rows],
-            "params": [f"{row['parameters']:,}" for row in rows],
-            "n": [row["n"] for row in rows],
-            "last %": [f"{row['last']:.3f}" for row in rows],
-            "std": ["-" if row["last_std"] is None else f"{row['last_std']:.3f}" for row in rows],
-            "min": [f"{row['last_min']:.2f}" for row in rows],
-            "best %": [f"{row['best']:.2f}" for row in rows],
-            "target": [row["verdict"] for row in rows],
-        }
-    )
-    lines = [table.to_markdown(index=False, disable_numparse=True)]
+    head = ("experiment", "params", "n", "last %", "std", "min", "best %", "target")
+    cells = [
+        (
+            row["experiment"],
+            f"{row['parameters']:,}",
+            str(row["n"]),
+            f"{row['last']:.3f}",
+            "-" if row["last_std"] is None else f"{row['last_std']:.3f}",
+            f"{row['last_min']:.2f}",
+            f"{row['best']:.2f}",
+            row["verdict"],
+        )
+        for row in rows
+    ]
+    lines = [markdown(head, cells, "<>>>>>><")]
     for row in rows[1:]:
         error = row["standard_error"]
         carried = "one seed a side cannot say how sure this is" if error is None else f"standard error {error:.3f}"

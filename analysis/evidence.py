@@ -7,6 +7,7 @@ import pandas as pd
 from analysis.load import epochs, of_spec, runs
 from tinycnn import ROOT, experiments
 from tinycnn.errors import UserError
+from tinycnn.tables import markdown
 from tinycnn.tracking import Store
 
 FOLDER = ROOT / "reports" / "evidence"
@@ -88,7 +89,7 @@ def results_table() -> str:
             rows.append(_ours(path.stem))
     head = ("iteration", "whose", "parameters", "n", "train %", "test % (last epoch)", "std", "min", "best % (epoch)",
             "min of last 5")  # fmt: skip
-    return pd.DataFrame(rows, columns=head).to_markdown(index=False, disable_numparse=True)
+    return markdown(head, rows, "<<" + ">" * 8)
 
 
 def _ours(name: str) -> tuple:

@@ -23,7 +23,9 @@ EXIT_CODES = f"""exit codes:
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return its exit code; every failure is one line on stderr."""
     chosen = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for name in ("SIGTERM", "SIGHUP"):  # a run that is told to go, or whose terminal goes, ends as with Ctrl-C
+        if signal.getsignal(number := getattr(signal, name, signal.SIGTERM)) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, _interrupt)
     try:
         code = chosen.verb(chosen)
         sys.stdout.flush()
@@ -49,7 +51,10 @@ def _interrupt(number, frame):
 
 
 def _complain(problem):
-    print(f"tinycnn: {' '.join(str(problem).split())}", file=sys.stderr)
+    """Print one line, with what would move the cursor or colour the terminal spelt out."""
+    line = " ".join(str(problem).split())
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    print(f"tinycnn: {visible}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:7]) <= 1000:
+    if not text.isascii() or not text.isdigit() or len(text) > 4 or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seeds from 1 to 1000")
     return int(text)
 

@@ -54,8 +54,9 @@ def _store():
         return _finding("store", False, str(error), "make setup")
     file = tracking.database()
     if file is not None and not file.exists():
-        writable = os.access(file.parent, os.W_OK)
-        cure = "" if writable else f"make {file.parent} writable, or set MLFLOW_TRACKING_URI"
+        folder = next(above for above in file.absolute().parents if above.exists())  # the run makes those below
+        writable = folder.is_dir() and os.access(folder, os.W_OK)
+        cure = "" if writable else f"make {folder} a folder to write to, or set MLFLOW_TRACKING_URI"
         return _finding("store", writable, f"{tracking.uri()} will be made by the first run", cure)
     try:
         runs = tracking.Store().search({}, ("FINISHED", "FAILED", "KILLED", "RUNNING"))

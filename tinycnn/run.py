@@ -144,8 +144,8 @@ def _train_one(store, plan, seed, parent, reporter) -> dict:
         try:
             for result in train(spec, seed, data=plan.data, device=str(plan.device), progress=reporter.images):
                 tracked.metrics(epoch_metrics(result, plan.data.kind), result.epoch)
-                reporter.epoch(result)
                 history.append(result)
+                reporter.epoch(result)
         finally:
             if history:
                 tracked.tags({"tinycnn.last_good_epoch": history[-1].epoch})

@@ -296,6 +296,9 @@ def nearest(name, known) -> str:
 def explain(error: ValidationError) -> str:
     """Put a validation error into one line: each field by its dotted name, its value, and what is allowed."""
     problems = error.errors(include_url=False)
+    inner = {problem["loc"][:-1] for problem in problems}
+    # a list one of whose items is refused is not also too short
+    problems = [p for p in problems if p["type"] != "too_short" or p["loc"] not in inner]
     lines = [_explain_one(error.title, problem) for problem in problems[:3]]
     return "; ".join(lines) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
 
@@ -319,6 +322,7 @@ def _explain_one(title, problem) -> str:
     if problem["type"] == "missing":
         return f"{dotted}: missing"
     message = problem["msg"].replace("Input should", "must", 1).removeprefix("Value error, ")
+    message = message.replace("Tuple should", "must", 1).replace(" after validation", "", 1)
     where = f"{dotted}: " if dotted else ""
     got = "" if problem["type"] == "value_error" else f", got {given}"  # such an error is about several fields
     return f"{where}{message[0].lower()}{message[1:]}{got}"

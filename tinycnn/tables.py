@@ -28,7 +28,7 @@ def layer_table(layers) -> str:
     cells = [(r["name"], r["kind"], r["output"], f"{r['params']:,}", f"{r['macs']:,}", str(r["field"])) for r in rows]
     totals = [f"{sum(r[count] for r in rows):,}" for count in ("params", "macs")]
     cells.append(("total", "", "", *totals, str(layers[-1].receptive_field)))
-    table = _markdown(("layer", "kind", "output", "params", "MACs", "field"), cells, "<<>>>>")
+    table = markdown(("layer", "kind", "output", "params", "MACs", "field"), cells, "<<>>>>")
     meanings = ", ".join(f"{letter} {' or '.join(kinds)}" for letter, kinds in key.items())
     return f"{table}\n\n{meanings}" if key else table
 
@@ -55,11 +55,14 @@ def epoch_table(history, kind: str = "test") -> str:
          f"{r.learning_rate:.3g}", f"{r.seconds:.1f}")
         for r in history
     ]  # fmt: skip
-    return _markdown(head, rows, ">" * len(head))
+    return markdown(head, rows, ">" * len(head))
 
 
-def _markdown(head, rows, sides) -> str:
-    """Lay out a Markdown table of strings; ``sides``: per column "<" for left or ">" for right."""
+def markdown(head, rows, sides) -> str:
+    """Lay out a Markdown table of strings; ``sides``: per column "<" for left or ">" for right.
+
+    Narrower than ``DataFrame.to_markdown``, which leaves two blanks a column more than 80 columns have room for.
+    """
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
     def line(cells):
@@ -77,4 +80,4 @@ def seed_table(summaries: list[dict]) -> str:
          s["run_id"][:8])
         for s in summaries
     ]  # fmt: skip
-    return _markdown(head, rows, ">" * 5 + "<")
+    return markdown(head, rows, ">" * 5 + "<")

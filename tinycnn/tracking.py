@@ -58,7 +58,8 @@ class Store:
         file = database()
         try:
             if file is None:
-                self._open()
+                with _impatient():
+                    self._open()
             else:
                 artifacts = (file.parent / "mlruns").resolve().as_uri()
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,7 @@ class Store:
                 self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
             found = self.client.get_experiment_by_name(EXPERIMENT)
         self.experiment_id = found.experiment_id
+        mlflow.set_experiment(experiment_id=self.experiment_id)  # where Model.log puts models; it takes no argument
 
     @contextlib.contextmanager
     def run(self, name: str, params: dict, tags: dict, parent: str | None = None):
@@ -210,13 +212,26 @@ def _make(file: Path, artifacts: str):
 
 
 @contextlib.contextmanager
+def _impatient():
+    """Give a server that does not answer up soon: MLflow's minutes of retries are for one that has answered before."""
+    limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    ours = {name: value for name, value in limits.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
+
+
+@contextlib.contextmanager
 def _undisturbed():
-    """Hold Ctrl-C and SIGTERM back while a run is made or ended: half of that would leave it RUNNING for ever."""
+    """Hold Ctrl-C and its like back while a run is made or ended: half of that would leave it RUNNING for ever."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals go to the main thread
         return
     held = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.signal(number, lambda number, frame: held.append(number)) for number in numbers}
     try:
         yield

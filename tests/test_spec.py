@@ -1,0 +1,345 @@
+"""What ``spec.py`` and ``check.py`` promise: a spec holds all that changes a number, and refuses what cannot be."""
+
+import json
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from tinycnn import data, experiments
+from tinycnn.check import check
+from tinycnn.errors import OVER_LIMIT, USAGE, OverLimit, SpecError
+from tinycnn.models import NETWORKS
+from tinycnn.spec import (
+    SGD,
+    Adam,
+    AdamW,
+    Augment,
+    Constant,
+    Cosine,
+    Data,
+    Loss,
+    Model,
+    OneCycle,
+    Spec,
+    StepLR,
+    Target,
+    Train,
+    nearest,
+    parse_settings,
+)
+
+BASE = Spec(
+    name="base",
+    model=Model(name="model_3", dropout=0.05),
+    data=Data(name="mnist"),
+    augment=Augment(rotation=7.0),
+    optimizer=SGD(lr=0.05, momentum=0.9),
+    schedule=StepLR(step_size=6, gamma=0.1),
+    train=Train(epochs=15, batch_size=64),
+)
+OPTIMIZERS = (SGD(lr=0.3, momentum=0.9, nesterov=True), Adam(lr=0.1 + 0.2, eps=1e-300), AdamW(beta1=0.8))
+SCHEDULES = (Constant(), StepLR(), OneCycle(anneal="linear"), Cosine(floor=0.01))
+VARIANTS = [
+    *(BASE.but(model={"name": name}, target={"parameter_limit": None}) for name in NETWORKS),
+    *(BASE.but(optimizer=kind) for kind in OPTIMIZERS),
+    *(BASE.but(schedule=kind) for kind in SCHEDULES),
+    BASE.but(data=Data(name="cifar10", fallback=None, validation=0.1), loss=Loss(label_smoothing=0.1)),
+    BASE.but(target=Target(parameter_limit=None, accuracy=None), train={"precision": "bfloat16", "compile": True}),
+]
+EVERY = [*map(experiments.load, experiments.names()), *VARIANTS]
+FIELDS = {  # one spec that has it, for every field of every kind
+    (spec.flat()[f"{dotted.partition('.')[0]}.name"] if dotted.startswith(("model.", "optim", "sched")) else "", dotted): spec
+    for spec in VARIANTS
+    for dotted in spec.flat()
+}
+CANDIDATES = [
+    *(False, True, 1, 2, 3, 40, 0.25, 0.5, 7.5, 1.5, None, "cos", "linear", "mnist", "fashion_mnist", "mnist5k"),
+    *("float32", "bfloat16", *NETWORKS, "SGD", "Adam", "StepLR", "Cosine", [7] * 7, [5] * 6),
+]
+
+
+def another(spec, dotted):
+    """Return a spec with some other permitted value in one field."""
+    now = spec.flat()[dotted]
+    for value in CANDIDATES:
+        if value != now or type(value) is not type(now):
+            try:
+                changed = spec.with_values({dotted: value})
+            except SpecError:
+                continue
+            if changed.flat()[dotted] != now:
+                return changed
+    raise AssertionError(f"no second value for {dotted} among the candidates: add one")
+
+
+def refused(*settings, base=BASE):
+    """Return the error of a changed spec, which is one line."""
+    with pytest.raises(SpecError) as caught:
+        check(base.with_values(parse_settings(list(settings))))
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+# --- JSON and names --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", EVERY, ids=lambda spec: spec.hash)
+def test_json_and_back_is_the_same_spec(spec):
+    again = Spec.from_json(spec.to_json())
+    assert again == spec and again.hash == spec.hash and again.flat() == spec.flat()
+    assert type(again.model) is type(spec.model) and type(again.optimizer) is type(spec.optimizer)
+    assert Spec.from_dict(json.loads(spec.to_json())) == spec
+
+
+def test_json_holds_every_field():
+    flat = {f"{s}.{f}" for s, fields in json.loads(BASE.to_json()).items() if isinstance(fields, dict) for f in fields}
+    assert flat == set(BASE.flat())
+    wanted = "train.epochs train.batch_size optimizer.name optimizer.lr schedule.name schedule.step_size schedule.gamma "
+    wanted += "model.name model.dropout data.name data.validation data.fallback target.accuracy train.precision train.seed"
+    assert set(wanted.split()) <= flat
+
+
+@pytest.mark.parametrize("spec", EVERY, ids=lambda spec: spec.hash)
+def test_every_field_is_accepted_by_set_under_the_name_it_is_recorded_by(spec):
+    for spell in (json.dumps, str):  # as JSON, and as Python prints it
+        settings = [f"{dotted}={spell(value)}" for dotted, value in spec.flat().items()]
+        assert BASE.with_values(parse_settings(settings)).flat() == spec.flat()
+        for setting in settings:
+            assert spec.with_values(parse_settings([setting])) == spec
+
+
+@pytest.mark.parametrize(("kind", "dotted"), FIELDS, ids=lambda text: text or "any")
+def test_the_hash_changes_with_each_field_that_changes_numbers_and_no_other(kind, dotted):
+    spec = FIELDS[kind, dotted]
+    changed = another(spec, dotted)
+    silent = dotted.startswith("target.") or dotted == "train.seed"
+    assert (changed.hash == spec.hash) == silent
+
+
+def test_the_hash_ignores_name_parent_and_notes():
+    assert BASE.but("other").hash == BASE.hash
+    assert BASE.model_copy(update={"notes": "words", "parent": "nobody"}).hash == BASE.hash
+    assert re.fullmatch("[0-9a-f]{12}", BASE.hash)
+
+
+def test_the_hash_does_not_depend_on_how_a_spec_was_derived():
+    roundabout = BASE.with_values({"optimizer.name": "Adam"}).but(optimizer=BASE.optimizer).with_values({"train.epochs": 3})
+    assert roundabout.hash == BASE.but(train={"epochs": 3}).hash != BASE.hash
+
+
+def test_a_spec_is_frozen():
+    for holder, field in ((BASE, "train"), (BASE.train, "epochs"), (BASE.model, "dropout")):
+        with pytest.raises(ValidationError):
+            setattr(holder, field, getattr(holder, field))
+
+
+# --- derived specs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_new_name_makes_a_child_and_the_difference_is_what_was_said():
+    child = BASE.but("child", train={"epochs": 3}, schedule=Constant())
+    assert (child.name, child.parent, BASE.parent) == ("child", "base", None)
+    assert child.difference(BASE) == {
+        "schedule.name": ("StepLR", "Constant"),
+        "train.epochs": (15, 3),
+        "schedule.step_size": (6, None),
+        "schedule.gamma": (0.1, None),
+    }
+    assert BASE.difference(BASE) == {}
+    assert BASE.but(train={"epochs": 3}).name == "base" and BASE.train.epochs == 15
+
+
+def test_a_dict_changes_single_fields_and_a_section_replaces_all_of_them():
+    assert BASE.but(augment={"cutout": 4}).augment == Augment(rotation=7.0, cutout=4)
+    assert BASE.but(augment=Augment(cutout=4)).augment == Augment(rotation=0.0, cutout=4)
+    assert BASE.but(optimizer=SGD(lr=0.2)).optimizer == SGD(lr=0.2, momentum=0.0)
+    assert BASE.but(optimizer={"lr": 0.2}).optimizer == SGD(lr=0.2, momentum=0.9)
+
+
+def test_another_kind_keeps_the_fields_that_both_have():
+    adam = BASE.with_values({"optimizer.name": "Adam", "optimizer.beta2": 0.99})
+    assert adam.optimizer == Adam(lr=0.05, beta2=0.99)
+    assert BASE.but(optimizer={"lr": 0.2, "name": "AdamW"}).optimizer == AdamW(lr=0.2, weight_decay=0.0)
+    assert BASE.with_values({"optimizer.name": "adam"}).optimizer.name == "Adam"
+    assert BASE.with_values({"schedule.name": "Cosine"}).schedule == Cosine()
+    assert BASE.with_values({"model.name": "model_2"}).model == Model(name="model_2", dropout=0.05)
+
+
+def test_a_derived_spec_cannot_have_what_a_spec_cannot():
+    for wrong, word in (
+        ({"trian": {"epochs": 3}}, "did you mean 'train'?"),
+        ({"trian": {}}, "did you mean 'train'?"),
+        ({"train": 3}, "train: expected a section or a dict"),
+        ({"train": {"epoch": 3}}, "train.epoch: no such field; did you mean 'epochs'?"),
+        ({"optimizer": StepLR()}, "optimizer.name: 'StepLR' is unknown; known: SGD, Adam, AdamW"),
+        ({"name": "Two Words"}, "name: "),
+        ({"train": {"epochs": {1}}}, "not a spec"),
+    ):
+        with pytest.raises(SpecError) as caught:
+            BASE.but(**wrong)
+        assert word in str(caught.value) and "\n" not in str(caught.value)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Any look at data fails the test."""
+
+    def fail(*_, **__):
+        raise AssertionError("data was read")
+
+    for name in ("load", "find", "_read", "fetch"):
+        monkeypatch.setattr(data, name, fail)
+
+
+@pytest.mark.usefixtures("unread")
+@pytest.mark.parametrize(
+    ("setting", "field", "allowed"),
+    [
+        ("train.epoch=3", "train.epoch:", "did you mean 'epochs'?"),
+        ("trian.epochs=3", "trian.epochs:", "did you mean 'train.epochs'?"),
+        ("epochs=3", "epochs:", "did you mean 'train.epochs'?"),
+        ("model.dropuot=0.1", "model.dropuot:", "did you mean 'dropout'?"),
+        ("optimizer.beta1=0.5", "optimizer.beta1:", "known: name, lr, momentum, nesterov, weight_decay"),
+        ("model.padding=1", "model.padding:", "dropout"),
+        ("version.x=1", "version.x:", "known: "),
+        ("model.x.y=1", "model.x.y:", "known: "),
+        ("train.epochs=0", "train.epochs:", "greater than or equal to 1, got 0"),
+        ("train.epochs=2.5", "train.epochs:", "integer, got 2.5"),
+        ("train.epochs=true", "train.epochs:", "integer, got True"),
+        ("train.epochs=ten", "train.epochs:", "integer, got 'ten'"),
+        ("train.epochs=", "train.epochs:", "integer, got ''"),
+        ("train.epochs=null", "train.epochs:", "integer, got None"),
+        ("train.epochs=[3]", "train.epochs:", "integer, got [3]"),
+        ("train.epochs=NaN", "train.epochs:", "integer, got nan"),
+        ("train.batch_size=1", "train.batch_size:", "greater than or equal to 2"),
+        ("train.seed=4294967296", "train.seed:", "less than 4294967296"),
+        ("train.compile=yes", "train.compile:", "boolean, got 'yes'"),
+        ("train.precision=float16", "train.precision:", "'float32' or 'bfloat16'"),
+        ("model.dropout=1.5", "model.dropout:", "less than 1, got 1.5"),
+        ("model.dropout=-0.1", "model.dropout:", "greater than or equal to 0"),
+        ("model.dropout=NaN", "model.dropout:", "finite number, got nan"),
+        ("model.name=model_33", "model.name:", "did you mean 'model_3'?"),
+        ("model.name=3", "model.name:", "known: model_1, model_2, model_3"),
+        ("optimizer.lr=0", "optimizer.lr:", "greater than 0"),
+        ("optimizer.lr=1e999", "optimizer.lr:", "finite number"),
+        ("optimizer.name=adagrad", "optimizer.name:", "known: SGD, Adam, AdamW"),
+        ("schedule.name=StepL", "schedule.name:", "did you mean 'StepLR'?"),
+        ("schedule.gamma=1.1", "schedule.gamma:", "less than or equal to 1"),
+        ("loss.label_smoothing=1", "loss.label_smoothing:", "less than 1"),
+        ("data.name=mnits", "data.name:", "'mnist', 'fashion_mnist', 'cifar10' or 'mnist5k'"),
+        ("data.fallback=cifar10", "data.fallback:", "'mnist5k'"),
+        ("data.validation=1", "data.validation:", "less than 1"),
+        ("data.validation=0.999999", "data.validation:", "leaves one side without any"),
+        ("data.validation=1e-9", "data.validation:", "leaves one side without any"),
+        ("augment.flip=1", "augment.flip:", "boolean"),
+        ("augment.rotation=181", "augment.rotation:", "less than or equal to 180"),
+        ("augment.cutout=29", "augment.cutout:", "more than the 28"),
+        ("augment.shift=28.5", "augment.shift:", "more than the 28"),
+        ("augment.crop=29", "augment.crop:", "more than the 28"),
+        ("target.accuracy=101", "target.accuracy:", "less than or equal to 100"),
+        ("target.last_epochs=0", "target.last_epochs:", "greater than or equal to 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_before_data_is_read(setting, field, allowed):
+    error = refused(setting)
+    assert field in str(error) and allowed in str(error) and error.exit_code == USAGE == 2
+
+
+@pytest.mark.usefixtures("unread")
+def test_what_cannot_be_together_is_refused_too():
+    error = str(refused("data.name=mnist5k", "train.batch_size=4001"))
+    assert "train.batch_size: 4001" in error and "4000" in error
+    error = str(refused("data.name=mnist5k", "data.validation=true", "train.batch_size=3001"))
+    assert "train.batch_size: 3001" in error and "3000" in error
+    assert "nesterov needs a momentum above 0" in str(refused("optimizer.nesterov=true", "optimizer.momentum=0"))
+    rising = ("schedule.name=OneCycle", "train.batch_size=60000", "train.epochs=3", "schedule.pct_start=0.25")
+    assert "schedule.pct_start: 0.25" in str(refused(*rising))
+    check(BASE.with_values(parse_settings([*rising[:3], "schedule.pct_start=0.3"])))
+    check(BASE.with_values({"data.name": "mnist5k", "train.batch_size": 4000, "augment.cutout": 28}))
+
+
+@pytest.mark.usefixtures("unread")
+def test_several_errors_are_one_line():
+    error = str(refused("train.epochs=0", "model.dropout=2", "optimizer.lr=0", "loss.label_smoothing=4"))
+    assert "model.dropout" in error and "and 1 more" in error
+
+
+@pytest.mark.usefixtures("unread")
+def test_more_parameters_than_the_limit_has_an_exit_code_of_its_own():
+    error = refused("model.name=model_1")
+    assert isinstance(error, OverLimit) and error.exit_code == OVER_LIMIT == 3
+    assert "28,624 parameters" in str(error) and "target.parameter_limit = 8,000" in str(error)
+    assert check(BASE.with_values({"target.parameter_limit": 7872}))[0].parameters == 7872
+    assert "7,872 parameters" in str(refused("target.parameter_limit=7871"))
+    assert check(BASE.with_values({"model.name": "model_1", "target.parameter_limit": None}))[0].parameters == 28_624
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "must be an object"),
+        ("null", "must be an object"),
+        ("{}", "name: missing; model: missing"),
+        ('{"name": "a", "model": {}}', "model.name: missing; known: model_1"),
+        ('{"name": "a", "model": {"name": "model_4"}}', "model.name: unknown; did you mean 'model_"),
+        ('{"name": "a", "model": {"name": "model_3"}, "trian": {}}', "trian: no such field; did you mean 'train'?"),
+        ('{"name": "a", "model": {"name": "model_3"}, "version": 2}', "version: must be 1, got 2"),
+        ('{"name": "a", "model": {"name": "model_3", "widths": [1]}}', "model.widths: must have at least 7 items, not 1"),
+        ('{"name": "a", "model": {"name": "model_3", "dropout": NaN}}', "model.dropout: must be a finite number"),
+        ('{"name": "A\\nb", "model": {"name": "model_3"}}', "name: "),
+    ],
+)
+def test_a_json_that_is_no_spec_is_refused_in_one_line(text, words):
+    with pytest.raises(SpecError) as caught:
+        Spec.from_json(text, where="x.json")
+    assert str(caught.value).startswith("x.json: ") and words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [(["epochs"], "FIELD=VALUE"), (["=3"], "FIELD=VALUE"), (["a.b=1", "a.b=2"], "a.b: given twice")],
+)
+def test_a_setting_that_is_none_is_refused(settings, words):
+    with pytest.raises(SpecError, match=words):
+        parse_settings(settings)
+
+
+def test_settings_are_read_as_json_or_python_or_text():
+    text = ["a.a=1", "a.b=0.5", "a.c=true", "a.d=True", "a.e=None", "a.f=null", "a.g=model_3", "a.h=x=y", "a.i=[1, 2]"]
+    assert list(parse_settings(text).values()) == [1, 0.5, True, True, None, None, "model_3", "x=y", [1, 2]]
+
+
+def test_the_nearest_name_is_offered_and_else_all_of_them():
+    assert nearest("epoch", ["epochs", "seed"]) == "did you mean 'epochs'?"
+    assert nearest("qqq", ["epochs", "seed"]) == "known: epochs, seed"
+
+
+def test_validation_may_be_said_to_be_the_standard_share():
+    for name, share in (("mnist", 1 / 6), ("fashion_mnist", 1 / 6), ("cifar10", 0.1), ("mnist5k", 0.25)):
+        assert Data(name=name, validation=True).validation == share
+        assert BASE.with_values({"data.name": name, "data.validation": True}).data.validation == share
+        assert Data(name=name, validation=False).validation == 0
+
+
+# --- notices ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_that_is_never_reached_is_a_notice():
+    for size, said in ((14, 0), (15, 1), (100, 1)):  # 15 epochs; with 14 the last epoch has a lower rate
+        _, notices = check(BASE.with_values({"schedule.step_size": size}))
+        assert len(notices) == said and all("schedule.step_size" in line for line in notices)
+
+
+def test_fewer_epochs_than_the_target_looks_at_is_a_notice():
+    short = BASE.but(schedule=Constant(), train={"epochs": 4})
+    (line,) = check(short)[1]
+    assert "train.epochs: 4" in line and "not judged" in line
+    assert check(short.with_values({"train.epochs": 5}))[1] == []
+    assert check(short.with_values({"target.accuracy": None}))[1] == []
