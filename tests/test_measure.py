@@ -15,8 +15,9 @@ from tinycnn.spec import Data, Model, Spec
 
 MNIST = DATASETS["mnist"]
 
-# Worked out by hand for a picture of 1x28x28. A row for each layer that computes or pools: what it is, output, parameters
-# (k*k*in*out; batch norm 2*out), multiply-accumulates (k*k*in*out times the pixels of the map), receptive field, jump.
+# Worked out by hand for a picture of 1x28x28. A row for each layer that computes or pools: what it is, output,
+# parameters (k*k*in*out; batch norm 2*out), multiply-accumulates (k*k*in*out times the pixels of the map), receptive
+# field, jump.
 MODEL_1 = [
     ("conv 3x3, 16", (16, 26, 26), 144, 97_344, 3, 1),
     ("conv 3x3, 32", (32, 24, 24), 4_608, 2_654_208, 5, 1),
@@ -103,7 +104,8 @@ def test_dropout_costs_nothing_and_is_in_the_table():
 def test_totals_are_those_of_the_network_as_built(name, data):
     facts = DATASETS[data]
     measured, network = measure(spec_of(name), facts), models.build(spec_of(name), facts)
-    assert measured.parameters == sum(p.numel() for p in network.parameters()) == sum(r.parameters for r in measured.layers)
+    assert measured.parameters == sum(p.numel() for p in network.parameters())
+    assert measured.parameters == sum(row.parameters for row in measured.layers)
     assert measured.macs == sum(row.macs for row in measured.layers)
     assert measured.layers[-1].output == (10,)
     assert measured.receptive_field == measured.layers[-1].receptive_field
@@ -142,7 +144,10 @@ def test_receptive_fields_without_padding_are_those_of_autograd(name):
         assert seen_by_autograd(positive(models.build(spec_of(name), MNIST)), 28, number) == (field, field), row
 
 
-@pytest.mark.parametrize(("name", "arguments"), [*((name, {}) for name in models.NETWORKS), ("model_2", {"padding": 1})])
+INSIDE = [*((name, {}) for name in models.NETWORKS), ("model_2", {"padding": 1})]
+
+
+@pytest.mark.parametrize(("name", "arguments"), INSIDE)
 def test_receptive_fields_inside_a_large_picture_are_those_of_autograd(name, arguments):
     facts = replace(MNIST, size=96)
     for number, row in enumerate(measure(spec_of(name, **arguments), facts).layers):

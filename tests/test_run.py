@@ -88,7 +88,8 @@ def test_each_epoch_is_logged_exactly_once_and_as_it_was(recorded, single):
     fields = {"test_loss": "loss", "test_accuracy": "accuracy"}
     for metric in (*NUMBERS, "seconds", "images_per_second"):
         points = recorded["store"].client.get_metric_history(single.info.run_id, metric)
-        assert [(p.step, p.value) for p in points] == [(r.epoch, getattr(r, fields.get(metric, metric))) for r in results]
+        expected = [(result.epoch, getattr(result, fields.get(metric, metric))) for result in results]
+        assert [(point.step, point.value) for point in points] == expected
 
 
 def test_the_figures_at_the_end_are_those_of_the_history_and_of_the_network(recorded, single):
@@ -155,6 +156,7 @@ model = mlflow.pytorch.load_model(sys.argv[1])
 pixels = torch.from_numpy(numpy.load("pixels.npy")).float() / 255
 with torch.no_grad():
     numpy.save("logits.npy", model(pixels).numpy())
+print(mlflow.models.get_model_info(sys.argv[1]).signature.inputs.inputs[0].shape)
 """
 
 
@@ -169,9 +171,7 @@ def test_the_model_gives_the_same_logits_where_this_project_is_not(recorded, sin
     assert done.returncode == 0, done.stderr
     ours = predict(recorded["results"][-1].state.network, plan.data.evaluation, plan.data)
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), ours, rtol=1e-3, atol=1e-4)
-    signature = model.get_model_info().signature if hasattr(model, "get_model_info") else None
-    if signature is not None:
-        assert signature.inputs.inputs[0].shape == (-1, 1, 28, 28)
+    assert done.stdout.split() == ["(-1,", "1,", "28,", "28)"]
 
 
 # --- several seeds ---------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_several_seeds_give_the_numbers_of_one_at_a_time(recorded):
 def test_the_parent_sums_its_children_up(recorded, plan):
     outcome, client = recorded["several"], recorded["store"].client
     parent = client.get_run(outcome["run_id"])
-    finished = [run for run in recorded["store"].search() if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    finished = recorded["store"].search({"mlflow.parentRunId": parent.info.run_id})
     assert {run.info.run_id for run in finished} == {s["run_id"] for s in outcome["seeds"]}
     assert sorted(run.data.params["seed"] for run in finished) == ["5", "6", "7"]
     last = [run.data.metrics["last_accuracy"] for run in finished]
@@ -198,7 +198,8 @@ def test_the_parent_sums_its_children_up(recorded, plan):
     assert found["last_accuracy_mean"] == pytest.approx(np.mean(last)) == outcome["last"]
     assert found["last_accuracy_std"] == pytest.approx(np.std(last, ddof=1)) == outcome["last_std"]
     assert found["last_accuracy_min"] == min(last) == outcome["last_min"]
-    assert found["best_accuracy_mean"] == pytest.approx(np.mean([run.data.metrics["best_accuracy"] for run in finished]))
+    best = [run.data.metrics["best_accuracy"] for run in finished]
+    assert found["best_accuracy_mean"] == pytest.approx(np.mean(best)) == outcome["best"]
     assert found["min_last5_accuracy_min"] == min(run.data.metrics["min_last5_accuracy"] for run in finished)
     assert found["seeds"] == outcome["n"] == 3
     assert parent.data.tags["tinycnn.verdict"] == outcome["verdict"] == "met"
@@ -285,7 +286,7 @@ def test_what_stops_a_training_ends_its_run_and_the_parent(store, plan, error, s
     assert [run.info.status for run in found] == [status] * 2
     assert [run.data.tags.get("tinycnn.failure") for run in found] == [reason] * 2
     (child,) = [run for run in found if "mlflow.parentRunId" in run.data.tags]
-    assert child.data.tags["tinycnn.last_good_epoch"] == "1" or child.data.tags["tinycnn.last_good_epoch"] == "2"
+    assert child.data.tags["tinycnn.last_good_epoch"] == "2"
     assert sorted(store.history(child.info.run_id, "test_accuracy")) == [1, 2]
 
 
@@ -351,7 +352,9 @@ def test_the_fallback_is_what_gets_recorded_and_nobody_can_miss_it(
 
 @pytest.mark.parametrize("offline", [True, False])
 def test_without_a_fallback_missing_data_is_an_error(tiny, no_data, offline):
-    for spec, fallback in ((tiny.but(data={"name": "mnist"}), False), (tiny.but(data={"name": "mnist", "fallback": None}), True)):
+    forbidden = (tiny.but(data={"name": "mnist"}), False)
+    none_stated = (tiny.but(data={"name": "mnist", "fallback": None}), True)
+    for spec, fallback in (forbidden, none_stated):
         with pytest.raises(DataMissing) as caught:
             prepare(spec, device="cpu", offline=offline, fallback=fallback)
         assert caught.value.exit_code == 1 and "mnist5k" in str(caught.value) and os.sep in str(caught.value)

@@ -57,13 +57,14 @@ def test_mlflows_own_variable_wins(monkeypatch, uri, file):
     assert tracking.database() == file
 
 
-@pytest.mark.parametrize("what", ["a text file", "a folder", "inside a file", "nonsense"])
+@pytest.mark.parametrize("what", ["a text file", "a folder", "inside a file", "no server", "nonsense"])
 def test_a_store_that_cannot_be_used_is_one_line_at_once(tmp_path, monkeypatch, what):
     (tmp_path / "text.db").write_text("no database\n" * 500)
     uri = {
         "a text file": f"sqlite:///{tmp_path / 'text.db'}",
         "a folder": f"sqlite:///{tmp_path}",
         "inside a file": f"sqlite:///{tmp_path / 'text.db' / 'mlflow.db'}",
+        "no server": "http://127.0.0.1:1",
         "nonsense": "nonsense",
     }[what]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

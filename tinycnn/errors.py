@@ -1,5 +1,7 @@
 """What can go wrong, as the person at the terminal sees it: one line, and the exit code it ends with."""
 
+import difflib
+
 DONE, FAILED, USAGE, OVER_LIMIT, TARGET_MISSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
@@ -27,3 +29,9 @@ class DataMissing(UserError):
 
 class Diverged(UserError):
     """A training loss that became NaN or infinite."""
+
+
+def nearest(name, known) -> str:
+    """Return a hint for a name that is not among those known: the nearest one, or else all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tinycnn import ROOT
-from tinycnn.errors import SpecError, UserError
-from tinycnn.spec import Spec, explain, nearest
+from tinycnn.errors import SpecError, UserError, nearest
+from tinycnn.spec import Spec, explain
 
 FOLDER = ROOT / "experiments"
 

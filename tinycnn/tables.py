@@ -63,7 +63,7 @@ def markdown(head, rows, sides) -> str:
 
     Narrower than ``DataFrame.to_markdown``, which leaves two blanks a column more than 80 columns have room for.
     """
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    widths = [max(2, *map(len, column)) for column in zip(head, *rows, strict=True)]
 
     def line(cells):
         return "| " + " | ".join(f"{c:{s}{w}}" for c, s, w in zip(cells, sides, widths, strict=True)) + " |"
