@@ -1,4 +1,4 @@
-"""CIFAR-10, first network: a plain baseline within 8,000 parameters.
+"""CIFAR-10: a plain baseline within 8,000 parameters.
 
 Target    a first figure to beat; no accuracy is asked for yet. Fewer than 8,000 parameters, at most 15 epochs.
 Change    the network of exp2 with padded convolutions, so that a 32x32 picture is still 8x8 before the global average;

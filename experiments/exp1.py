@@ -1,4 +1,4 @@
-"""Iteration 1: get the set-up right, with a first network and rotation only.
+"""Iteration 1: the set-up, a first network, rotation only.
 
 Target    the set-up: transforms, data, training and test loop; then 99.4 % within 15 epochs. No parameter limit yet.
 Change    the first iteration, so nothing to change: 3x3 convolutions without batch norm, SGD at a constant rate,

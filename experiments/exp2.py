@@ -1,4 +1,4 @@
-"""Iteration 2: a network within 8,000 parameters, with batch norm and dropout.
+"""Iteration 2: within 8,000 parameters, with batch norm and dropout.
 
 Target    fewer than 8,000 parameters, a 3x3 map before the global average, a layer after it; 99.4 % within 15 epochs.
 Change    from exp1: four narrow convolutions of 16 channels with two max-pools in place of 28,624 parameters; batch

@@ -201,7 +201,7 @@ MINE = SPECS + "SPEC = Spec(name='bad', model=Model(name='model_3'), {})"
         (MINE.format("optimizer=StepLR()"), "optimizer.name: unknown; known: SGD, Adam, AdamW"),
         (MINE.format("train={'epoch': 3}"), "train.epoch: no such field; did you mean 'epochs'?"),
         (MINE.format("train=3"), "train: "),
-        ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', trian={})", "trian: no such section; did you mean"),
+        ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', trian={})", "trian: no such section; did"),
         ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', train={'epochs': 0})", "train.epochs: must be"),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 from tinycnn.spec import Model, Spec, Target, Train
 from tinycnn.verdict import judge, summarise, total
 
-SPEC = Spec(name="some", model=Model(name="model_3"), train=Train(epochs=15), target=Target(accuracy=99.4, last_epochs=5))
+TARGET = Target(accuracy=99.4, last_epochs=5, max_epochs=15)
+SPEC = Spec(name="some", model=Model(name="model_3"), train=Train(epochs=15), target=TARGET)
 
 
 def history(*accuracies):

@@ -1,6 +1,7 @@
 """What there is, in words and as plain values: experiments, networks, data sets, and one spec in full."""
 
 import inspect
+import textwrap
 from dataclasses import asdict
 
 from tinycnn import experiments as library
@@ -50,13 +51,18 @@ def text(rows: list[dict]) -> str:
     lines = ["Experiments (python -m tinycnn show NAME, make NAME)"]
     for row in rows:
         facts = row["error"] or f"{row['parameters']:,} parameters, {row['data']}, {row['epochs']} epochs"
-        lines += [f"  {row['name']:<12}{row['title']}", f"  {'':<12}{facts}"]
-    lines += ["", "Networks (model.name)", *(f"  {name:<12}{words}" for name, words in networks().items())]
+        lines += [_entry(row["name"], row["title"]), _entry("", facts)]
+    lines += ["", "Networks (model.name)", *(_entry(name, words) for name, words in networks().items())]
     lines += ["", "Data sets (data.name)"]
     for name, facts in DATASETS.items():
         size = f"{facts.channels}x{facts.size}x{facts.size}, {len(facts.classes)} classes"
-        lines.append(f"  {name:<14}{facts.train:>6,} / {facts.test:>6,} images of {size}; {facts.source}")
+        lines.append(_entry(name, f"{facts.train:,} / {facts.test:,} images of {size}; {facts.source}"))
     return "\n".join(lines)
+
+
+def _entry(name: str, words: str) -> str:
+    """Put a name and its explanation into lines of at most 80 columns."""
+    return textwrap.fill(words, 80, initial_indent=f"  {name:<14}", subsequent_indent=" " * 16)
 
 
 def show(spec) -> dict:
@@ -92,7 +98,7 @@ def show_text(spec, shown: dict) -> str:
     """Put what ``show`` returns into Markdown for the terminal."""
     words = sections(spec.notes)
     lines = [f"# {spec.name}: {words['title']}".rstrip(": "), ""]
-    lines += [f"{name}: {words[name]}" for name in ("Target", "Change", "Analysis") if words.get(name)]
+    lines += [textwrap.fill(f"{n}: {words[n]}", 80) for n in ("Target", "Change", "Analysis") if words.get(n)]
     lines += ["", f"Spec {spec.hash}" + (f", derived from {spec.parent}" if spec.parent else "")]
     changes = shown["difference"]
     for name, value in spec.flat().items():
