@@ -13,7 +13,7 @@ for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "_MLFLO
 for _name in ("TINYCNN_MIRROR", "TINYCNN_DEBUG"):
     os.environ.pop(_name, None)
 
-import pytest
+import pytest  # noqa: E402
 
 CLOSED = "http://127.0.0.1:1"  # nobody listens there, so nothing is fetched from anywhere
 

@@ -1,4 +1,4 @@
-"""What the command line promises: results on stdout, all else on stderr, and one line and a documented code for errors."""
+"""What the command line promises: results on stdout, all else on stderr, an error one line and a documented code."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def test_every_verb_has_help_with_the_exit_codes(tinycnn):
         code, out, err = tinycnn(verb, "--help")
         assert code == 0 and err == "" and out.startswith(f"usage: python -m tinycnn {verb}")
         assert "--json" in out and "exit codes" in out
-        assert CODES <= {int(number) for number in re.findall(r"^ +(\d+) ", out, re.MULTILINE)}
+        assert {int(number) for number in re.findall(r"^ +(\d+) ", out, re.MULTILINE)} >= CODES
 
 
 def test_help_imports_nothing_heavy_and_answers_at_once(tmp_path):
@@ -155,9 +155,11 @@ def test_augmented_draws_a_picture(tinycnn, spec_file, tmp_path):
     code, out, err = tinycnn("show", spec_file, "--augmented", str(path), "--offline", "--json")
     assert code == 0 and json.loads(out)["name"] == "tiny" and str(path) in err
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") and path.stat().st_size > 5000
-    for bad in (tmp_path, tmp_path / "no" / "out.png", tmp_path / "out.docx"):
+    for bad in (tmp_path, tmp_path / "no" / "out.png"):
         code, out, err = tinycnn("show", spec_file, "--augmented", str(bad), "--offline")
-        assert code == 1 and out == "" and err.startswith(f"tinycnn: {bad}: cannot be written") and err.count("\n") == 1
+        assert code == 1 and out == "" and err.count("\n") == 1
+        assert err.startswith(f"tinycnn: {bad}: cannot be written")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.png", "spec.json"]
 
 
 def test_doctor_says_what_there_is_and_where(tinycnn, tmp_path, monkeypatch):
@@ -195,7 +197,7 @@ def test_run_prints_json_and_nothing_else_to_stdout(tinycnn, spec_file, database
 def test_run_prints_a_table_of_the_epochs_and_a_line_of_verdict(tinycnn, spec_file, database, few_images, no_artifacts):
     code, out, err = tinycnn("run", spec_file, "--set", "train.epochs=2", "--seeds", "2")
     assert code == 0 and len(re.findall(r"^\| +[12] \| .*\d\.\d\d \|", out, re.MULTILINE)) >= 4
-    assert re.search(r"^tiny: 7,344 parameters, target met \(0.5 % in each of the last 2 epochs: 2 of 2", out, re.MULTILINE)
+    assert "\ntiny: 7,344 parameters, target met (0.5 % in each of the last 2 epochs: 2 of 2 seeds;" in out
     code, out, err = tinycnn("run", spec_file, "--set", "train.epochs=2", "--seeds", "2", "--missing")
     assert code == 0 and ": epoch " not in err and "target met" in out
 
@@ -207,9 +209,8 @@ def test_the_exit_codes_are_those_documented(
     assert tinycnn("list")[0] == 0
     code, out, err = tinycnn("run", "exp3", "--no-fallback", "--offline")
     assert code == 1 and out == "" and err.count("\n") == 1 and "mnist" in err and "TINYCNN_DATA" in err
-    assert tinycnn("show", "exp3", "--set", "train.epoch=3") == (
-        2, "", "tinycnn: train.epoch: no such field; did you mean 'train.epochs'?\n",
-    )  # fmt: skip
+    code, out, err = tinycnn("show", "exp3", "--set", "train.epoch=3")
+    assert code == 2 and out == "" and err.count("\n") == 1 and "train.epoch: " in err and "epochs'?" in err
     code, out, err = tinycnn("run", "exp1", "--set", "target.parameter_limit=8000")
     assert code == 3 and out == "" and err.count("\n") == 1 and "28,624" in err and "8,000" in err
     assert tinycnn(*quick, "target.accuracy=99.99", "--require-target")[0] == 4
@@ -217,12 +218,10 @@ def test_the_exit_codes_are_those_documented(
     assert tinycnn(*quick, "target.accuracy=99.99", "--missing")[0] == 0
     assert tinycnn(*quick, "target.accuracy=0.1", "--missing", "--require-target")[0] == 0
 
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs, "train", interrupted)
-    code, out, err = tinycnn(*quick)
-    assert code == 130 and err.splitlines()[-1].startswith("tinycnn: interrupted")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        monkeypatch.setattr(runs, "train", lambda *_, number=number, **__: signal.raise_signal(number))
+        code, out, err = tinycnn(*quick)
+        assert code == 130 and err.splitlines()[-1].startswith("tinycnn: interrupted")
 
 
 def test_a_fallback_cannot_be_missed_on_the_terminal(tinycnn, spec_file, database, few_images, no_artifacts, no_data):
@@ -239,7 +238,8 @@ def test_a_loss_that_is_no_number_fails_in_a_line(tinycnn, spec_file, database, 
     settings = ("model.name=model_1", "target.parameter_limit=null", "optimizer.name=SGD", "optimizer.lr=100")
     code, out, err = tinycnn("run", spec_file, "--set", *settings)
     assert code == 1 and out == ""
-    assert re.fullmatch(r"tinycnn: tiny: the training loss became .* the last good epoch is \d\..*", err.splitlines()[-1])
+    last = err.splitlines()[-1]
+    assert re.fullmatch(r"tinycnn: tiny: the training loss became .* the last good epoch is \d\..*", last)
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///{}/file", "sqlite:///{}/file/mlflow.db"])
@@ -250,7 +250,7 @@ def test_a_store_that_cannot_be_used_is_a_line(tinycnn, spec_file, tmp_path, mon
     assert code == 1 and out == "" and err.count("\n") == 1 and err.startswith("tinycnn: the store sqlite:///")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_exits_with_130_and_is_killed_in_the_store(spec_file, database, tmp_path, number):
     from tinycnn.tracking import Store
 
@@ -276,11 +276,12 @@ def test_an_interrupted_run_exits_with_130_and_is_killed_in_the_store(spec_file,
     assert [run.data.metrics["test_accuracy"] for run in found if "test_accuracy" in run.data.metrics]
 
 
-def test_a_reader_that_goes_is_no_error(tmp_path):
+@pytest.mark.parametrize("arguments", [("run", "--help"), pytest.param(("list",), marks=pytest.mark.slow)])
+def test_a_reader_that_goes_is_no_error(tmp_path, arguments):
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing) as closed:
-        child = process("list", cwd=tmp_path, stdout=closed)
+        child = process(*arguments, cwd=tmp_path, stdout=closed)
         assert child.communicate()[1] == "" and child.returncode == 0
 
 
@@ -289,12 +290,12 @@ def test_a_reader_that_goes_is_no_error(tmp_path):
 NASTY = (
     "", " ", "-", "--", ".", "..", "../../../etc/passwd", "/etc/passwd", "/dev/null", "~", "%s%n", "*", "exp3 ", "EXP3",
     "exp3.py", "exp3.json", "exp33", "exp", "éxp3", "實驗三", "\U0001f4a5", "exp3\n", "exp3\t", "\x1b[31mexp3", "\x07",
-    "\u202eexp3", "\udcff", "exp3\x00", "x" * 300, "x" * 5000, "exp3;ls", "$(ls)", "__init__", "experiments", "con", "0",
+    "\u202eexp3", "\udcff", "exp3\x00", "x" * 300, "x" * 5000, "exp3;ls", "$(ls)", "__init__", "experiments", "0",
 )  # fmt: skip
 VALUES = (
     "", " ", "abc", "null", "NaN", "Infinity", "-Infinity", "-1", "-0.0001", "1e400", "1e-400", "9" * 400, "9" * 5000,
-    "1.5", "true", "[1]", "{}", '{"a": 1}', "[" * 2000, '"', "'3'", "0x10", "1_0", "１２", "٣", "\x00", "\x1b[2J", "\udcff",
-    "../..", "é", "\U0001f4a5", "3 epochs", "None", "None None", "=", "==3",
+    "1.5", "true", "[1]", "{}", '{"a": 1}', "[" * 2000, '"', "'3'", "0x10", "1_0", "１２", "٣", "\x00", "\x1b[2J",
+    "\udcff", "../..", "é", "\U0001f4a5", "3 epochs", "None", "None None", "=", "==3",
 )  # fmt: skip
 
 
@@ -317,7 +318,8 @@ def altered():
     lines += [("show", "exp3", "--set", f"{rng.choice(fields)}={value}") for value in VALUES for _ in range(2)]
     lines += [("show", "exp3", "--set", f"{misspelt(rng.choice(fields), rng)}=1") for _ in range(30)]
     lines += [(misspelt(rng.choice(VERBS), rng), "exp3") for _ in range(10)]
-    lines += [("show", "exp3", misspelt(rng.choice(("--json", "--set", "--device", "--offline")), rng)) for _ in range(10)]
+    options = ("--json", "--set", "--device", "--offline")
+    lines += [("show", "exp3", misspelt(rng.choice(options), rng)) for _ in range(10)]
     lines += [(), ("",), ("show",), ("show", "exp3", "exp3"), ("show", "exp3", "--set"), ("show", "--set", "a=1"),
               ("list", "exp3"), ("--json", "list"), ("show", "exp3", "--set", "train.epochs=1", "train.epochs=2"),
               ("show", "exp3", "--set", "train.epochs"), ("show", "exp3", "--set", "="), ("show", "exp3", "--set", "a"),
@@ -325,11 +327,14 @@ def altered():
               ("show", "exp3", "--set", "name=other"), ("show", "exp3", "--set", "__class__.x=1"),
               ("show", "exp3", "--set", "model.name=model_1"), ("show", "exp3", "--set", "data.name=cifar10"),
               ("show", "exp3", "--augmented")]  # fmt: skip
-    lines += [("run", "exp3", "--seeds", value) for value in ("0", "-1", "1.5", "abc", "1e3", "٣", "", "1001", "0000099999")]
+    seeds = ("0", "-1", "1.5", "abc", "1e3", "٣", "", "1001", "0000099999")
+    lines += [("run", "exp3", "--seeds", value) for value in seeds]
     lines += [("run", "exp3", "--first-seed", value) for value in ("-1", "4294967296", "9" * 5000, "x", "１", "")]
     lines += [("run", "exp3", "--first-seed", "4294967295", "--seeds", "2", "--set", "data.name=mnist5k")]
-    lines += [("run", "exp3", "--device", value) for value in ("", "gpu", "CPU", "cuda:-1", "cuda:x", "meta", "\udcff")]
-    lines += [("run", "exp3", "--set", value) for value in ("model.dropout=1.5", "train.epochs=0", "train.batch_size=0")]
+    devices = ("", "gpu", "CPU", "cuda:-1", "cuda:x", "meta", "\udcff")
+    lines += [("run", "exp3", "--device", value) for value in devices]
+    impossible = ("model.dropout=1.5", "train.epochs=0", "train.batch_size=0")
+    lines += [("run", "exp3", "--set", value) for value in impossible]
     return lines
 
 
@@ -362,7 +367,8 @@ def test_no_command_line_ends_in_a_traceback(tinycnn, few_images, no_training, n
 def test_no_altered_spec_ends_in_a_traceback(tinycnn, tiny, tmp_path, no_training):
     rng, text = random.Random(3), tiny.to_json()
     words = re.findall(r'"[a-z_]+"|[0-9.]+|true|false|null|[{}\[\]:,]', text)
-    texts = ["", "null", "[]", "{}", "3", '"exp3"', "[" * 100_000, text * 2, "\ufeff" + text, "\x00", text.replace("{", "[")]
+    texts = ["", "null", "[]", "{}", "3", '"exp3"', "\x00", "[" * 100_000]
+    texts += [text * 2, "\ufeff" + text, text.replace("{", "[")]
     texts += [text[: rng.randrange(len(text))] for _ in range(10)]
     for _ in range(40):
         start = rng.randrange(len(text))

@@ -304,7 +304,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_reason_and_the_last_goo
 
 def test_an_epoch_costs_one_call_to_the_store(store, plan, no_artifacts, monkeypatch):
     calls, per_epoch = [], []
-    for name in ("log_batch", "log_metric", "log_param", "set_tag", "log_text", "log_artifact", "log_figure", "get_run"):
+    for name in ("log_batch", "log_metric", "log_param", "set_tag", "log_text", "log_artifact", "get_run"):
         original = getattr(tracking.MlflowClient, name)
 
         def counted(self, *arguments, _name=name, _original=original, **options):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_the_random_state_of_the_caller_is_left_alone_by_a_failure_too():
     torch.manual_seed(3)
     before = torch.get_rng_state()
     with pytest.raises(Diverged):
-        list(train(SPEC, data=types.SimpleNamespace(**vars(DATA) | {"std": (math.nan,)})))
+        list(train(SPEC, data=replace(DATA, std=(math.nan,))))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -161,6 +162,15 @@ def test_changing_one_stream_does_not_shift_the_others(monkeypatch):
     assert equal([*base.weights[0].values()], [*dropped.weights[0].values()])
     other_network = watched(monkeypatch, SPEC.but(model=Model(name="model_1")))
     assert equal(base.taken, other_network.taken) and equal(base.given, other_network.given)
+
+
+def test_the_order_of_more_images_leaves_the_augmentation_as_it_was(monkeypatch):
+    states = []
+    monkeypatch.setattr(trainer, "augment", lambda images, _, used, fill: states.append(used.get_state()) or images)
+    for count in (IMAGES, BATCH):
+        fewer = Images(DATA.train.images[:count], DATA.train.labels[:count])
+        next(train(SPEC, data=replace(DATA, train=fewer)))
+    assert torch.equal(states[0], states[STEPS])  # of the first batch, with 56 images and with 16
 
 
 def test_another_seed_changes_every_stream(monkeypatch):
@@ -262,13 +272,23 @@ def test_the_figures_of_an_epoch_are_those_of_its_weights():
 
 def test_label_smoothing_acts_in_training_only(monkeypatch):
     spec = PLAIN.but(loss=Loss(label_smoothing=0.2), train={"epochs": 1, "batch_size": IMAGES})
+    start = trainer.start
+
+    def surer(*arguments):
+        state = start(*arguments)
+        with torch.no_grad():
+            [*state.network.parameters()][-1].mul_(30)  # smoothing shows where answers are not all alike
+        return state
+
+    monkeypatch.setattr(trainer, "start", surer)
     seen = watch(monkeypatch)
     (result,) = train(spec)
     log = torch.log_softmax(plain_network(spec, seen).train()(normal(DATA.train.images)), 1)
     right = log[range(IMAGES), DATA.train.labels]
     assert result.train_loss == pytest.approx(-(0.8 * right + 0.2 * log.mean(1)).mean().item(), rel=1e-4)
     log = torch.log_softmax(result.state.network.eval()(normal(DATA.evaluation.images)), 1)
-    assert result.loss == pytest.approx(-log[range(TESTED), DATA.evaluation.labels].mean().item(), rel=1e-4)
+    plain, spread = -log[range(TESTED), DATA.evaluation.labels].mean().item(), -log.mean().item()
+    assert abs(spread - plain) > 0.05 and result.loss == pytest.approx(plain, rel=1e-4)
 
 
 def test_evaluation_in_several_batches_is_that_in_one(monkeypatch):

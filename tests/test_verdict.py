@@ -58,13 +58,13 @@ def test_the_verdict_is_the_one_of_the_rule(expected, runs):
     assert verdict(*runs) == expected
 
 
-def test_a_mean_of_exactly_the_target_meets_it_whatever_the_rounding():
-    for one in range(9935, 9940):
-        for two in range(9940, 9946):
-            rest = 9940 * 5 - one - two - 2 * 9940  # of 10,000 images; the five add up to 5 * 9,940 exactly
-            runs = [(99.4,) * 4 + (100 * right / 10_000,) for right in (two, 9940, 9940, rest)]
-            if rest >= 9940:
-                assert verdict((99.4,) * 4 + (100 * one / 10_000,), *runs) == "met", (one, two, rest)
+EXACT = [(9900, 9941, 9941, 9941, 9977), (9900, 9941, 9941, 9944, 9974), (9939, 9941, 9940, 9940, 9940)]
+
+
+@pytest.mark.parametrize("right", EXACT)
+def test_a_mean_of_exactly_the_target_meets_it_whatever_the_rounding(right):
+    assert sum(right) == 5 * 9940  # of 10,000 images each; as floats, the mean of the first two rows is a hair below 99.4
+    assert verdict(*((99.4,) * 4 + (100 * count / 10_000,) for count in right)) == "met"
 
 
 def test_four_in_five_is_exact_for_every_number_of_seeds():

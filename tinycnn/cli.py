@@ -22,11 +22,14 @@ EXIT_CODES = f"""exit codes:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return its exit code; every failure is one line on stderr."""
-    chosen = _parser().parse_args(arguments)
     for name in ("SIGTERM", "SIGHUP"):  # a run that is told to go, or whose terminal goes, ends as with Ctrl-C
         if signal.getsignal(number := getattr(signal, name, signal.SIGTERM)) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
     try:
+        try:
+            chosen = _parser().parse_args(arguments)
+        finally:
+            sys.stdout.flush()  # the help
         code = chosen.verb(chosen)
         sys.stdout.flush()
         return code
@@ -172,7 +175,12 @@ def run(chosen) -> int:
     reporter = Terminal(results=not chosen.json)
     try:
         plan = runs.prepare(
-            spec, device=chosen.device, offline=chosen.offline, fallback=not chosen.no_fallback, reporter=reporter
+            spec,
+            device=chosen.device,
+            offline=chosen.offline,
+            fallback=not chosen.no_fallback,
+            settings=" ".join(chosen.set),
+            reporter=reporter,
         )
         outcome = runs.run(
             plan, seeds=chosen.seeds, first_seed=chosen.first_seed, missing=chosen.missing, reporter=reporter

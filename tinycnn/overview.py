@@ -131,6 +131,6 @@ def draw_augmented(spec, path: str, *, offline: bool = False, columns: int = 10,
     generator = torch.Generator().manual_seed(spec.train.seed)
     augmented = torch.stack([augment(originals, spec.augment, generator, data.mean) for _ in range(rows)])
     try:
-        pictures.contact_sheet(originals, augmented).savefig(path, dpi=120)
+        pictures.contact_sheet(originals, augmented).savefig(path, format="png", dpi=120)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be written ({error})") from None

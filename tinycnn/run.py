@@ -31,13 +31,17 @@ class Reporter:
 
 @dataclass(frozen=True)
 class Plan:
-    """A spec made ready to run: checked, its data loaded, its code identified. ``fallback`` says what is missing."""
+    """A spec made ready to run: checked, and its data loaded.
+
+    ``fallback`` says what is missing; ``settings`` are the words a spec was derived by, for the run's name.
+    """
 
     spec: object
     data: Split
     measured: Measured
     device: torch.device
     fallback: str = ""
+    settings: str = ""
 
     @property
     def tags(self) -> dict:
@@ -52,7 +56,7 @@ class Plan:
         }
 
 
-def prepare(spec, *, device="auto", offline=False, fallback=True, reporter=None) -> Plan:
+def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None) -> Plan:
     """Check ``spec`` before any data is read, then load its data set, or the fallback that the spec states.
 
     Raises SpecError, OverLimit, UserError for damaged data, and DataMissing where there is no fallback.
@@ -74,7 +78,7 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, reporter=None)
         spec = spec.with_values({"data.name": stand_in})
         measured, _ = check(spec)
         data = load(stand_in, spec.data.validation, offline=offline)
-    return Plan(spec, data, measured, device, missing)
+    return Plan(spec, data, measured, device, missing, settings)
 
 
 def run(plan: Plan, *, seeds: int = 1, first_seed: int | None = None, missing=False, reporter=None) -> dict:
@@ -221,7 +225,8 @@ def with_normalisation(network: nn.Module, data: Split) -> nn.Module:
 
 
 def _run_name(plan: Plan) -> str:
-    return plan.spec.name + (f" on FALLBACK {plan.data.name}" if plan.fallback else "")
+    settings = f" ({plan.settings})" if plan.settings else ""
+    return plan.spec.name + settings + (f" on FALLBACK {plan.data.name}" if plan.fallback else "")
 
 
 def _params(plan: Plan) -> dict:
