@@ -156,7 +156,7 @@ model = mlflow.pytorch.load_model(sys.argv[1])
 pixels = torch.from_numpy(numpy.load("pixels.npy")).float() / 255
 with torch.no_grad():
     numpy.save("logits.npy", model(pixels).numpy())
-print(mlflow.models.get_model_info(sys.argv[1]).signature.inputs.inputs[0].shape)
+print(mlflow.models.Model.load(sys.argv[1]).signature.inputs.inputs[0].shape)
 """
 
 

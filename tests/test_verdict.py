@@ -63,7 +63,7 @@ EXACT = [(9900, 9941, 9941, 9941, 9977), (9900, 9941, 9941, 9944, 9974), (9939, 
 
 @pytest.mark.parametrize("right", EXACT)
 def test_a_mean_of_exactly_the_target_meets_it_whatever_the_rounding(right):
-    assert sum(right) == 5 * 9940  # of 10,000 images each; as floats, the mean of the first two rows is a hair below 99.4
+    assert sum(right) == 5 * 9940  # of 10,000 each; the first two rows have a float mean a hair below 99.4
     assert verdict(*((99.4,) * 4 + (100 * count / 10_000,) for count in right)) == "met"
 
 

@@ -59,7 +59,7 @@ def judge(spec, summaries: list[dict], *, kind: str, fallback: bool) -> tuple[st
     if spec.train.epochs > target.max_epochs:
         return MISSED, f"{spec.train.epochs} epochs, and the target allows {target.max_epochs}"
     holding = sum(s["held"] >= target.accuracy for s in summaries)
-    average = round(mean(s["last"] for s in summaries), 9)  # 99.39 and 99.41 come to 99.4, not a hair below
+    average = round(mean(s["last"] for s in summaries), 9)  # floats: a mean of exactly 99.4 may come out a hair below
     met = holding >= ACCEPTED_SHARE * n and average >= target.accuracy
     wanted = f"{target.accuracy:g} % in each of the last {target.last_epochs} epochs"
     if n == 1:
