@@ -6,6 +6,7 @@ Nothing heavy is imported here at module level, so that ``--help`` answers at on
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 
@@ -25,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("SIGTERM", "SIGHUP"):  # a run that is told to go, or whose terminal goes, ends as with Ctrl-C
         if signal.getsignal(number := getattr(signal, name, signal.SIGTERM)) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
+    chosen = argparse.Namespace(verb=None)
     try:
         try:
             chosen = _parser().parse_args(arguments)
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, e.g. head, has gone
-        return DONE
+        return FAILED if chosen.verb is run else DONE  # a run is not over before it has said so
     except Exception as error:
         if os.environ.get("TINYCNN_DEBUG"):
             raise
@@ -79,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
             "--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE",
             help="derive a spec, e.g. --set train.epochs=3 optimizer.lr=0.02; show lists the fields",
         )  # fmt: skip
-        made.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+        made.add_argument("--device", type=_device, default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
         made.add_argument("--offline", action="store_true", help="never touch the network")
 
     verb("list", list_, "list the experiments, networks and data sets")
@@ -121,6 +123,12 @@ def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text!r} is not a seed from 0 to {2**32 - 1}")
     return int(text)
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of auto, cpu, cuda, cuda:N, mps")
+    return text
 
 
 def _spec(chosen):

@@ -31,7 +31,7 @@ class Diverged(UserError):
     """A training loss that became NaN or infinite."""
 
 
-def nearest(name, known) -> str:
-    """Return a hint for a name that is not among those known: the nearest one, or else all of them."""
+def nearest(name, known, groups=None) -> str:
+    """Return a hint for a name that is not among those known: the nearest one, or else all of them, or their groups."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(groups or known)}"

@@ -82,7 +82,9 @@ class Spec(Section):
         for dotted in changes:
             section, _, field = dotted.partition(".")
             if not field or not isinstance(values.get(section), dict):
-                raise SpecError(f"{dotted}: no such field; {nearest(dotted, self.flat())}")
+                fields = self.flat()
+                groups = dict.fromkeys(name.partition(".")[0] + ".*" for name in fields)
+                raise SpecError(f"{dotted}: no such field; {nearest(dotted, fields, groups)}")
         for dotted, value in changes.items():
             section, _, field = dotted.partition(".")
             if field == "name" and section in VARIANTS:
