@@ -41,7 +41,7 @@ def runs(store: Store | None = None) -> pd.DataFrame:
         row |= {name: entity.data.metrics.get(name) for name in _METRICS}
         rows.append(row)
     frame = pd.DataFrame(rows, columns=["run_id", "started", *_TAGS, *_METRICS])
-    frame["seed"] = frame["seed"].astype("int64")
+    frame = frame.astype({"seed": "int64", "parameters": "int64", "macs": "int64"})
     return frame.sort_values("started", kind="stable").reset_index(drop=True)
 
 

@@ -5,8 +5,8 @@ Change    from exp2: seven narrower convolutions in place of four, one max-pool 
           cutout among it; Adam in place of SGD; the learning rate falls in steps; little dropout, but in every layer.
 Analysis  the first drop of the learning rate brings more than anything before it, and the later ones steady the last
           epochs. The layout matters as much: the same parameters spread over more and narrower layers did better on
-          validation images than wide early ones. What is left between clean training and test images is small
-          enough that stronger augmentation no longer pays at once; one seed in several still dips below the target.
+          validation images than wide early ones. What is left between clean training and test images is so
+          little that capacity, no longer regularisation, is what is short; one seed in several still dips below.
 Run       make exp3 (12 min)
 """
 
