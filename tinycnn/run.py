@@ -239,6 +239,7 @@ def _record(plan: Plan) -> dict:
     machine = {f"tinycnn.machine.{name}": value for name, value in provenance.machine().items()}
     versions = {f"tinycnn.version.{name}": value for name, value in provenance.versions().items()}
     return {
+        "mlflow.source.name": f"tinycnn run {plan.spec.name}",
         "mlflow.source.git.commit": provenance.commit(),
         "tinycnn.git_dirty": "unknown" if difference is None else str(bool(difference)).lower(),
         "tinycnn.device": plan.device,
