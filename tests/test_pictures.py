@@ -188,7 +188,7 @@ def test_squares_have_the_sides_of_the_receptive_fields_and_one_middle():
     assert {tuple(square.get_center()) for square in drawn} == {(14, 14)}
     assert not any(patch.get_hatch() for patch in figure.axes[0].patches)  # nothing is padded
     listed = [text.get_text() for text in figure.axes[1].texts]
-    assert listed[2:8] == ["1", "conv 3x3, 16", "3 × 3", "2", "conv 3x3, 16", "5 × 5"]
+    assert listed[2:8] == ["1", "conv 3x3, 8", "3 × 3", "2", "conv 3x3, 12", "5 × 5"]
     assert listed[-3:] == ["9", "global average", "28 × 28"]
 
 
