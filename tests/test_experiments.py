@@ -71,7 +71,7 @@ def test_an_experiment_says_what_it_is_for_what_it_changes_and_what_was_conclude
     spec = experiments.load(name)
     words = sections(spec.notes)
     assert words["title"].endswith(".") and words["Target"] and words["Change"] and "Analysis" in words
-    assert words["Run"] == f"make {name}"
+    assert re.fullmatch(rf"make {name} \(\d+ min\)", words["Run"])
     assert not re.search(r"\d\d\.\d", words["Analysis"]), "results are generated from runs, never typed in"
     text = describe(spec, check(spec)[0], None, None)
     assert words["Target"] in text and f"{check(spec)[0].parameters:,} parameters" in text
