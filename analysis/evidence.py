@@ -24,6 +24,8 @@ SEED = {"exp1": (28_624, 98.00, 98.47, None), "exp2": (7_344, 99.17, 99.22, None
 def write(names: list[str] | None = None) -> list[Path]:
     """Write the CSV of each experiment that has finished runs, the list of specs judged, and the README's table.
 
+    A CSV of more seeds than the store has is replaced only where its experiment is named.
+
     Return the files written. Raises UserError for an experiment that is named but has no runs.
     """
     store = Store()
@@ -38,11 +40,17 @@ def write(names: list[str] | None = None) -> list[Path]:
                 raise UserError(f"{name}: no finished runs of this spec in the store; make {name} makes one")
             continue
         path = FOLDER / f"{spec.name}.csv"
-        _of_runs(mine, store).to_csv(path, index=False, lineterminator="\n")
+        if spec.data.validation or _loses_seeds(path, mine, named=bool(names)):
+            continue  # evidence is of test sets; and less is not to take the place of more unasked
+        _of_runs(mine, store).to_csv(path, index=False, lineterminator="\n", float_format="%.8g")
         written.append(path)
-    written.append(_write_judged(frame))
+    written.append(_write_judged(runs(store, ("FINISHED", "FAILED", "KILLED", "RUNNING"))))
     README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
     return [*written, README]
+
+
+def _loses_seeds(path: Path, mine: pd.DataFrame, named: bool) -> bool:
+    return not named and path.exists() and pd.read_csv(path)["seed"].nunique() > len(mine)
 
 
 def _of_runs(mine: pd.DataFrame, store: Store) -> pd.DataFrame:
@@ -54,7 +62,7 @@ def _of_runs(mine: pd.DataFrame, store: Store) -> pd.DataFrame:
         part.insert(0, "spec_hash", run.spec_hash)
         part.insert(0, "experiment", run.experiment)
         parts.append(part.assign(**{column: getattr(run, column) for column in _RECORD}))
-    return pd.concat(parts, ignore_index=True).round(6)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _write_judged(frame: pd.DataFrame) -> Path:

@@ -28,20 +28,20 @@ _EPOCH_METRICS = (
 )  # fmt: skip
 
 
-def runs(store: Store | None = None) -> pd.DataFrame:
-    """Return a row per finished run of one seed, the oldest first; accuracies in percent.
+def runs(store: Store | None = None, statuses=("FINISHED",)) -> pd.DataFrame:
+    """Return a row per run of one seed that ended so, the oldest first; accuracies in percent.
 
     Columns: run_id, started, what identifies the run (experiment, spec_hash, seed, data, data_digest, code_hash, ...)
     and its final metrics.
     """
     rows = []
-    for entity in (store or Store()).search({"tinycnn.role": "seed"}):
+    for entity in (store or Store()).search({"tinycnn.role": "seed"}, statuses):
         row = {"run_id": entity.info.run_id, "started": entity.info.start_time}
         row |= {column: entity.data.tags.get(tag) for column, tag in _TAGS.items()}
         row |= {name: entity.data.metrics.get(name) for name in _METRICS}
         rows.append(row)
     frame = pd.DataFrame(rows, columns=["run_id", "started", *_TAGS, *_METRICS])
-    frame = frame.astype({"seed": "int64", "parameters": "int64", "macs": "int64"})
+    frame = frame.astype({"seed": "int64", "parameters": "Int64", "macs": "Int64"})
     return frame.sort_values("started", kind="stable").reset_index(drop=True)
 
 

@@ -66,7 +66,7 @@ def test_an_experiment_can_be_run_as_it_is_and_on_its_fallback(name):
         check(spec.with_values({"data.name": spec.data.fallback}))
 
 
-@every
+@pytest.mark.parametrize("name", ["cifar1", "exp1", "exp2", "exp3"])  # of a user's own nothing of the kind is asked
 def test_an_experiment_says_what_it_is_for_what_it_changes_and_what_was_concluded(name):
     spec = experiments.load(name)
     words = sections(spec.notes)

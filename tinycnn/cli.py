@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 
+from tinycnn import ROOT
 from tinycnn.errors import DONE, FAILED, INTERRUPTED, OVER_LIMIT, TARGET_MISSED, USAGE, UserError
 
 EXIT_CODES = f"""exit codes:
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("SIGTERM", "SIGHUP"):  # a run that is told to go, or whose terminal goes, ends as with Ctrl-C
         if signal.getsignal(number := getattr(signal, name, signal.SIGTERM)) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
+    sys.path.insert(0, str(ROOT))  # the folder one stands in may have an ``experiments`` or ``analysis`` of its own
     chosen = argparse.Namespace(verb=None)
     try:
         try:

@@ -6,14 +6,13 @@ import platform
 import shutil
 
 from tinycnn import ROOT, provenance
-from tinycnn.data import find
 from tinycnn.datasets import DATASETS
 from tinycnn.errors import UserError
 
 
 def examine() -> list[dict]:
     """Return findings: what was looked at, whether it is all right, what was found, and a cure where there is one."""
-    findings = [_finding("python", True, f"{platform.python_version()} on {provenance.machine()['system']}")]
+    findings = [_finding("python", True, f"{platform.python_version()} on {platform.platform()}")]
     findings += [_package(name) for name in provenance.PACKAGES]
     findings += [_devices(), _store(), _disk()]
     return findings + [_data(name) for name in DATASETS]
@@ -38,8 +37,10 @@ def _package(name):
 
 
 def _devices():
-    import torch
-
+    try:
+        import torch
+    except ImportError as error:
+        return _finding("devices", False, str(error), "make setup")
     machine = provenance.machine()
     kinds = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
     accelerator = f", {machine['accelerator']}" if machine["accelerator"] else ""
@@ -73,7 +74,11 @@ def _disk():
 def _data(name):
     """A data set that is absent is no fault: it is downloaded, or its fallback stands in."""
     try:
+        from tinycnn.data import find
+
         path = find(name)
+    except ImportError as error:
+        return _finding(f"data {name}", False, str(error), "make setup")
     except UserError as error:
         return _finding(f"data {name}", False, str(error), "see the line before")
     if path is None:
@@ -87,7 +92,7 @@ def text(findings: list[dict]) -> str:
     """Put findings into a line each, with the cure below what is not all right."""
     lines = []
     for finding in findings:
-        lines.append(f"{'ok ' if finding['ok'] else 'BAD'}  {finding['name']:<18}{finding['found']}")
+        lines.append(f"{'ok ' if finding['ok'] else 'BAD'}  {finding['name']:<20}{finding['found']}")
         if finding["cure"]:
-            lines.append(f"     {'':<18}-> {finding['cure']}")
+            lines.append(f"     {'':<20}-> {finding['cure']}")
     return "\n".join(lines)

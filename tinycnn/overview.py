@@ -89,7 +89,7 @@ def difference_from_parent(spec) -> dict:
     A spec changed by ``--set`` keeps its parent, and differs from it by those settings too.
     """
     try:
-        return spec.difference(library.load(spec.parent)) if spec.parent else {}
+        return spec.difference(library.load(spec.parent)) if spec.parent in library.names() else {}
     except SpecError:
         return {}
 

@@ -1,6 +1,7 @@
 """Where a run's numbers come from: commit, uncommitted changes, code, versions, threads and machine."""
 
 import ast
+import functools
 import hashlib
 import os
 import platform
@@ -16,22 +17,25 @@ _CODE = ("augment.py", "data.py", "models.py", "train.py")  # the modules that c
 def git(*arguments: str) -> str | None:
     """Return what ``git`` prints in the repository, or None where there is no git or no repository."""
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
 
+@functools.cache  # as it was when the code was loaded: an edit during a run is not what ran
 def commit() -> str:
     """Return the commit that is checked out, or "unknown"."""
     return (git("rev-parse", "HEAD") or "unknown").strip()
 
 
+@functools.cache
 def uncommitted() -> str | None:
     """Return the difference between the commit and the files that git tracks; "" when there is none."""
     return git("diff", "HEAD")
 
 
+@functools.cache
 def code_hash() -> str:
     """12 hex digits over the code that changes numbers; comments and docstrings do not count."""
     digest = hashlib.sha256()

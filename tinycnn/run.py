@@ -101,6 +101,7 @@ def run(plan: Plan, *, seeds: int = 1, first_seed: int | None = None, missing=Fa
     params, tags = _params(plan), plan.tags | _record(plan) | {"tinycnn.role": "seeds"}
     with store.run(f"{_run_name(plan)}, seeds {first} to {first + seeds - 1}", params, tags) as parent:
         parent.description(describe(spec, plan.measured, None, None, plan.fallback))
+        _log_start(parent, plan)
         summaries = [done.get(seed) or _train_one(store, plan, seed, parent.id, reporter) for seed in chosen]
         outcome = _outcome(store, plan, summaries, parent.id)
         parent.metrics(
@@ -109,7 +110,6 @@ def run(plan: Plan, *, seeds: int = 1, first_seed: int | None = None, missing=Fa
         judged = (outcome["verdict"], outcome["reason"])
         parent.tags({"tinycnn.verdict": outcome["verdict"]})
         parent.description(describe(spec, plan.measured, outcome, judged, plan.fallback))
-        parent.text("spec.json", spec.to_json())
         parent.text("seeds.md", tables.seed_table(summaries))
     return outcome
 
@@ -144,6 +144,7 @@ def _train_one(store, plan, seed, parent, reporter) -> dict:
     with store.run(f"{_run_name(plan)}, seed {seed}", _params(plan) | {"seed": seed}, tags, parent) as tracked:
         tracked.description(describe(spec, plan.measured, None, None, plan.fallback))
         tracked.dataset(plan.data)
+        _log_start(tracked, plan)
         reporter.started(plan, seed, tracked.id)
         try:
             for result in train(spec, seed, data=plan.data, device=str(plan.device), progress=reporter.images):
@@ -157,6 +158,14 @@ def _train_one(store, plan, seed, parent, reporter) -> dict:
         _log_end(tracked, plan, seed, history, summary)
     reporter.finished(seed, history)
     return summary
+
+
+def _log_start(tracked: Run, plan: Plan):
+    """Log what a run can be made again from, before it has done anything that might fail."""
+    tracked.text("spec.json", plan.spec.to_json())
+    tracked.text("layers.md", tables.layer_table(plan.measured.layers))
+    if difference := provenance.uncommitted():
+        tracked.text("uncommitted.diff", difference)
 
 
 def epoch_metrics(result, kind: str) -> dict:
@@ -189,10 +198,6 @@ def _log_end(tracked: Run, plan: Plan, seed: int, history: list, summary: dict):
     )
     tracked.tags({"tinycnn.verdict": judged[0]})
     tracked.description(describe(spec, plan.measured, summary, judged, plan.fallback))
-    tracked.text("spec.json", spec.to_json())
-    tracked.text("layers.md", tables.layer_table(plan.measured.layers))
-    if difference := provenance.uncommitted():
-        tracked.text("uncommitted.diff", difference)
     _log_pictures(tracked, plan, history)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.pt"

@@ -46,7 +46,7 @@ class Data(Section):
     def _standard_split(cls, values):
         """Read ``validation=True`` as the data set's standard split, e.g. 50,000 / 10,000 for MNIST."""
         if isinstance(values, dict) and isinstance(values.get("validation"), bool):
-            facts = DATASETS.get(values.get("name", "mnist"))
+            facts = DATASETS.get(str(values.get("name", "mnist")))
             share = facts.standard_validation if facts and values["validation"] else 0.0
             return {**values, "validation": share}
         return values

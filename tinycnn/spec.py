@@ -197,6 +197,8 @@ def _fields(title, section, kind, rest) -> list[str]:
 def parse_settings(settings: list[str]) -> dict:
     """Read ``["train.epochs=3", "optimizer.name=SGD"]``: values are JSON or Python's True, False, None, or else text.
 
+    Of a field that is given twice, the later value counts.
+
     Raises SpecError.
     """
     spelled = {"True": "true", "False": "false", "None": "null"}
@@ -205,8 +207,6 @@ def parse_settings(settings: list[str]) -> dict:
         dotted, equals, text = setting.partition("=")
         if not equals or not dotted:
             raise SpecError(f"--set {setting!r}: expected FIELD=VALUE, e.g. train.epochs=3")
-        if dotted in values:
-            raise SpecError(f"--set {dotted}: given twice")
         try:
             values[dotted] = json.loads(spelled.get(text, text))
         except (ValueError, RecursionError):

@@ -169,6 +169,11 @@ def train(
         trained = time.perf_counter()
         logits, labels = predict(forward, evaluated_on, data, spec.train.precision), evaluated_on.labels
         loss, accuracy = functional.cross_entropy(logits, labels).item(), percent_right(logits, labels)
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"{spec.name}: the {data.kind} loss became {loss} after epoch {epoch}; the last good epoch is "
+                f"{epoch - 1}. Try a lower optimizer.lr"
+            )
         last = epoch == spec.train.epochs
         clean = (
             percent_right(predict(forward, trained_on, data, spec.train.precision), trained_on.labels) if last else None
