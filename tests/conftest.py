@@ -22,6 +22,7 @@ CLOSED = "http://127.0.0.1:1"  # nobody listens there, so nothing is fetched fro
 def surroundings(tmp_path, monkeypatch):
     """Point at a store that is not there yet, and at a mirror that never will be; put back what a test changes."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}")
+    monkeypatch.setenv("TINYCNN_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("TINYCNN_MIRROR", CLOSED)
 
 
@@ -118,7 +119,7 @@ def few_images(monkeypatch, tiny_data):
 @pytest.fixture
 def no_artifacts(monkeypatch):
     """Leave out the pictures and the model at the end of a run, which take longer than its training."""
-    from tinycnn import run, tracking
+    from tinycnn import record, tracking
 
-    monkeypatch.setattr(run, "_log_pictures", lambda *_: None)
+    monkeypatch.setattr(record, "log_pictures", lambda *_: None)
     monkeypatch.setattr(tracking.Run, "model", lambda *_: None)

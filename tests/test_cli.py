@@ -269,7 +269,11 @@ def test_an_interrupted_run_exits_with_130_and_is_killed_in_the_store(spec_file,
         child.kill()
         child.communicate()
     assert child.returncode == 130, said
-    assert said[-1] == "tinycnn: interrupted; what was logged until now is kept\n"
+    assert re.fullmatch(
+        r"tinycnn: interrupted; what was logged until now is kept; `python -m tinycnn resume [0-9a-f]{32}` goes on from "
+        r"there\n",
+        said[-1],
+    )
     assert "Traceback" not in "".join(said)
     found = Store().search({}, ("FINISHED", "FAILED", "KILLED", "RUNNING"))
     assert [run.info.status for run in found] == ["KILLED"] * 2

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from tinycnn import provenance, tracking
+from tinycnn import provenance, record, tracking
 from tinycnn import run as runs
 from tinycnn.check import check
 from tinycnn.errors import DataMissing, Diverged, SpecError
 from tinycnn.run import Plan, Reporter, prepare
 from tinycnn.train import predict
 
-EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING")
+EVERY = tracking.EVERY
 NUMBERS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate")
 
 
@@ -35,7 +35,7 @@ class Recorder(Reporter):
 
     warning = notice
 
-    def started(self, plan, seed, run_id):
+    def started(self, plan, seed, run_id, history):
         self.trained.append(seed)
 
     def epoch(self, result):
@@ -50,9 +50,10 @@ def recorded(template, tmp_path_factory, plan):
     (folder / "mlflow.db").write_bytes(template.read_bytes())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("TINYCNN_CHECKPOINTS", str(folder / "checkpoints"))
         one = Recorder()
         single = runs.run(plan, first_seed=6, reporter=one)
-        patch.setattr(runs, "_log_pictures", lambda *_: None)
+        patch.setattr(record, "log_pictures", lambda *_: None)
         patch.setattr(tracking.Run, "model", lambda *_: None)
         several = runs.run(plan, seeds=3, first_seed=5, reporter=Recorder())
         return {"store": tracking.Store(), "single": single, "several": several, "results": one.results}

@@ -1,5 +1,6 @@
 """What ``tracking.py`` promises: where the store is, that it can be used by many at once, and how runs end."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -12,7 +13,16 @@ import pytest
 from tinycnn import ROOT, tracking
 from tinycnn.errors import UserError
 
-EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING")
+EVERY = tracking.EVERY
+
+
+@contextlib.contextmanager
+def opened(store, name, params, tags, parent=None):
+    """A run of a store, made and with its parameters."""
+    with store.run(name, tags, parent) as run:
+        run.open()
+        run.params(params)
+        yield run
 
 
 def children(parent):
@@ -34,7 +44,7 @@ def test_a_run_leaves_nothing_in_the_folder_one_stands_in(database, tmp_path, mo
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     store = tracking.Store()
-    with store.run("a", {}, {}) as run:
+    with opened(store, "a", {}, {}) as run:
         run.text("note.txt", "words")
     assert children(tmp_path / "here") == []
     assert (tmp_path / "store" / "mlruns" / run.id / "artifacts" / "note.txt").read_text() == "words"
@@ -108,7 +118,9 @@ number = sys.argv[1]
 Path(f"ready {number}").touch()
 while not Path("go").exists():
     time.sleep(0.01)
-with Store().run(f"run {number}", {"number": number}, {}) as run:
+with Store().run(f"run {number}", {}) as run:
+    run.open()
+    run.params({"number": number})
     for epoch in range(1, 4):
         run.metrics({"accuracy": 10 * epoch}, epoch)
     run.text("note.txt", number)
@@ -149,7 +161,7 @@ def test_eight_processes_that_start_at_once_on_a_new_store_all_succeed(tmp_path,
     ],
 )
 def test_a_run_that_is_left_by_an_exception_has_ended(store, error, status, reason):
-    with pytest.raises(type(error)), store.run("a", {"x": 1}, {"kind": 2}):
+    with pytest.raises(type(error)), opened(store, "a", {"x": 1}, {"kind": 2}):
         raise error
     (run,) = store.search({"kind": 2}, EVERY)
     assert (run.info.status, run.data.tags.get("tinycnn.failure")) == (status, reason)
@@ -170,7 +182,7 @@ def test_a_signal_while_a_run_is_made_or_ended_leaves_it_killed_and_not_running(
     monkeypatch.setattr(store.client, when, disturbed)
     before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with pytest.raises(KeyboardInterrupt), store.run("a", {}, {}):
+        with pytest.raises(KeyboardInterrupt), opened(store, "a", {}, {}):
             raise KeyboardInterrupt
         assert signal.getsignal(number) is interrupt
     finally:
@@ -180,7 +192,7 @@ def test_a_signal_while_a_run_is_made_or_ended_leaves_it_killed_and_not_running(
 
 
 def test_what_is_written_is_there_and_an_unknown_number_is_left_out(store):
-    with store.run("a", {"b.c": 0.5, "d": None}, {"kind": "x"}) as run:
+    with opened(store, "a", {"b.c": 0.5, "d": None}, {"kind": "x"}) as run:
         run.metrics({"accuracy": 99.5, "first": None}, 2)
         run.tags({"later": True})
         run.description("**words**")
@@ -193,7 +205,7 @@ def test_what_is_written_is_there_and_an_unknown_number_is_left_out(store):
 
 
 def test_the_data_set_is_the_runs_input(store, tiny_data):
-    with store.run("a", {}, {}) as run:
+    with opened(store, "a", {}, {}) as run:
         run.dataset(tiny_data)
     (used,) = store.client.get_run(run.id).inputs.dataset_inputs
     assert used.dataset.name == "mnist5k" and used.dataset.digest == tiny_data.digest[:16]
@@ -202,9 +214,9 @@ def test_the_data_set_is_the_runs_input(store, tiny_data):
 
 def test_runs_are_found_by_all_of_their_tags_the_newest_first_and_under_their_parent(store):
     for name, tags in (("1", {"a": "x", "b": "y"}), ("2", {"a": "x", "b": "z"}), ("3", {"a": "x", "b": "y"})):
-        with store.run(name, {}, tags) as parent:
+        with opened(store, name, {}, tags) as parent:
             time.sleep(0.005)
-    with store.run("child", {}, {"a": "it's"}, parent.id):
+    with opened(store, "child", {}, {"a": "it's"}, parent.id):
         pass
     assert [run.info.run_name for run in store.search({"a": "x", "b": "y"})] == ["3", "1"]
     assert store.search({"a": "x"}, ("FAILED",)) == []

@@ -15,30 +15,31 @@ def check(spec) -> tuple[Measured, list[str]]:
     limit = spec.target.parameter_limit
     if limit is not None and measured.parameters > limit:
         raise OverLimit(
-            f"{spec.name}: model: {measured.parameters:,} parameters are more than target.parameter_limit = {limit:,}"
+            f"{spec.name}: model: {measured.parameters:,} parameters are more than target.parameter_limit = {limit:,}; "
+            "use fewer or smaller layers, or raise the limit"
         )
     for field in ("shift", "crop", "cutout"):
         if getattr(spec.augment, field) > facts.size:
             raise SpecError(
-                f"{spec.name}: augment.{field}: {getattr(spec.augment, field):g} pixels are more than the "
-                f"{facts.size} of a {spec.data.name} picture"
+                f"{spec.name}: augment.{field}: {getattr(spec.augment, field)} pixels are more than a "
+                f"{spec.data.name} picture has; use at most {facts.size}"
             )
     held_out = round(facts.train * spec.data.validation)
     if spec.data.validation and not 0 < held_out < facts.train:
         raise SpecError(
-            f"{spec.name}: data.validation: {spec.data.validation:g} of the {facts.train} training pictures of "
-            f"{spec.data.name} leaves one side without any"
+            f"{spec.name}: data.validation: {spec.data.validation} of the {facts.train} training pictures of "
+            f"{spec.data.name} leaves one side without any; use true for the standard share"
         )
     training = facts.train - held_out
     if spec.train.batch_size > training:
         raise SpecError(
             f"{spec.name}: train.batch_size: {spec.train.batch_size} is more than the {training} training pictures of "
-            f"{spec.data.name}"
+            f"{spec.data.name}; use at most that"
         )
     steps = spec.train.epochs * (training // spec.train.batch_size)
     if spec.schedule.name == "OneCycle" and spec.schedule.pct_start * (steps + 1) <= 1:
         raise SpecError(
-            f"{spec.name}: schedule.pct_start: {spec.schedule.pct_start:g} of {steps} batches leaves none to rise in; "
+            f"{spec.name}: schedule.pct_start: {spec.schedule.pct_start} of {steps} batches leaves none to rise in; "
             "use a larger share, more epochs or smaller batches"
         )
     return measured, list(_notices(spec))

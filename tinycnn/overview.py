@@ -1,6 +1,7 @@
 """What there is, in words and as plain values: experiments, networks, data sets, and one spec in full."""
 
 import inspect
+import os
 import textwrap
 from dataclasses import asdict
 
@@ -9,7 +10,7 @@ from tinycnn import tables
 from tinycnn.check import check
 from tinycnn.datasets import DATASETS
 from tinycnn.describe import sections
-from tinycnn.errors import SpecError, UserError
+from tinycnn.errors import SpecError, UserError, visible
 from tinycnn.models import NETWORKS
 
 
@@ -62,7 +63,7 @@ def text(rows: list[dict]) -> str:
 
 def _entry(name: str, words: str) -> str:
     """Put a name and its explanation into lines of at most 80 columns."""
-    return textwrap.fill(words, 80, initial_indent=f"  {name:<14}", subsequent_indent=" " * 16)
+    return textwrap.fill(visible(words), 80, initial_indent=f"  {visible(name):<14}", subsequent_indent=" " * 16)
 
 
 def show(spec) -> dict:
@@ -96,7 +97,7 @@ def difference_from_parent(spec) -> dict:
 
 def show_text(spec, shown: dict) -> str:
     """Put what ``show`` returns into Markdown for the terminal."""
-    words = sections(spec.notes)
+    words = {name: visible(text) for name, text in sections(spec.notes).items()}
     lines = [f"# {spec.name}: {words['title']}".rstrip(": "), ""]
     lines += [textwrap.fill(f"{n}: {words[n]}", 80) for n in ("Target", "Change", "Analysis") if words.get(n)]
     lines += ["", f"Spec {spec.hash}" + (f", derived from {spec.parent}" if spec.parent else "")]
@@ -126,6 +127,8 @@ def draw_augmented(spec, path: str, *, offline: bool = False, columns: int = 10,
     from tinycnn.augment import augment
     from tinycnn.data import load
 
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
+        raise UserError(f"{path}: cannot be written (no regular file); give the name of a PNG file")
     data = load(spec.data.name, spec.data.validation, offline=offline)
     originals = data.train.images[:columns].float() / 255
     generator = torch.Generator().manual_seed(spec.train.seed)
@@ -133,4 +136,5 @@ def draw_augmented(spec, path: str, *, offline: bool = False, columns: int = 10,
     try:
         pictures.contact_sheet(originals, augmented).savefig(path, format="png", dpi=120)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be written ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be written ({reason}); give the name of a PNG file") from None

@@ -1,21 +1,21 @@
 """Spec x seeds -> tracked runs: ``train()`` joined to tracking. Prints nothing; a reporter is told what happens."""
 
-import copy
-import tempfile
+import contextlib
+import shutil
+import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch import nn
+from filelock import FileLock, Timeout
 
-from tinycnn import checkpoint, pictures, provenance, tables, verdict
+from tinycnn import checkpoint, provenance, verdict
 from tinycnn.check import check
-from tinycnn.data import Split, load
-from tinycnn.describe import describe
-from tinycnn.errors import DataMissing, SpecError
+from tinycnn.data import Images, Split, load
+from tinycnn.errors import DataMissing, Diverged, SpecError, StoreTrouble, UserError
 from tinycnn.measure import Measured
-from tinycnn.tracking import Run, Store
-from tinycnn.train import pick_device, train
+from tinycnn.record import ParentRecord, SeedRecord
+from tinycnn.tracking import EVERY, PARENT, Store
+from tinycnn.train import pick_device, predict, start, train
 
 
 class Reporter:
@@ -23,7 +23,8 @@ class Reporter:
 
     def notice(self, line: str): ...
     def warning(self, line: str): ...
-    def started(self, plan: "Plan", seed: int, run_id: str): ...
+    def parent(self, plan: "Plan", seeds: range, run_id: str): ...
+    def started(self, plan: "Plan", seed: int, run_id: str | None, history: list): ...
     def images(self, count: int): ...
     def epoch(self, result): ...
     def finished(self, seed: int, history: list): ...
@@ -33,7 +34,8 @@ class Reporter:
 class Plan:
     """A spec made ready to run: checked, and its data loaded.
 
-    ``fallback`` says what is missing; ``settings`` are the words a spec was derived by, for the run's name.
+    ``fallback`` says what is missing; ``settings`` are the words a spec was derived by, for the run's name; ``again``
+    is the run that is made again, if this is for that.
     """
 
     spec: object
@@ -42,6 +44,7 @@ class Plan:
     device: torch.device
     fallback: str = ""
     settings: str = ""
+    again: str = ""
 
     @property
     def tags(self) -> dict:
@@ -86,41 +89,106 @@ def run(plan: Plan, *, seeds: int = 1, first_seed: int | None = None, missing=Fa
 
     One seed makes one MLflow run; several make a parent run with a child each. With ``missing``, seeds that have
     finished before with the same spec, data and code are not trained again, and their figures are taken from the store.
+    Raises StoreTrouble where the store takes no run at all; what it refuses later waits in a checkpoint, and the result
+    says so under ``undelivered``.
     """
     reporter = reporter or Reporter()
-    spec = plan.spec
-    first = spec.train.seed if first_seed is None else first_seed
+    first = plan.spec.train.seed if first_seed is None else first_seed
     if first + seeds > 2**32:
-        raise SpecError(f"{spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}")
+        raise SpecError(
+            f"{plan.spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}"
+        )
     store = Store(reporter.notice)
     done = finished(store, plan) if missing else {}
-    chosen = range(first, first + seeds)
-    if seeds == 1:
-        summaries = [done.get(seed) or _train_one(store, plan, seed, None, reporter) for seed in chosen]
-        return _outcome(store, plan, summaries, summaries[0]["run_id"])
-    params, tags = _params(plan), plan.tags | _record(plan) | {"tinycnn.role": "seeds"}
-    with store.run(f"{_run_name(plan)}, seeds {first} to {first + seeds - 1}", params, tags) as parent:
-        parent.description(describe(spec, plan.measured, None, None, plan.fallback))
-        _log_start(parent, plan)
-        summaries = [done.get(seed) or _train_one(store, plan, seed, parent.id, reporter) for seed in chosen]
-        outcome = _outcome(store, plan, summaries, parent.id)
-        parent.metrics(
-            {f"{name}_accuracy_{what}": outcome[key] for name, what, key in _PARENT_METRICS} | {"seeds": seeds}
-        )
-        judged = (outcome["verdict"], outcome["reason"])
-        parent.tags({"tinycnn.verdict": outcome["verdict"]})
-        parent.description(describe(spec, plan.measured, outcome, judged, plan.fallback))
-        parent.text("seeds.md", tables.seed_table(summaries))
-    return outcome
+    if seeds > 1:
+        return train_several(store, plan, range(first, first + seeds), done, reporter)
+    if first in done:
+        return outcome(store, plan, [done[first]], done[first]["run_id"])
+    return train_one(store, plan, first, reporter)
 
 
-_PARENT_METRICS = (
-    ("last", "mean", "last"),
-    ("last", "std", "last_std"),
-    ("last", "min", "last_min"),
-    ("best", "mean", "best"),
-    ("min_last5", "min", "min_last5"),
-)
+def train_one(
+    store: Store, plan: Plan, seed: int, reporter, run_id: str | None = None, parent: str | None = None
+) -> dict:
+    """Train one seed as one run, a new one, or the one of that id, which may belong to a parent."""
+    with store.run(_run_name(plan, f"seed {seed}"), _tags(plan, seed), parent, run_id) as tracked:
+        if run_id is None:
+            tracked.open()
+        with claimed(parent or tracked.id) as folder:
+            summary, trouble = _train(plan, seed, tracked, folder, reporter)
+    return outcome(store, plan, [summary], summary["run_id"], trouble)
+
+
+def train_several(store: Store, plan: Plan, seeds: range, done: dict, reporter, run_id: str | None = None) -> dict:
+    """Train the seeds that are not ``done``, each as a child of a parent, a new one, or the one of that id."""
+    tags = plan.tags | _record(plan) | {"tinycnn.role": "seeds", "tinycnn.first_seed": seeds[0]}
+    tags |= {"tinycnn.seeds": len(seeds), "tinycnn.seeds_taken": " ".join(map(str, done))}
+    with store.run(_run_name(plan, f"seeds {seeds[0]} to {seeds[-1]}"), tags, run_id=run_id) as tracked:
+        if run_id is None:
+            tracked.open()
+        with claimed(tracked.id) as folder:
+            record, summaries, trouble = ParentRecord(tracked, plan, reporter.warning), [], ""
+            begun = {} if run_id is None else children(store, tracked.id)
+            record.attempt()
+            reporter.parent(plan, seeds, tracked.id)
+            for seed in seeds:
+                child = begun.get(seed)
+                if child is not None and child.info.status == "FINISHED":
+                    summaries.append(store.summary(child, plan.spec.target))
+                elif seed in done:
+                    summaries.append(done[seed])
+                else:
+                    child_id = child.info.run_id if child else None
+                    name = _run_name(plan, f"seed {seed}")
+                    with store.run(name, _tags(plan, seed), tracked.id, child_id) as each:
+                        summary, waiting = _train(plan, seed, each, folder, reporter)
+                    summaries.append(summary)
+                    trouble = trouble or waiting
+            result = outcome(store, plan, summaries, tracked.id, trouble)
+            if trouble:
+                tracked.failure = trouble
+            elif not record.complete(result):
+                result["undelivered"] = record.trouble
+    return result
+
+
+def children(store: Store, parent: str) -> dict:
+    """Return the runs of a parent by seed, as MLflow's entities; of two with the same seed, a finished one."""
+    found = store.search({PARENT: parent}, EVERY)
+    found.sort(key=lambda entity: entity.info.status == "FINISHED")
+    return {int(entity.data.tags["tinycnn.seed"]): entity for entity in found}
+
+
+@contextlib.contextmanager
+def claimed(run_id: str):
+    """Yield the folder for a run's checkpoints and keep other processes out of it, which ends with this process.
+
+    The folder goes when nothing waits in it any more. Raises UserError where another process has it.
+    """
+    folder = checkpoint.folder(run_id)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder / "lock", timeout=0))
+        except Timeout:
+            raise UserError(f"run {run_id}: another process is training it; wait for it, or end it first") from None
+        except OSError:
+            pass  # no place to lock is no place for checkpoints either, which will be said
+        try:
+            yield folder
+        finally:
+            if not any(folder.glob("seed-*.pt")):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def held(run_id: str) -> bool:
+    """Tell whether a living process has claimed a run, from this folder of checkpoints."""
+    lock = checkpoint.folder(run_id) / "lock"
+    try:
+        with FileLock(lock, timeout=0) if lock.exists() else contextlib.nullcontext():
+            return False
+    except Timeout:
+        return True
 
 
 def finished(store: Store, plan: Plan) -> dict[int, dict]:
@@ -132,134 +200,127 @@ def finished(store: Store, plan: Plan) -> dict[int, dict]:
 
 def specs_judged(store: Store, data_digest: str) -> int:
     """Return how many different specs this data set's test (or validation) images have been evaluated with so far."""
-    every = ("FINISHED", "FAILED", "KILLED", "RUNNING")
-    runs = store.search({"tinycnn.data_digest": data_digest, "tinycnn.role": "seed"}, every)
+    runs = store.search({"tinycnn.data_digest": data_digest, "tinycnn.role": "seed"}, EVERY)
     return len({entity.data.tags["tinycnn.spec_hash"] for entity in runs})
 
 
-def _train_one(store, plan, seed, parent, reporter) -> dict:
-    """Train one seed as one MLflow run; return its summary."""
-    spec, history = plan.spec, []
-    tags = plan.tags | _record(plan) | {"tinycnn.role": "seed", "tinycnn.seed": seed}
-    with store.run(f"{_run_name(plan)}, seed {seed}", _params(plan) | {"seed": seed}, tags, parent) as tracked:
-        tracked.description(describe(spec, plan.measured, None, None, plan.fallback))
-        tracked.dataset(plan.data)
-        _log_start(tracked, plan)
-        reporter.started(plan, seed, tracked.id)
-        try:
-            for result in train(spec, seed, data=plan.data, device=str(plan.device), progress=reporter.images):
-                tracked.metrics(epoch_metrics(result, plan.data.kind), result.epoch)
-                history.append(result)
-                reporter.epoch(result)
-        finally:
-            if history:
-                tracked.tags({"tinycnn.last_good_epoch": history[-1].epoch})
+def _train(plan, seed, tracked, folder, reporter) -> tuple[dict, str]:
+    """Train one seed, from its checkpoint if there is one; return its summary, and why the store lacks some of it."""
+    spec, path = plan.spec, folder / f"seed-{seed}.pt"
+    state, history = start(spec, seed, plan.data, plan.device), []
+    record = SeedRecord(tracked, plan, seed, reporter.warning)
+    keep = _keeper(path, plan, seed, tracked, reporter)
+    if path.is_symlink() or path.exists():
+        history = checkpoint.restore(state, _fitting(checkpoint.load(path), path, plan, seed, tracked.id))
+    else:
+        keep(state, history)
+    try:
+        record.deliver(history)
+        reporter.started(plan, seed, tracked.id, history)
+        for result in train(
+            spec, seed, data=plan.data, device=str(plan.device), progress=reporter.images, state=state
+        ):
+            history.append(result)
+            keep(state, history)
+            record.deliver(history)
+            reporter.epoch(result)
+        if state.logits is None:  # the checkpoint was that of the last epoch
+            evaluated_on = plan.data.evaluation.images.to(plan.device), plan.data.evaluation.labels
+            state.logits = predict(state.network, Images(*evaluated_on), plan.data, spec.train.precision)
         summary = verdict.summarise(history, spec.target) | {"seed": seed, "run_id": tracked.id}
-        _log_end(tracked, plan, seed, history, summary)
+        if record.complete(history, state, summary):
+            checkpoint.discard(path)
+    except BaseException as error:
+        record.give_up(history)
+        if isinstance(error, Diverged):
+            checkpoint.discard(path)  # it would only come to the same end again
+        raise
     reporter.finished(seed, history)
-    return summary
+    return summary | {"run_id": tracked.id}, record.trouble
 
 
-def _log_start(tracked: Run, plan: Plan):
-    """Log what a run can be made again from, before it has done anything that might fail."""
-    tracked.text("spec.json", plan.spec.to_json())
-    tracked.text("layers.md", tables.layer_table(plan.measured.layers))
-    if difference := provenance.uncommitted():
-        tracked.text("uncommitted.diff", difference)
+def _keeper(path, plan, seed, tracked, reporter):
+    """Return what writes the checkpoint after each epoch, and says it once where that cannot be done."""
+    said = []
+
+    def keep(state, history):
+        try:
+            checkpoint.save(path, spec=plan.spec, seed=seed, run_id=tracked.id, state=state, history=history)
+        except OSError as error:
+            if not said:
+                reporter.warning(f"No checkpoint can be kept: {error}. Training goes on, but cannot be taken up again")
+            said.append(error)
+
+    return keep
 
 
-def epoch_metrics(result, kind: str) -> dict:
-    """Return what is logged after an epoch; ``kind`` is what it was evaluated on, "test" or "validation"."""
-    return {
-        "train_loss": result.train_loss,
-        "train_accuracy": result.train_accuracy,
-        f"{kind}_loss": result.loss,
-        f"{kind}_accuracy": result.accuracy,
-        "learning_rate": result.learning_rate,
-        "seconds": result.seconds,
-        "images_per_second": result.images_per_second,
+def _fitting(saved, path, plan, seed, run_id):
+    """Return a checkpoint that this training can go on from. Raises UserError, saying what is another."""
+    now = {
+        "spec": (saved.spec_hash, plan.spec.hash),
+        "seed": (saved.seed, seed),
+        "run": (saved.run_id or run_id, run_id),
+        "code that changes numbers": (saved.code_hash, provenance.code_hash()),
+        "packages": (saved.versions, checkpoint.number_versions()),
+        "threads": (saved.threads, torch.get_num_threads()),
+        "random streams": (saved.random, checkpoint.random_streams(seed, saved.epoch)),
     }
+    for what, (then, here) in now.items():
+        if then != here:
+            raise UserError(
+                f"checkpoint {path}: is of another {what}, {_plain(then)}, here {_plain(here)}; go back to that, or "
+                "delete the checkpoint"
+            )
+    return saved
 
 
-def _log_end(tracked: Run, plan: Plan, seed: int, history: list, summary: dict):
-    """Log what a finished training comes to: figures, verdict, tables, pictures, model and checkpoint."""
-    spec, data, state = plan.spec, plan.data, history[-1].state
-    judged = verdict.judge(spec, [summary], kind=data.kind, fallback=bool(plan.fallback))
-    tracked.metrics(
-        {f"{name}_accuracy": summary[name] for name in ("last", "best", "min_last5", "clean_train")}
-        | {name: summary[name] for name in ("best_epoch", "first_epoch_at_target")}
-        | {
-            "train_test_gap": summary["clean_train"] - summary["last"],
-            "parameters": plan.measured.parameters,
-            "macs": plan.measured.macs,
-            "receptive_field": plan.measured.receptive_field,
-        },
-        step=history[-1].epoch,
-    )
-    tracked.tags({"tinycnn.verdict": judged[0]})
-    tracked.description(describe(spec, plan.measured, summary, judged, plan.fallback))
-    _log_pictures(tracked, plan, history)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "checkpoint.pt"
-        checkpoint.save(path, spec=spec, seed=seed, run_id=tracked.id, state=state, history=history)
-        tracked.file(path)
-    shape = tuple(data.train.images.shape[1:])
-    tracked.model(with_normalisation(state.network, data), shape, len(data.classes), provenance.versions()["torch"])
+def _plain(value):
+    return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, dict) else value
 
 
-def _log_pictures(tracked: Run, plan: Plan, history: list):
-    data, logits = plan.data, history[-1].state.logits.cpu()
-    images, labels = data.evaluation.images, data.evaluation.labels
-    tracked.figure(
-        "curves.png", pictures.curves(history, plan.spec.target.accuracy, kind=data.kind, evaluated=len(labels))
-    )
-    tracked.figure("confusion.png", pictures.confusion(labels, logits.argmax(1), data.classes))
-    tracked.figure("worst_mistakes.png", pictures.worst_mistakes(images, labels, logits, data.classes))
-    tracked.figure("receptive_field.png", pictures.receptive_field(images[0], plan.measured.layers))
-
-
-def with_normalisation(network: nn.Module, data: Split) -> nn.Module:
-    """Return a copy on the CPU, in evaluation mode, that takes pixels in [0, 1] and normalises them itself.
-
-    A batch norm with fixed statistics and no weights does it, so that only torch is needed to load the result.
-    """
-    normalise = nn.BatchNorm2d(len(data.mean), eps=0.0, affine=False)
-    normalise.running_mean = torch.tensor(data.mean)
-    normalise.running_var = torch.tensor(data.std) ** 2
-    return nn.Sequential(normalise, copy.deepcopy(network).cpu()).eval()
-
-
-def _run_name(plan: Plan) -> str:
+def _run_name(plan: Plan, which: str) -> str:
     settings = f" ({plan.settings})" if plan.settings else ""
-    return plan.spec.name + settings + (f" on FALLBACK {plan.data.name}" if plan.fallback else "")
+    fallback = f" on FALLBACK {plan.data.name}" if plan.fallback else ""
+    return f"{plan.spec.name}{settings}{fallback}, {which}" + (", again" if plan.again else "")
 
 
-def _params(plan: Plan) -> dict:
-    return plan.spec.flat()
+def _tags(plan: Plan, seed: int) -> dict:
+    role = {"tinycnn.role": "rerun", "tinycnn.rerun_of": plan.again} if plan.again else {"tinycnn.role": "seed"}
+    return plan.tags | _record(plan) | role | {"tinycnn.seed": seed}
 
 
 def _record(plan: Plan) -> dict:
-    """Return the tags that say where and with what a run was made."""
+    """Return the tags that say where and with what a run was made, and that it can be taken up by."""
     difference = provenance.uncommitted()
     machine = {f"tinycnn.machine.{name}": value for name, value in provenance.machine().items()}
     versions = {f"tinycnn.version.{name}": value for name, value in provenance.versions().items()}
+    optional = {"tinycnn.settings": plan.settings, "tinycnn.fallback_reason": plan.fallback}
     return {
         "mlflow.source.name": f"tinycnn run {plan.spec.name}",
         "mlflow.source.git.commit": provenance.commit(),
         "tinycnn.git_dirty": "unknown" if difference is None else str(bool(difference)).lower(),
+        "tinycnn.spec": plan.spec.model_dump_json(exclude={"notes"}),
         "tinycnn.device": plan.device,
         "tinycnn.data": plan.data.name,
         "tinycnn.parent_experiment": plan.spec.parent,
+        "tinycnn.host": socket.gethostname(),
+        "tinycnn.checkpoints": checkpoint.folder("."),
+        **{name: value for name, value in optional.items() if value},
         **machine,
         **versions,
     }
 
 
-def _outcome(store: Store, plan: Plan, summaries: list[dict], run_id: str) -> dict:
+def outcome(store: Store, plan: Plan, summaries: list[dict], run_id: str, undelivered: str = "") -> dict:
+    """Return what the seeds came to as plain values."""
     word, reason = verdict.judge(plan.spec, summaries, kind=plan.data.kind, fallback=bool(plan.fallback))
+    judged = None
+    if not undelivered:
+        with contextlib.suppress(StoreTrouble):
+            judged = specs_judged(store, plan.data.digest)
     return {
         "experiment": plan.spec.name,
-        "specs_judged": specs_judged(store, plan.data.digest),
+        "specs_judged": judged,
         "spec_hash": plan.spec.hash,
         "data": plan.data.name,
         "fallback": bool(plan.fallback),
@@ -267,6 +328,7 @@ def _outcome(store: Store, plan: Plan, summaries: list[dict], run_id: str) -> di
         "parameters": plan.measured.parameters,
         "epochs": plan.spec.train.epochs,
         "run_id": run_id,
+        "undelivered": undelivered or None,
         "verdict": word,
         "reason": reason,
         **verdict.total(summaries),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from tinycnn.datasets import DATASETS
-from tinycnn.errors import SpecError, nearest
+from tinycnn.errors import SpecError, nearest, shown
 from tinycnn.models import NETWORKS
 
 
@@ -29,8 +29,8 @@ MODELS = {name: _settings_of(function) for name, function in NETWORKS.items()}
 
 def Model(*, name, **arguments):
     """Name a network of ``tinycnn.models`` and its arguments, checked against the function's signature."""
-    if name not in MODELS:
-        raise SpecError(f"model.name: {name!r} is unknown; {nearest(name, MODELS)}")
+    if not isinstance(name, str) or name not in MODELS:
+        raise SpecError(f"model.name: {shown(name)} is unknown; {nearest(name, MODELS)}")
     return MODELS[name](**arguments)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from tinycnn.errors import SpecError, nearest
+from tinycnn.errors import SpecError, nearest, shown
 from tinycnn.sections import (
     MODELS,
     SGD,
@@ -37,12 +37,16 @@ __all__ = [
 ]  # fmt: skip
 
 
+NAME = r"^[a-z][a-z0-9_-]{0,59}$"
+Name = Annotated[str, Field(pattern=NAME)]
+
+
 class Spec(Section):
     """One experiment. Only ``name``, ``parent``, ``notes`` and ``target`` do not change the numbers of a run."""
 
     version: Literal[1] = 1
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
-    parent: str | None = None
+    name: Name
+    parent: Name | None = None
     notes: str = ""
     model: choice(*MODELS.values())
     data: Data = Data()
@@ -67,7 +71,7 @@ class Spec(Section):
             if section not in Spec.model_fields:
                 raise SpecError(f"{section}: no such section; {nearest(section, Spec.model_fields)}")
             if not isinstance(value, dict):
-                raise SpecError(f"{section}: expected a section or a dict of fields, got {value!r}")
+                raise SpecError(f"{section}: expected a section or a dict of fields, got {shown(value)}")
             changes |= {f"{section}.{field}": new for field, new in value.items()}
         named = {} if name is None else {"name": name, "parent": self.name, "notes": ""}
         return self.with_values(changes, **named)
@@ -82,9 +86,7 @@ class Spec(Section):
         for dotted in changes:
             section, _, field = dotted.partition(".")
             if not field or not isinstance(values.get(section), dict):
-                fields = self.flat()
-                groups = dict.fromkeys(name.partition(".")[0] + ".*" for name in fields)
-                raise SpecError(f"{dotted}: no such field; {nearest(dotted, fields, groups)}")
+                raise SpecError(f"{dotted}: {self._instead_of(dotted)}")
         for dotted, value in changes.items():
             section, _, field = dotted.partition(".")
             if field == "name" and section in VARIANTS:
@@ -94,6 +96,18 @@ class Spec(Section):
             if not (field == "name" and section in VARIANTS):
                 values[section][field] = value
         return Spec.from_dict(values, where=values["name"])
+
+    def _instead_of(self, dotted: str) -> str:
+        """Say why there is no field of that dotted name, and which there are."""
+        fields = self.flat()
+        section, _, field = dotted.partition(".")
+        own = [name for name in fields if name.partition(".")[0] == section]
+        if own and not field:
+            return f"a section, not a field; its fields: {', '.join(own)}"
+        groups = dict.fromkeys(name.partition(".")[0] + ".*" for name in fields)
+        if dotted in Spec.model_fields:
+            return f"is not for changing; known: {', '.join(groups)}"
+        return f"no such field; {nearest(dotted, fields, groups)}"
 
     @classmethod
     def from_dict(cls, values: dict, where: str = "spec") -> "Spec":
@@ -144,7 +158,7 @@ def _switch(section, old, name):
     """Return the fields of another kind of model, optimizer or schedule, keeping the values both kinds have."""
     canonical = {known.lower(): known for known in VARIANTS[section]}.get(str(name).lower())
     if canonical is None:
-        raise SpecError(f"{section}.name: {name!r} is unknown; {nearest(str(name), VARIANTS[section])}")
+        raise SpecError(f"{section}.name: {shown(name)} is unknown; {nearest(name, VARIANTS[section])}")
     shared = set(VARIANTS[section][canonical].model_fields) & set(old)
     return {field: old[field] for field in shared} | {"name": canonical}
 
@@ -159,26 +173,38 @@ def explain(error: ValidationError) -> str:
     return "; ".join(lines) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
 
 
+_WORDS = (
+    ("Input should", "must"),
+    ("Tuple should", "must"),
+    (" after validation", ""),
+    ("be a valid boolean", "be true or false"),
+    ("be a valid array", "be a list"),
+    (f"String should match pattern '{NAME}'", "must be small letters, digits, _ and -, a letter first, at most 60"),
+)
+"""What pydantic says, and what a person at the terminal understands at once."""
+
+
 def _explain_one(title, problem) -> str:
     section, *rest = problem["loc"] or ("",)
     variants = VARIANTS.get(section, {})
     kind = variants.get(rest.pop(0)) if rest and rest[0] in variants else None
     inside = [] if title == Spec.__name__ else [title]
     dotted = ".".join(str(part) for part in (*inside, section, *rest) if part != "")
-    given = repr(problem["input"])
-    given = given if len(given) <= 60 else given[:57] + "..."
+    given = shown(problem["input"])
     if problem["type"] == "extra_forbidden":
         return f"{dotted}: no such field; {nearest(str((rest or [section])[-1]), _fields(title, section, kind, rest))}"
     if problem["type"] == "union_tag_invalid":
-        return f"{dotted}.name: unknown; {nearest(str(problem['ctx']['tag']), variants)}"
+        tag = problem["ctx"]["tag"]
+        return f"{dotted}.name: {shown(tag)} is unknown; {nearest(tag, variants)}"
     if problem["type"] == "union_tag_not_found":
         return f"{dotted}.name: missing; known: {', '.join(variants)}"
     if problem["type"] == "json_invalid":
         return f"not JSON ({problem['msg'].removeprefix('Invalid JSON: ')})"
     if problem["type"] == "missing":
         return f"{dotted}: missing"
-    message = problem["msg"].replace("Input should", "must", 1).removeprefix("Value error, ")
-    message = message.replace("Tuple should", "must", 1).replace(" after validation", "", 1)
+    message = problem["msg"].removeprefix("Value error, ")
+    for pydantics, ours in _WORDS:
+        message = message.replace(pydantics, ours, 1)
     where = f"{dotted}: " if dotted else ""
     got = "" if problem["type"] == "value_error" else f", got {given}"  # such an error is about several fields
     return f"{where}{message[0].lower()}{message[1:]}{got}"
@@ -206,9 +232,14 @@ def parse_settings(settings: list[str]) -> dict:
     for setting in settings:
         dotted, equals, text = setting.partition("=")
         if not equals or not dotted:
-            raise SpecError(f"--set {setting!r}: expected FIELD=VALUE, e.g. train.epochs=3")
+            raise SpecError(f"--set {shown(setting)}: expected FIELD=VALUE, e.g. train.epochs=3")
         try:
-            values[dotted] = json.loads(spelled.get(text, text))
-        except (ValueError, RecursionError):
+            # no field holds lists in lists: what is nested deeply is not worth the stack it takes
+            values[dotted] = json.loads(spelled.get(text, text)) if text.count("[") + text.count("{") < 50 else text
+        except ValueError:
             values[dotted] = text
+        try:
+            json.dumps([dotted, values[dotted]], ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise SpecError(f"--set {shown(setting)}: holds bytes that are no text; write it in UTF-8") from None
     return values

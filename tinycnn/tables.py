@@ -77,7 +77,7 @@ def seed_table(summaries: list[dict]) -> str:
     head = ("seed", "last %", "best %", "best epoch", "min of last 5 %", "run")
     rows = [
         (f"{s['seed']:.0f}", f"{s['last']:.2f}", f"{s['best']:.2f}", f"{s['best_epoch']:.0f}", f"{s['min_last5']:.2f}",
-         s["run_id"][:8])
+         (s["run_id"] or "-")[:8])
         for s in summaries
     ]  # fmt: skip
     return markdown(head, rows, ">" * 5 + "<")

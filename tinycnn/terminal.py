@@ -14,6 +14,7 @@ class Terminal(Reporter):
     def __init__(self, results: bool = True):
         self.results = results
         self.bar = None
+        self.run_id = None  # what `resume` takes
 
     def notice(self, line):
         self._say(f"note: {line}")
@@ -22,14 +23,21 @@ class Terminal(Reporter):
         rule = "!" * 72
         self._say(f"{rule}\n{line}\n{rule}")
 
-    def started(self, plan: Plan, seed, run_id):
+    def parent(self, plan: Plan, seeds, run_id):
+        self.run_id = run_id
+        self._say(f"{plan.spec.name} seeds {seeds[0]} to {seeds[-1]}: MLflow run {run_id}")
+
+    def started(self, plan: Plan, seed, run_id, history):
+        self.run_id = self.run_id or run_id
         self.kind, self.epochs = plan.data.kind, plan.spec.train.epochs
         self.label = f"{plan.spec.name}{f' on {plan.data.name}' if plan.fallback else ''} seed {seed}"
-        self._say(f"{self.label}: MLflow run {run_id}")
+        gone = f", from epoch {len(history) + 1}" if history else ""
+        self._say(f"{self.label}: MLflow run {run_id or 'not made yet'}{gone}")
         if sys.stderr.isatty():
             batch = plan.spec.train.batch_size
-            images = len(plan.data.train.labels) // batch * batch * self.epochs
-            self.bar = tqdm(total=images, unit=" images", unit_scale=True, desc=self.label, dynamic_ncols=True)
+            images = len(plan.data.train.labels) // batch * batch
+            shape = {"total": images * self.epochs, "initial": images * len(history), "dynamic_ncols": True}
+            self.bar = tqdm(unit=" images", unit_scale=True, desc=self.label, **shape)
 
     def images(self, count):
         if self.bar is not None:

@@ -11,15 +11,19 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-# Set before mlflow is imported: it reads them once.
+# Set before mlflow is imported: it reads some of them once.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A server that does not answer is given up soon (MLflow's own: minutes): what it misses now is delivered later.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow.pytorch
 import numpy as np
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -28,13 +32,14 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from tinycnn import ROOT, verdict
-from tinycnn.errors import UserError
+from tinycnn.errors import StoreTrouble, UserError
 
 EXPERIMENT = "tinycnn"
-_PARENT = "mlflow.parentRunId"
+PARENT = "mlflow.parentRunId"
+EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 
-for _noisy in ("mlflow", "alembic"):
-    logging.getLogger(_noisy).setLevel(logging.ERROR)
+for _noisy, _level in (("mlflow", logging.CRITICAL), ("alembic", logging.ERROR), ("urllib3", logging.ERROR)):
+    logging.getLogger(_noisy).setLevel(_level)  # MLflow prints a traceback for what it then raises
 
 
 def uri() -> str:
@@ -58,8 +63,7 @@ class Store:
         file = database()
         try:
             if file is None:
-                with _impatient():
-                    self._open()
+                self._open()
             else:
                 artifacts = (file.parent / "mlruns").resolve().as_uri()
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -87,36 +91,53 @@ class Store:
         mlflow.set_experiment(experiment_id=self.experiment_id)  # where Model.log puts models; it takes no argument
 
     @contextlib.contextmanager
-    def run(self, name: str, params: dict, tags: dict, parent: str | None = None):
-        """Start a run, yield it, and end it: FINISHED, KILLED on Ctrl-C, FAILED with the reason on any exception."""
-        tags = {key: str(value) for key, value in tags.items()} | ({_PARENT: parent} if parent else {})
-        run_id, status = None, "FAILED"
+    def run(self, name: str, tags: dict, parent: str | None = None, run_id: str | None = None):
+        """Yield a run that ``open()`` makes, or takes up again if ``run_id`` is given; afterwards it has ended.
+
+        FINISHED, KILLED on Ctrl-C or when whoever reads the output has gone, FAILED with the reason on any other
+        exception or where ``run.failure`` says why it is not complete. A store that is out of reach is left alone.
+        """
+        run = Run(self, name, tags, parent, run_id)
         try:
-            with _undisturbed():
-                run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
-            self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
-            yield Run(self.client, run_id)
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
-            raise
+            yield run
         except BaseException as error:
-            if run_id:
-                self.client.set_tag(run_id, "tinycnn.failure", _first_line(error)[:5000])
+            with contextlib.suppress(StoreTrouble):
+                killed = isinstance(error, KeyboardInterrupt | BrokenPipeError)
+                run.end("KILLED") if killed else run.end("FAILED", _first_line(error))
             raise
-        finally:
-            if run_id:
-                with _undisturbed():
-                    self.client.set_terminated(run_id, status)
+        with contextlib.suppress(StoreTrouble) if run.failure else contextlib.nullcontext():
+            run.end("FAILED", run.failure) if run.failure else run.end("FINISHED")
+
+    def entity(self, run_id: str):
+        """Return a run as MLflow's entity. Raises UserError where there is none of this id, or a deleted one."""
+        with troubles():
+            try:
+                found = self.client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                raise UserError(f"run {run_id}: not in the store {uri()}; see MLFLOW_TRACKING_URI") from None
+        if found.info.lifecycle_stage != "active":
+            raise UserError(f"run {run_id}: is deleted; bring it back with: mlflow runs restore --run-id {run_id}")
+        return found
+
+    def read(self, run_id: str, name: str) -> str | None:
+        """Return the text of a file of a run, None where the run has none of this name."""
+        with troubles():
+            if name not in (file.path for file in self.client.list_artifacts(run_id)):
+                return None
+            place = self.client.get_run(run_id).info.artifact_uri
+            return mlflow.artifacts.load_text(f"{place.rstrip('/')}/{name}")
 
     def search(self, tags: dict | None = None, statuses=("FINISHED",)) -> list:
         """Return the runs (mlflow entities) whose tags have these values, the newest first."""
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in (tags or {}).items())
         found, token = [], None
         while True:
-            page = self.client.search_runs(
-                [self.experiment_id], wanted, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
-            )
+            with troubles():
+                page = self.client.search_runs(
+                    [self.experiment_id], wanted, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
+                )
             found += [run for run in page if run.info.status in statuses]
             token = page.token
             if not token:
@@ -124,7 +145,8 @@ class Store:
 
     def history(self, run_id: str, metric: str) -> dict[int, float]:
         """Return the values of a metric of a run by epoch."""
-        return {point.step: point.value for point in self.client.get_metric_history(run_id, metric)}
+        with troubles():
+            return {point.step: point.value for point in self.client.get_metric_history(run_id, metric)}
 
     def summary(self, run, target) -> dict:
         """Return what a finished run came to, as ``verdict.summarise`` does, with regard to ``target`` as it is now."""
@@ -136,24 +158,63 @@ class Store:
 
 
 class Run:
-    """One MLflow run being written."""
+    """One MLflow run being written. Every method raises StoreTrouble where the store does not take it."""
 
-    def __init__(self, client: MlflowClient, run_id: str):
-        self.client, self.id = client, run_id
+    def __init__(self, store: Store, name: str, tags: dict, parent: str | None, run_id: str | None):
+        self.store, self.client, self.id, self.failure = store, store.client, run_id, ""
+        self.new = run_id is None
+        self._name, self._parent, self._open = name, parent, False
+        self._tags = {key: str(value) for key, value in tags.items()} | ({PARENT: parent} if parent else {})
 
-    def metrics(self, values: dict, step: int = 0):
-        """Log numbers in one call, leaving out those that are None."""
-        now = int(time.time() * 1000)
-        kept = [Metric(key, float(value), now, step) for key, value in values.items() if value is not None]
-        self.client.log_batch(self.id, metrics=kept)
+    def open(self):
+        """Make the run, or set one that has an id RUNNING again, unless that is done."""
+        if not self._open:
+            with troubles(), _undisturbed():
+                if self.id is None:
+                    made = self.client.create_run(self.store.experiment_id, run_name=self._name, tags=self._tags)
+                    self.id = made.info.run_id
+                else:
+                    self.client.update_run(self.id, status="RUNNING")
+                self._open = True
+
+    def end(self, status: str, reason: str = ""):
+        """End the run if it is open: FINISHED, KILLED, or FAILED for a reason."""
+        if self._open:
+            with troubles(), _undisturbed():
+                if reason:
+                    self.client.set_tag(self.id, "tinycnn.failure", reason[:5000])
+                self.client.set_terminated(self.id, status)
+                self._open = False
+
+    def params(self, values: dict):
+        """Log parameters, once and for all."""
+        with troubles():
+            self.client.log_batch(self.id, params=[Param(key, str(value)) for key, value in values.items()])
+
+    def metrics(self, values: dict, step: int = 0, when: float | None = None):
+        """Log numbers in one call, leaving out those that are None; ``when`` in seconds since 1970, or else now.
+
+        MLflow's databases keep one of two that agree in name, step, time and value: a call may be repeated.
+        """
+        stamp = int((time.time() if when is None else when) * 1000)
+        kept = [Metric(key, float(value), stamp, step) for key, value in values.items() if value is not None]
+        with troubles():
+            self.client.log_batch(self.id, metrics=kept)
 
     def tags(self, values: dict):
         """Set tags in one call."""
-        self.client.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in values.items()])
+        with troubles():
+            self.client.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in values.items()])
+
+    def untag(self, *names: str):
+        """Take tags away that are there."""
+        with troubles():
+            for name in names:
+                self.client.delete_tag(self.id, name)
 
     def description(self, markdown: str):
         """Set what the UI shows in the description pane."""
-        self.client.set_tag(self.id, "mlflow.note.content", markdown)
+        self.tags({"mlflow.note.content": markdown})
 
     def dataset(self, split):
         """Record the data set of a ``tinycnn.data.Split`` as the run's input."""
@@ -166,41 +227,53 @@ class Run:
             source=json.dumps({"uri": split.path}),
             profile=json.dumps(profile | {"classes": len(split.classes)}),
         )
-        self.client.log_inputs(
-            self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", f"train and {split.kind}")])]
-        )
+        with troubles():
+            self.client.log_inputs(
+                self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", f"train and {split.kind}")])]
+            )
 
     def text(self, name: str, content: str):
         """Store a text file."""
-        self.client.log_text(self.id, content, name)
+        with troubles():
+            self.client.log_text(self.id, content, name)
 
     def file(self, path: Path):
         """Store a file that exists."""
-        self.client.log_artifact(self.id, str(path))
+        with troubles():
+            self.client.log_artifact(self.id, str(path))
 
     def figure(self, name: str, figure):
         """Store a matplotlib figure."""
-        self.client.log_figure(self.id, figure, name, save_kwargs={"dpi": 120})
+        with troubles():
+            self.client.log_figure(self.id, figure, name, save_kwargs={"dpi": 120})
 
     def model(self, module, shape: tuple[int, int, int], classes: int, torch_version: str):
-        """Store a network that maps float32 images (N, *shape) to logits (N, classes).
+        """Store a network that maps float32 images (N, *shape) to logits (N, classes), unless the run has one.
 
         ``module`` may consist of torch's own modules only, so that it can be loaded without this project. Pickled: the
         alternative, ``pt2``, needs torch's compiler and with it four times as long.
         """
         single = np.dtype("float32")
-        Model.log(
-            artifact_path=None,
-            name="model",
-            flavor=mlflow.pytorch,
-            run_id=self.id,
-            pytorch_model=module,
-            signature=ModelSignature(
-                inputs=Schema([TensorSpec(single, (-1, *shape))]), outputs=Schema([TensorSpec(single, (-1, classes))])
-            ),
-            pip_requirements=[f"torch=={torch_version}"],
-            serialization_format="pickle",
-        )
+        with troubles():
+            begun = self.client.search_logged_models(
+                [self.store.experiment_id], filter_string=f"source_run_id = '{self.id}'"
+            )
+            if any(model.status == LoggedModelStatus.READY for model in begun):
+                return
+            Model.log(
+                artifact_path=None,
+                name="model",
+                flavor=mlflow.pytorch,
+                run_id=self.id,
+                model_id=begun[0].model_id if begun else None,
+                pytorch_model=module,
+                signature=ModelSignature(
+                    inputs=Schema([TensorSpec(single, (-1, *shape))]),
+                    outputs=Schema([TensorSpec(single, (-1, classes))]),
+                ),
+                pip_requirements=[f"torch=={torch_version}"],
+                serialization_format="pickle",
+            )
 
 
 def _make(file: Path, artifacts: str):
@@ -212,16 +285,26 @@ def _make(file: Path, artifacts: str):
 
 
 @contextlib.contextmanager
-def _impatient():
-    """Give a server that does not answer up soon: MLflow's minutes of retries are for one that has answered before."""
-    limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-    ours = {name: value for name, value in limits.items() if name not in os.environ}
-    os.environ.update(ours)
+def troubles():
+    """Turn what a store, or the disk below it, can come up with into StoreTrouble with its first line."""
     try:
         yield
-    finally:
-        for name in ours:
-            del os.environ[name]
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        line = _first_line(error)
+        cure = next((cure for sign, cure in _CURES.items() if sign in line), "see to it, or to MLFLOW_TRACKING_URI")
+        raise StoreTrouble(f"the store {uri()}: {line}; {cure}") from error
+
+
+_CURES = {
+    "locked": "end the process that holds it, or wait for it",
+    "readonly": "make the file and its folder writable",
+    "Read-only": "make its folder writable",
+    "full": "make room on its disk",
+    "No space": "make room on its disk",
+    "quota": "make room on its disk",
+    "HTTP": "start the server again, or wait for it",
+    "Connection": "start the server again, or wait for it",
+}
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from tinycnn.data import Images, Split, load
 from tinycnn.datasets import DATASETS
 from tinycnn.errors import Diverged, SpecError, UserError
 
-_STREAMS = ("weights", "order", "augmentation", "dropout")
+STREAMS = ("weights", "order", "augmentation", "dropout")
 _EVALUATION_BATCH = 1000  # images; small enough to stay in the processor's cache, results do not depend on it
 
 
@@ -44,7 +44,8 @@ class EpochResult:
 
     Training loss and accuracy are measured as training ran: on augmented images, with dropout, while the weights moved.
     ``clean_train_accuracy`` is measured after the last epoch only, on the training images as they are.
-    ``seconds`` covers the whole epoch, ``images_per_second`` only its training part.
+    ``seconds`` covers the whole epoch, ``images_per_second`` only its training part; ``ended`` is when it was over, in
+    seconds since 1970.
     """
 
     epoch: int
@@ -55,6 +56,7 @@ class EpochResult:
     learning_rate: float
     seconds: float
     images_per_second: float
+    ended: float
     clean_train_accuracy: float | None = None
     state: State | None = field(default=None, compare=False, repr=False)
 
@@ -76,7 +78,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def stream_seed(seed: int, stream: str, epoch: int = 0) -> int:
     """Derive the seed of one stream in one epoch; statistically independent by ``numpy.random.SeedSequence``."""
-    words = np.random.SeedSequence([seed, _STREAMS.index(stream), epoch]).generate_state(2)
+    words = np.random.SeedSequence([seed, STREAMS.index(stream), epoch]).generate_state(2)
     return int(words[0]) << 31 ^ int(words[1])
 
 
@@ -130,6 +132,11 @@ def start(spec, seed: int, data: Split, device: torch.device) -> State:
             f"{spec.name}: train.batch_size: {spec.train.batch_size} is more than the {len(data.train.labels)} "
             f"training images of {data.name}"
         )
+    if spec.schedule.name == "OneCycle" and spec.schedule.pct_start * (spec.train.epochs * steps + 1) <= 1:
+        raise SpecError(
+            f"{spec.name}: schedule.pct_start: {spec.schedule.pct_start} of {spec.train.epochs * steps} batches leaves "
+            "none to rise in; use a larger share, more epochs or smaller batches"
+        )
     with seeded(stream_seed(seed, "weights"), device):
         network = models.build(spec, DATASETS[data.name])
         network = network.to(device, memory_format=torch.channels_last)  # convolutions are 1.1 to 1.5 times faster so
@@ -145,17 +152,24 @@ def normalise(images: torch.Tensor, data: Split) -> torch.Tensor:
 
 
 def train(
-    spec, seed: int, *, data: Split | None = None, device: str = "auto", progress: Callable[[int], None] | None = None
+    spec,
+    seed: int,
+    *,
+    data: Split | None = None,
+    device: str = "auto",
+    progress: Callable[[int], None] | None = None,
+    state: State | None = None,
 ) -> Iterator[EpochResult]:
     """Train the network of ``spec`` from ``seed`` and yield an EpochResult after each epoch.
 
-    ``data`` is loaded as the spec says unless it is given; ``progress`` is told the number of images after each batch.
+    ``data`` is loaded as the spec says unless it is given; ``progress`` is told the number of images after each batch;
+    ``state`` (from ``start``, then perhaps restored from a checkpoint) is where training goes on, or else it begins.
     A consumer that has seen enough stops iterating. Raises
     Diverged as soon as the training loss is NaN or infinite, SpecError where the batch is larger than the data set.
     """
     device = pick_device(device)
     data = data or load(spec.data.name, spec.data.validation)
-    state = start(spec, seed, data, device)
+    state = state or start(spec, seed, data, device)
     trained_on, evaluated_on = (
         Images(part.images.to(device), part.labels.to(device)) for part in (data.train, data.evaluation)
     )
@@ -188,6 +202,7 @@ def train(
             learning_rate=state.last_rate,
             seconds=time.perf_counter() - begun,
             images_per_second=images / (trained - begun),
+            ended=time.time(),
             clean_train_accuracy=clean,
             state=state,
         )

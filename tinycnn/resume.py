@@ -1,0 +1,245 @@
+"""A run by its id: taking it up where it was interrupted, making it again from its record, or closing it."""
+
+import contextlib
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tinycnn import checkpoint, provenance
+from tinycnn.errors import Undelivered, UserError
+from tinycnn.record import CLOCKS
+from tinycnn.run import Plan, Reporter, children, claimed, finished, held, outcome, prepare, train_one, train_several
+from tinycnn.spec import Spec
+from tinycnn.tracking import PARENT, Store, database
+
+
+def resume(run_id: str, *, offline=False, reporter=None) -> dict:
+    """Go on with a run as if nothing had happened, in the same MLflow run, and return what ``run`` would have.
+
+    The run of one seed goes on from its checkpoint, or from its first epoch where there is none; a parent gets the
+    seeds that are missing. What the store already has is not delivered again. Raises UserError where the numbers could
+    not be the same (other code, packages or data), where another process is at it, and where it was begun elsewhere.
+    """
+    reporter = reporter or Reporter()
+    store = Store(reporter.notice)
+    entity = store.entity(run_id)
+    plan = _plan(store, entity, offline, reporter)
+    tags, parent = entity.data.tags, entity.data.tags.get(PARENT)
+    several = tags["tinycnn.role"] == "seeds"
+    if entity.info.status == "FINISHED":
+        reporter.notice(f"run {run_id} has finished: there is nothing to resume")
+        _clear(run_id, tags)
+        summaries = [store.summary(each, plan.spec.target) for each in _seeds(store, entity)]
+        summaries += _taken(store, plan, tags).values()
+        result = outcome(store, plan, sorted(summaries, key=lambda summary: summary["seed"]), run_id)
+    else:
+        _must_be_here(entity)
+        _must_compute_the_same(entity, plan)
+        with _threads(tags):
+            if several:
+                first, count = int(tags["tinycnn.first_seed"]), int(tags["tinycnn.seeds"])
+                done = _taken(store, plan, tags)
+                return train_several(store, plan, range(first, first + count), done, reporter, run_id)
+            result = train_one(store, plan, int(tags["tinycnn.seed"]), reporter, run_id, parent)
+    if plan.again and not result["undelivered"]:
+        result["rerun"] = compare(store, plan.again, run_id)
+    return result
+
+
+def _taken(store, plan, tags):
+    """Return the summaries of the seeds that a parent took from other runs, under --missing."""
+    seeds = {int(seed) for seed in tags.get("tinycnn.seeds_taken", "").split()}
+    return {seed: summary for seed, summary in finished(store, plan).items() if seed in seeds} if seeds else {}
+
+
+def rerun(run_id: str, *, offline=False, reporter=None) -> list[dict]:
+    """Make a run again from its record (of a parent, each of its seeds) and return what ``compare`` says of each.
+
+    Raises Undelivered where the store did not take the new run.
+    """
+    reporter = reporter or Reporter()
+    store = Store(reporter.notice)
+    entity = store.entity(run_id)
+    compared = []
+    for each in _seeds(store, entity):
+        plan = replace(_plan(store, each, offline, reporter), again=each.info.run_id)
+        for line in _differences(each.data.tags, plan):
+            reporter.notice(f"run {each.info.run_id}: {line}, so the numbers may come out otherwise")
+        with _threads(each.data.tags):
+            result = train_one(store, plan, int(each.data.tags["tinycnn.seed"]), reporter)
+        if result["undelivered"]:
+            raise Undelivered(result["undelivered"], result["run_id"])
+        compared.append(compare(store, each.info.run_id, result["run_id"]))
+    return compared
+
+
+def compare(store: Store, then: str, now: str) -> dict:
+    """Compare every number of two runs but the clock readings: those of each epoch and of the end, and the weights.
+
+    Of a run that did not finish, what it has. ``first`` is where they first differ, None where they do not.
+    """
+    runs = [store.entity(run_id) for run_id in (then, now)]
+    names = sorted(runs[0].data.metrics.keys() - CLOCKS)
+    both = {name: [store.history(run_id, name) for run_id in (then, now)] for name in names}
+    points = sorted((epoch, name) for name, (old, _) in both.items() for epoch in old)
+    weights = [entity.data.tags.get("tinycnn.weights") for entity in runs]
+    differing = [
+        {"epoch": epoch, "metric": name, "then": both[name][0][epoch], "now": both[name][1].get(epoch)}
+        for epoch, name in points
+        if both[name][0][epoch] != both[name][1].get(epoch)
+    ]
+    return {
+        "run_id": then,
+        "rerun": now,
+        "epochs": max((epoch for epoch, _ in points), default=0),
+        "numbers": len(points),
+        "same_weights": weights[0] == weights[1] if weights[0] else None,
+        "same": not differing and weights[0] in (None, weights[1]),
+        "differing": len(differing),
+        "first": differing[0] if differing else None,
+    }
+
+
+def close(run_id: str) -> str:
+    """End an interrupted run for good: KILLED, with what was logged; its checkpoint goes. Return what was done."""
+    store = Store()
+    entity = store.entity(run_id)
+    _known(entity)
+    _must_be_here(entity)
+    parent = entity.data.tags.get(PARENT)
+    with claimed(parent or run_id) as folder:
+        if entity.data.tags["tinycnn.role"] == "seeds":
+            runs, waiting = [entity, *children(store, run_id).values()], list(folder.glob("seed-*.pt"))
+        else:
+            runs, waiting = [entity], list(folder.glob(f"seed-{entity.data.tags['tinycnn.seed']}.pt"))
+        for each in runs:
+            if each.info.status in ("RUNNING", "SCHEDULED"):
+                with store.run("", {}, run_id=each.info.run_id) as tracked:
+                    tracked.open()
+                    tracked.end("KILLED")
+        for path in waiting:
+            checkpoint.discard(path)
+    ended = "had ended" if entity.info.status not in ("RUNNING", "SCHEDULED") else "is now KILLED"
+    return f"run {run_id} {ended}; what was logged is kept, {len(waiting) or 'no'} checkpoint(s) deleted"
+
+
+def left_over() -> list[dict]:
+    """Return the runs that no living process of this machine is training, though they are RUNNING or have a checkpoint.
+
+    ``where`` is "" for those that can be taken up from here.
+    """
+    none_yet = database() is not None and not database().exists()  # and looking does not make one
+    running = [] if none_yet else Store().search({}, ("RUNNING",))
+    running = {each.info.run_id: each for each in running if "tinycnn.role" in each.data.tags}
+    found = []
+    for run_id, entity in running.items():
+        tags = entity.data.tags
+        if tags.get(PARENT) in running or held(tags.get(PARENT) or run_id):
+            continue
+        where = "" if _is_here(entity) else f"{tags.get('tinycnn.host')}, {tags.get('tinycnn.checkpoints')}"
+        found.append({"run_id": run_id, "name": entity.info.run_name, "status": "RUNNING", "where": where})
+    known = running.keys() | {each.data.tags.get(PARENT) for each in running.values()}
+    for path in sorted(checkpoint.folder(".").glob("*/seed-*.pt")):
+        run_id = path.parent.name
+        if run_id not in known and not held(run_id):
+            found.append({"run_id": run_id, "name": f"checkpoint {path}", "status": "ended", "where": ""})
+            known = known | {run_id}
+    return found
+
+
+def _seeds(store, entity):
+    _known(entity)
+    if entity.data.tags["tinycnn.role"] != "seeds":
+        return [entity]
+    return [each for _, each in sorted(children(store, entity.info.run_id).items())]
+
+
+def _known(entity):
+    if "tinycnn.role" not in entity.data.tags:
+        raise UserError(f"run {entity.info.run_id}: was not made by tinycnn, so there is nothing to make it from")
+
+
+def _plan(store, entity, offline, reporter) -> Plan:
+    """Return what a run was made from, by its record alone: its spec, data set and device."""
+    run_id, tags = entity.info.run_id, entity.data.tags
+    _known(entity)
+    text = store.read(run_id, "spec.json") or tags.get("tinycnn.spec")
+    if text is None:
+        raise UserError(f"run {run_id}: its record has no spec.json, so it cannot be made from it; `close` ends it")
+    spec = Spec.from_json(text, where=f"run {run_id}, spec.json")
+    if spec.hash != tags.get("tinycnn.spec_hash"):
+        raise UserError(
+            f"run {run_id}: its spec.json (hash {spec.hash}) is not the spec it was made with (hash "
+            f"{tags.get('tinycnn.spec_hash')}); put the original back"
+        )
+    plan = prepare(
+        spec,
+        device=tags["tinycnn.device"],
+        offline=offline,
+        fallback=False,
+        settings=tags.get("tinycnn.settings", ""),
+        reporter=reporter,
+    )
+    stood_in = tags.get("tinycnn.fallback") == "true"
+    reason = tags.get("tinycnn.fallback_reason", f"FALLBACK: this trains on {plan.data.name} and is not judged")
+    return replace(plan, fallback=reason if stood_in else "", again=tags.get("tinycnn.rerun_of", ""))
+
+
+def _differences(tags, plan) -> list[str]:
+    """Say what is other here than in a record, of what may change numbers."""
+    now = {"code": ("tinycnn.code_hash", provenance.code_hash()), "data": ("tinycnn.data_digest", plan.data.digest)}
+    now |= {name: (f"tinycnn.version.{name}", version) for name, version in checkpoint.number_versions().items()}
+    now["processor"] = "tinycnn.machine.processor", provenance.machine()["processor"]
+    differing = {what: (tags.get(tag), here) for what, (tag, here) in now.items() if tags.get(tag) != here}
+    return [
+        f"the {what} was {then}" + (f" (commit {tags.get('mlflow.source.git.commit')})" if what == "code" else "")
+        + f", here it is {here}"
+        for what, (then, here) in differing.items()
+    ]  # fmt: skip
+
+
+def _must_compute_the_same(entity, plan):
+    for line in _differences(entity.data.tags, plan):
+        if not line.startswith("the processor"):  # most compute the same
+            raise UserError(
+                f"run {entity.info.run_id}: {line}; go back to that, or train anew: a run has one kind of numbers"
+            )
+
+
+def _is_here(entity) -> bool:
+    """Tell whether the process that began a run kept its checkpoints where this one would."""
+    tags, here = entity.data.tags, checkpoint.folder(".")
+    if (here / (tags.get(PARENT) or entity.info.run_id)).is_dir():
+        return True
+    there = tags.get("tinycnn.checkpoints", "")
+    return tags.get("tinycnn.host") == socket.gethostname() and (there == str(here) or not Path(there).is_dir())
+
+
+def _must_be_here(entity):
+    tags = entity.data.tags
+    if not _is_here(entity):
+        host, folder = tags.get("tinycnn.host", "an unknown host"), tags.get("tinycnn.checkpoints", "an unknown folder")
+        raise UserError(
+            f"run {entity.info.run_id}: was begun on {host} with its checkpoints in {folder}; go on there, or set "
+            "TINYCNN_CHECKPOINTS to that folder"
+        )
+
+
+@contextlib.contextmanager
+def _threads(tags):
+    """Compute with as many threads as a run was begun with: their number changes the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(tags["tinycnn.machine.threads"]))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _clear(run_id, tags):
+    """Delete the checkpoints of a run that has finished: the process was killed just before it did."""
+    with claimed(tags.get(PARENT) or run_id) as folder:
+        for path in folder.glob("seed-*.pt" if tags["tinycnn.role"] == "seeds" else f"seed-{tags['tinycnn.seed']}.pt"):
+            checkpoint.discard(path)
