@@ -198,7 +198,7 @@ MINE = SPECS + "SPEC = Spec(name='bad', model=Model(name='model_3'), {})"
         (SPECS + "Model('model_3')", "line 2: TypeError"),
         (SPECS + "Spec(name='bad')", "model: missing"),
         (MINE.format("optimiser=SGD()"), "optimiser: no such field; did you mean 'optimizer'?"),
-        (MINE.format("optimizer=StepLR()"), "optimizer.name: unknown; known: SGD, Adam, AdamW"),
+        (MINE.format("optimizer=StepLR()"), "optimizer.name: 'StepLR' is unknown; known: SGD, Adam, AdamW"),
         (MINE.format("train={'epoch': 3}"), "train.epoch: no such field; did you mean 'epochs'?"),
         (MINE.format("train=3"), "train: "),
         ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', trian={})", "trian: no such section; did"),
@@ -213,7 +213,7 @@ def test_a_file_that_is_no_experiment_is_refused_in_one_line(folder, text, words
     assert error.startswith("bad.py") and words in error and "\n" not in error and caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("which", ["", "\0", "x" * 5000, ".", "experiments", "/dev/null", "exp33", "exp3/", "Exp3"])
+@pytest.mark.parametrize("which", ["", "\0", "x" * 5000, "exp33", "exp3/", "Exp3", "~"])
 def test_what_is_no_experiment_is_refused_in_one_line(which):
     with pytest.raises(SpecError) as caught:
         experiments.load(which)

@@ -5,6 +5,7 @@ than ``checkpoints/``), ``seed-S.pt`` for each seed, until all of the run is in 
 writes, tensors and plain values only, with the SHA-256 of all before it as the archive's comment.
 """
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -22,6 +23,7 @@ from tinycnn.spec import Spec
 from tinycnn.train import STREAMS, EpochResult, State, stream_seed
 
 _SEAL = 64  # hex digits of a SHA-256
+_HISTORY = {each.name for each in fields(EpochResult)} - {"state"}
 _LARGEST = 2**28  # bytes; one of 8,000 parameters has some 150,000
 
 
@@ -133,7 +135,8 @@ def restore(state: State, saved: Saved) -> list[EpochResult]:
 def discard(path: Path) -> None:
     """Delete a checkpoint and what lies beside it for its sake."""
     for each in (path, path.with_suffix(".reserve"), path.with_suffix(".partial")):
-        each.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # one that stays does no harm: its run has ended
+            each.unlink()
 
 
 def random_streams(seed: int, epoch: int) -> dict[str, int]:
@@ -162,10 +165,11 @@ def _checked(content) -> Saved:
             raise ValueError(f"{each.name} is no {each.type.__name__}")
     if saved.epoch < 0 or [result["epoch"] for result in saved.history] != list(range(1, saved.epoch + 1)):
         raise ValueError("its history is not that of its epochs")
+    if any(result.keys() != _HISTORY for result in saved.history):
+        raise ValueError("its history has other entries")
     numbers = [value for result in saved.history for name, value in result.items() if name != "clean_train_accuracy"]
     if not all(type(value) in (int, float) and math.isfinite(value) for value in [saved.last_rate, *numbers]):
         raise ValueError("its history holds something else than numbers")
-    [EpochResult(**result) for result in saved.history]
     if Spec.from_json(saved.spec).hash != saved.spec_hash:
         raise ValueError("its spec is not the one it was made with")
     return saved

@@ -91,7 +91,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message):
         verb = self.prog.removeprefix(_PROGRAM).strip()
-        _complain(f"{verb}{': ' if verb else ''}{message}; see {self.prog} --help")
+        _complain(f"{verb}{': ' if verb else ''}{message}{'' if message[-1] == '?' else f'; see {self.prog} --help'}")
         self.exit(USAGE)
 
     def parse_known_args(self, args=None, namespace=None):

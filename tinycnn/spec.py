@@ -158,7 +158,8 @@ def _switch(section, old, name):
     """Return the fields of another kind of model, optimizer or schedule, keeping the values both kinds have."""
     canonical = {known.lower(): known for known in VARIANTS[section]}.get(str(name).lower())
     if canonical is None:
-        raise SpecError(f"{section}.name: {shown(name)} is unknown; {nearest(name, VARIANTS[section])}")
+        hint = nearest(name if isinstance(name, str) else "", VARIANTS[section])
+        raise SpecError(f"{section}.name: {shown(name)} is unknown; {hint}")
     shared = set(VARIANTS[section][canonical].model_fields) & set(old)
     return {field: old[field] for field in shared} | {"name": canonical}
 
@@ -179,7 +180,7 @@ _WORDS = (
     (" after validation", ""),
     ("be a valid boolean", "be true or false"),
     ("be a valid array", "be a list"),
-    (f"String should match pattern '{NAME}'", "must be small letters, digits, _ and -, a letter first, at most 60"),
+    (f"String should match pattern '{NAME}'", "must be of small letters, digits, _ and -, a letter first, 60 at most"),
 )
 """What pydantic says, and what a person at the terminal understands at once."""
 
@@ -199,7 +200,7 @@ def _explain_one(title, problem) -> str:
     if problem["type"] == "union_tag_not_found":
         return f"{dotted}.name: missing; known: {', '.join(variants)}"
     if problem["type"] == "json_invalid":
-        return f"not JSON ({problem['msg'].removeprefix('Invalid JSON: ')})"
+        return f"not JSON ({problem['msg'].removeprefix('Invalid JSON: ')}); give the spec.json of a run"
     if problem["type"] == "missing":
         return f"{dotted}: missing"
     message = problem["msg"].removeprefix("Value error, ")

@@ -132,10 +132,10 @@ def start(spec, seed: int, data: Split, device: torch.device) -> State:
             f"{spec.name}: train.batch_size: {spec.train.batch_size} is more than the {len(data.train.labels)} "
             f"training images of {data.name}"
         )
-    if spec.schedule.name == "OneCycle" and spec.schedule.pct_start * (spec.train.epochs * steps + 1) <= 1:
+    if spec.schedule.name == "OneCycle" and spec.schedule.pct_start * (spec.train.epochs * steps + 1) == 1:
         raise SpecError(
-            f"{spec.name}: schedule.pct_start: {spec.schedule.pct_start} of {spec.train.epochs * steps} batches leaves "
-            "none to rise in; use a larger share, more epochs or smaller batches"
+            f"{spec.name}: schedule.pct_start: {spec.schedule.pct_start} of {spec.train.epochs * steps} batches is no "
+            "time to rise in; use a larger share, more epochs or smaller batches"
         )
     with seeded(stream_seed(seed, "weights"), device):
         network = models.build(spec, DATASETS[data.name])
