@@ -15,8 +15,8 @@ import pytest
 from tinycnn import ROOT, cli
 from tinycnn import run as runs
 
-VERBS = ("list", "show", "run", "compare", "doctor", "evidence")
-CODES = {0, 1, 2, 3, 4, 130}
+VERBS = ("list", "show", "run", "resume", "rerun", "close", "compare", "doctor", "evidence")
+CODES = {0, 1, 2, 3, 4, 5, 6, 130}
 HEAVY = ("torch", "mlflow", "optuna", "pandas", "matplotlib", "torchvision")
 
 
@@ -270,8 +270,8 @@ def test_an_interrupted_run_exits_with_130_and_is_killed_in_the_store(spec_file,
         child.communicate()
     assert child.returncode == 130, said
     assert re.fullmatch(
-        r"tinycnn: interrupted; what was logged until now is kept; `python -m tinycnn resume [0-9a-f]{32}` goes on from "
-        r"there\n",
+        r"tinycnn: interrupted; what was logged until now is kept; "
+        r"`python -m tinycnn resume [0-9a-f]{32}` goes on from there\n",
         said[-1],
     )
     assert "Traceback" not in "".join(said)

@@ -361,6 +361,15 @@ def test_a_checkpoint_is_written_into_its_folder_alone(written, plan, tmp_path):
     assert outside.read_text() == "mine" and checkpoint.load(path).epoch == 0 and not path.is_symlink()
 
 
+def test_checkpoints_that_are_a_link_are_refused(store, plan, tmp_path):
+    run_id = interrupted(plan, 1)
+    os.rename(checkpoint.folder(run_id), tmp_path / "elsewhere")
+    checkpoint.folder(run_id).symlink_to(tmp_path / "elsewhere")
+    before = sorted((each.name, each.stat().st_mtime_ns) for each in (tmp_path / "elsewhere").iterdir())
+    assert "link" in refusal(store, run_id)
+    assert sorted((each.name, each.stat().st_mtime_ns) for each in (tmp_path / "elsewhere").iterdir()) == before
+
+
 def test_a_disk_that_has_become_full_gets_the_reserve(written, plan, tmp_path, monkeypatch):
     path = tmp_path / "seed-0.pt"
     state = start(plan.spec, 0, plan.data, plan.device)

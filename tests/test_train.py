@@ -214,7 +214,7 @@ def plain_network(spec, seen):
 # rates at which rounding, other on every processor, does not grow
 OPTIMIZERS = [
     (SGD(lr=0.005), lambda p: torch.optim.SGD(p, lr=0.005)),
-    (SGD(lr=0.005, momentum=0.8, weight_decay=0.01), lambda p: torch.optim.SGD(p, 0.005, momentum=0.8, weight_decay=0.01)),
+    (SGD(lr=0.005, momentum=0.8, weight_decay=1), lambda p: torch.optim.SGD(p, 0.005, momentum=0.8, weight_decay=1)),
     (SGD(lr=0.005, momentum=0.8, nesterov=True), lambda p: torch.optim.SGD(p, lr=0.005, momentum=0.8, nesterov=True)),
     (Adam(lr=0.01, beta1=0.7, beta2=0.9, eps=1e-3, weight_decay=0.1),
      lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.7, 0.9), eps=1e-3, weight_decay=0.1)),

@@ -166,6 +166,8 @@ def claimed(run_id: str):
     The folder goes when nothing waits in it any more. Raises UserError where another process has it.
     """
     folder = checkpoint.folder(run_id)
+    if folder.is_symlink():
+        raise UserError(f"checkpoints {folder}: are a link that leads elsewhere; put the folder itself there, or delete it")
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from tinycnn.errors import SpecError, nearest, shown
+from tinycnn.errors import SpecError, nearest, shown, visible
 from tinycnn.sections import (
     MODELS,
     SGD,
@@ -190,7 +190,7 @@ def _explain_one(title, problem) -> str:
     variants = VARIANTS.get(section, {})
     kind = variants.get(rest.pop(0)) if rest and rest[0] in variants else None
     inside = [] if title == Spec.__name__ else [title]
-    dotted = ".".join(str(part) for part in (*inside, section, *rest) if part != "")
+    dotted = visible(".".join(str(part) for part in (*inside, section, *rest) if part != ""))
     given = shown(problem["input"])
     if problem["type"] == "extra_forbidden":
         return f"{dotted}: no such field; {nearest(str((rest or [section])[-1]), _fields(title, section, kind, rest))}"
