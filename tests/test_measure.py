@@ -192,3 +192,36 @@ def test_a_network_that_shrinks_its_map_below_one_pixel_is_refused_in_one_line(m
     assert f"model.name: {name}" in error and f"{size - 1}x{size - 1} picture below 1x1" in error
     assert "use fewer layers, padding or a larger picture" in error and "\n" not in error
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([nn.Conv2d(1, 4, 3), nn.Conv2d(8, 4, 3)], "layer 1 (Conv2d) gets 4x26x26, and torch says: "),
+        ([nn.Conv2d(1, 4, 3), nn.BatchNorm2d(8)], "layer 1 (BatchNorm2d) gets 4x26x26, and torch says: "),
+        ([nn.Flatten(), nn.Linear(10, 10)], "layer 1 (Linear) gets 784, and torch says: "),
+        ([nn.Conv2d(1, 4, 3), nn.BatchNorm1d(4)], "layer 1 (BatchNorm1d) gets 4x26x26, and torch says: "),
+        ([nn.Flatten(9)], "layer 0 (Flatten) gets 1x28x28, and torch says: "),
+    ],
+)
+def test_layers_that_do_not_fit_together_are_refused_in_torchs_words(layers, said):
+    with pytest.raises(SpecError) as caught:
+        measure_network(nn.Sequential(*layers), torch.zeros(1, 1, 28, 28), "here")
+    error = str(caught.value)
+    assert error.startswith(f"here does not fit together: {said}") and "below 1x1" not in error
+    assert error.endswith("; correct it in tinycnn/models.py") and "\n" not in error
+
+
+@pytest.mark.parametrize("last", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Conv2d(1, 1, 2)])
+def test_a_layer_of_any_kind_may_be_the_one_without_room(last):
+    with pytest.raises(SpecError, match=r"shrinks a 28x28 picture below 1x1: layer 1 .* gets 1x1x1; use fewer layers"):
+        measure_network(nn.Sequential(nn.AdaptiveAvgPool2d(1), last), torch.zeros(1, 1, 28, 28))
+
+
+def test_a_network_that_fails_before_its_first_layer_is_refused_too():
+    class Network(nn.Sequential):
+        def forward(self, picture):
+            return picture.view(3, 3)
+
+    with pytest.raises(SpecError, match="network cannot take a picture of 1x28x28: shape"):
+        measure_network(Network(nn.Flatten()), torch.zeros(1, 1, 28, 28))

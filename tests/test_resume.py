@@ -608,7 +608,7 @@ def test_twenty_kills_at_any_moment_change_nothing(tiny, tmp_path, database, kin
             run_id = new.pop() if new else None
         while True:
             try:
-                child.communicate(timeout=rng.choice([0, 0.02, 0.2, 1, 3, 5, 8]))
+                _, err = child.communicate(timeout=rng.choice([0, 0.02, 0.2, 1, 3, 5, 8]))
                 break
             except subprocess.TimeoutExpired:
                 child.kill()
@@ -616,7 +616,7 @@ def test_twenty_kills_at_any_moment_change_nothing(tiny, tmp_path, database, kin
                 kills += 1
                 child = process("resume", run_id)
                 time.sleep(rng.choice([0, 3, 4]))
-        assert child.returncode == 0
+        assert child.returncode == 0, err
         assert numbers(store, run_id) == numbers(store, whole["run_id"])
         assert weights(store, run_id) == weights(store, whole["run_id"])
         assert store.entity(run_id).info.status == "FINISHED"

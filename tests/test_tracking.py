@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import mlflow
 import pytest
+import torch
 
 from tinycnn import ROOT, tracking
 from tinycnn.errors import UserError
@@ -210,6 +212,26 @@ def test_the_data_set_is_the_runs_input(store, tiny_data):
     (used,) = store.client.get_run(run.id).inputs.dataset_inputs
     assert used.dataset.name == "mnist5k" and used.dataset.digest == tiny_data.digest[:16]
     assert json.loads(used.dataset.profile) == {"train_images": 200, "test_images": 100, "classes": 10}
+
+
+@pytest.mark.parametrize("step", ["log_outputs", "log_model_artifacts", "finalize_logged_model"])
+def test_a_model_that_was_only_half_stored_is_stored_once_in_the_end(store, monkeypatch, step):
+    class Killed(BaseException):
+        pass
+
+    def killed(*arguments, **options):
+        raise Killed
+
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    with opened(store, "a", {}, {}) as run:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(tracking.MlflowClient, step, killed)
+            run.model(network, (1, 2, 2), 2, "2.0")
+        run.model(network, (1, 2, 2), 2, "2.0")
+        run.model(network, (1, 2, 2), 2, "2.0")
+    (linked,) = store.entity(run.id).outputs.model_outputs
+    loaded = mlflow.pytorch.load_model(f"models:/{linked.model_id}")
+    assert torch.equal(loaded[1].weight, network[1].weight)
 
 
 def test_runs_are_found_by_all_of_their_tags_the_newest_first_and_under_their_parent(store):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import types
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -395,6 +396,14 @@ def test_a_batch_larger_than_the_data_is_refused_in_one_line():
         next(train(SPEC.but(train={"batch_size": IMAGES + 1})))
     assert f"train.batch_size: {IMAGES + 1}" in str(caught.value) and str(IMAGES) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_cycle_without_a_batch_to_rise_in_is_refused():
+    one_in = 1 / (STEPS + 1)  # torch divides by zero there, and nowhere else
+    for share, refused in ((one_in, True), (one_in * 0.99, False), (one_in * 1.01, False)):
+        spec = SPEC.but(schedule=OneCycle(pct_start=share), train={"epochs": 1})
+        with pytest.raises(SpecError, match="schedule.pct_start: 0.25 of 3 batches") if refused else nullcontext():
+            assert next(train(spec)).epoch == 1
 
 
 def test_an_unknown_device_is_refused_in_one_line():

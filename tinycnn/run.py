@@ -167,7 +167,7 @@ def claimed(run_id: str):
     """
     folder = checkpoint.folder(run_id)
     if folder.is_symlink():
-        raise UserError(f"checkpoints {folder}: are a link that leads elsewhere; put the folder itself there, or delete it")
+        raise UserError(f"checkpoints {folder}: are a link; put the folder itself there, or delete the link")
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -260,11 +260,13 @@ class Run:
             )
             if any(model.status == LoggedModelStatus.READY for model in begun):
                 return
+            outputs = self.client.get_run(self.id).outputs
+            linked = bool(outputs and outputs.model_outputs)  # by a process that was killed then; once is all it takes
             Model.log(
                 artifact_path=None,
                 name="model",
                 flavor=mlflow.pytorch,
-                run_id=self.id,
+                run_id=None if linked else self.id,
                 model_id=begun[0].model_id if begun else None,
                 pytorch_model=module,
                 signature=ModelSignature(
