@@ -328,5 +328,5 @@ def _undisturbed():
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])  # SQLAlchemy may say more before
