@@ -402,6 +402,17 @@ def test_where_no_checkpoint_can_be_kept_training_goes_on_and_that_is_said_once(
     assert len([line for line in reporter.lines if "No checkpoint can be kept" in line]) == 1
 
 
+def test_a_record_without_what_it_takes_is_refused(store, plan):
+    run_id = interrupted(plan, 1)
+    tags = store.entity(run_id).data.tags
+    for name in ("role", "spec_hash", "device", "machine.threads", "seed"):
+        store.client.delete_tag(run_id, f"tinycnn.{name}")
+        assert f"no tinycnn.{name}" in refusal(store, run_id)
+        store.client.set_tag(run_id, f"tinycnn.{name}", tags[f"tinycnn.{name}"])
+    store.client.set_tag(run_id, "tinycnn.seed", "../0")
+    assert "tinycnn.seed is no number" in refusal(store, run_id)
+
+
 @pytest.mark.parametrize("change", ["spec", "json", "none"])
 def test_a_record_that_was_altered_is_refused(store, plan, change):
     run_id = runs.run(plan)["run_id"]

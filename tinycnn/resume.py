@@ -1,6 +1,7 @@
 """A run by its id: taking it up where it was interrupted, making it again from its record, or closing it."""
 
 import contextlib
+import re
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -122,7 +123,8 @@ def close(run_id: str) -> str:
         for path in waiting:
             checkpoint.discard(path)
     ended = "had ended" if entity.info.status not in ("RUNNING", "SCHEDULED") else "is now KILLED"
-    return f"run {run_id} {ended}; what was logged is kept, {len(waiting) or 'no'} checkpoint(s) deleted"
+    gone = f"deleted: {', '.join(map(str, waiting))}" if waiting else "there was no checkpoint to delete"
+    return f"run {run_id} {ended}; what was logged is kept, {gone}"
 
 
 def left_over() -> list[dict]:
@@ -157,8 +159,18 @@ def _seeds(store, entity):
 
 
 def _known(entity):
-    if "tinycnn.role" not in entity.data.tags:
-        raise UserError(f"run {entity.info.run_id}: was not made by tinycnn, so there is nothing to make it from")
+    """Raise UserError unless a run has the tags that it is taken up or made again by."""
+    tags = entity.data.tags
+    wanted = {"role", "spec_hash", "device", "machine.threads"}
+    wanted |= {"seeds", "first_seed"} if tags.get("tinycnn.role") == "seeds" else {"seed"}
+    if missing := [f"tinycnn.{name}" for name in sorted(wanted) if f"tinycnn.{name}" not in tags]:
+        raise UserError(
+            f"run {entity.info.run_id}: was not made by tinycnn, or not by one that can do this: it has no "
+            f"{', '.join(missing)}"
+        )
+    for name in wanted & {"machine.threads", "seeds", "first_seed", "seed"}:
+        if not re.fullmatch(r"[0-9]{1,10}", tags[f"tinycnn.{name}"]):
+            raise UserError(f"run {entity.info.run_id}: its tag tinycnn.{name} is no number; put the original back")
 
 
 def _plan(store, entity, offline, reporter) -> Plan:
