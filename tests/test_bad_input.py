@@ -172,6 +172,12 @@ def test_any_json_is_a_spec_or_a_line(examples):
     holds()
 
 
+def test_a_parent_has_a_name_like_any_spec():
+    for parent in ("\x1b[31m", "../exp3", "a" * 61):
+        with pytest.raises(SpecError, match="parent: must be of small letters, digits, _ and -"):
+            Spec.from_dict(json.loads(WHOLE[0].to_json()) | {"parent": parent})
+
+
 @bulk(100, 3000)
 def test_any_text_is_a_spec_or_a_line(examples):
     @of(examples)
@@ -460,7 +466,7 @@ def test_a_list_has_a_line_for_each_experiment_that_is_none(make, tmp_path, monk
         code, out, err = tinycnn("list")
         rows = json.loads(tinycnn("list", "--json")[1])["experiments"]
     assert code == 0 and err == "" and "\x1b" not in out and all(row["error"] for row in rows)
-    assert [row["name"] for row in rows if row["name"] != "\udcff\x1b"] == ["odd"]
+    assert {row["name"] for row in rows} == {"odd", "\udcff\x1b"} and "\n  odd " in out and "\n  \\udcff\\x1b " in out
 
 
 # --- data files ------------------------------------------------------------------------------------------------------

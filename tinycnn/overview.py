@@ -52,7 +52,7 @@ def text(rows: list[dict]) -> str:
     lines = ["Experiments (python -m tinycnn show NAME, make NAME)"]
     for row in rows:
         facts = row["error"] or f"{row['parameters']:,} parameters, {row['data']}, {row['epochs']} epochs"
-        lines += [_entry(row["name"], row["title"]), _entry("", facts)]
+        lines += [_entry(row["name"], row["title"] or "-"), _entry("", facts)]
     lines += ["", "Networks (model.name)", *(_entry(name, words) for name, words in networks().items())]
     lines += ["", "Data sets (data.name)"]
     for name, facts in DATASETS.items():

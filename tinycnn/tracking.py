@@ -75,17 +75,18 @@ class Store:
                         opened.execute("PRAGMA schema_version")  # fails at once where MLflow tries for 100 s
                     self._open(artifacts)
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise UserError(
-                f"the store {uri()} cannot be used: {_first_line(error)}; see MLFLOW_TRACKING_URI"
-            ) from None
+            raise UserError(f"the store {uri()} cannot be used: {_with_cure(error)}") from None
 
     def _open(self, artifacts=None):
         mlflow.set_tracking_uri(uri())
         self.client = MlflowClient()
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
-            with contextlib.suppress(MlflowException):  # on a server, another process may have been faster
+            try:
                 self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+            except MlflowException:  # on a server, another process may have been faster
+                if self.client.get_experiment_by_name(EXPERIMENT) is None:
+                    raise
             found = self.client.get_experiment_by_name(EXPERIMENT)
         self.experiment_id = found.experiment_id
         mlflow.set_experiment(experiment_id=self.experiment_id)  # where Model.log puts models; it takes no argument
@@ -292,14 +293,19 @@ def troubles():
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        line = _first_line(error)
-        cure = next((cure for sign, cure in _CURES.items() if sign in line), "see to it, or to MLFLOW_TRACKING_URI")
-        raise StoreTrouble(f"the store {uri()}: {line}; {cure}") from error
+        raise StoreTrouble(f"the store {uri()}: {_with_cure(error)}") from error
+
+
+def _with_cure(error: BaseException) -> str:
+    line = _first_line(error)
+    cure = next((cure for sign, cure in _CURES.items() if sign in line), "see to it")
+    return f"{line}; {cure}, or set MLFLOW_TRACKING_URI to another"
 
 
 _CURES = {
     "locked": "end the process that holds it, or wait for it",
     "readonly": "make the file and its folder writable",
+    "unable to open": "make the file and its folder writable",
     "Read-only": "make its folder writable",
     "full": "make room on its disk",
     "No space": "make room on its disk",
