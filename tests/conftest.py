@@ -5,6 +5,7 @@
 
 import os
 import shutil
+import signal
 from dataclasses import replace
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
@@ -12,6 +13,9 @@ for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "_MLFLO
     del os.environ[_name]
 for _name in ("TINYCNN_MIRROR", "TINYCNN_DEBUG"):
     os.environ.pop(_name, None)
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a job in the background; its children would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 
