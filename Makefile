@@ -56,7 +56,7 @@ quick: setup ## the whole way in small: exp3, 2 epochs on the 5,000 digits that 
 test: setup ## the tests, without the slow ones (4 min)
 	$(python) -m pytest $(call each,ARGS)
 
-test-slow: setup ## the slow tests alone (10 min)
+test-slow: setup ## the slow tests alone (30 min)
 	$(python) -m pytest -m slow $(call each,ARGS)
 
 lint: setup ## ruff (1 s)
