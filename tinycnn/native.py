@@ -1,0 +1,320 @@
+"""This project's own kernels for the CPU: the same network, several times as fast, float32, in C++ (``native.cpp``).
+
+``accelerate(network)`` returns something to call in place of the network. It works on the network's own parameters and
+running statistics, and leaves gradients in the same place, so optimizer, checkpoint and export know nothing of it.
+
+Taken over are, from the front of an ``nn.Sequential`` (nested ones too), convolutions (stride 1, square, any padding
+below the kernel's size), each with what follows of batch norm, ReLU, ``Dropout2d``, max-pool and the average over the
+whole map, in this order. The rest of a network, from the first other layer on, is computed by torch.
+
+The kernels are compiled for this processor at their first use, by ``$CXX``, ``c++``, ``g++`` or ``clang++``, into
+the user's cache. Where there is no compiler ``missing()`` says so, and the network itself is used.
+"""
+
+import ctypes
+import functools
+import hashlib
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tinycnn import provenance
+
+SOURCE = Path(__file__).with_name("native.cpp")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")
+
+
+def missing() -> str:
+    """Return why the kernels cannot be used on this machine, "" where they can; compiles them if need be."""
+    return _library()[1]
+
+
+@functools.cache
+def _library():
+    """Return the compiled kernels and "", or None and why there are none."""
+    try:
+        path = _compile()
+        library = ctypes.CDLL(str(path))
+    except (OSError, subprocess.SubprocessError) as error:
+        return None, " ".join(str(error).split())[:200]
+    for function in (library.forward, library.backward, library.evaluate):
+        function.restype = None
+    return library, ""
+
+
+def _compile() -> Path:
+    """Return the compiled library, from the cache where one for this source, compiler and processor lies there."""
+    named = shlex.split(os.environ.get("CXX", ""))
+    compiler = named or next(([found] for found in map(shutil.which, ("c++", "g++", "clang++")) if found), None)
+    if not compiler or not shutil.which(compiler[0]):
+        raise OSError(f"no C++ compiler ({' '.join(named) or 'c++, g++, clang++'}) is installed")
+    version = subprocess.run([*compiler, "--version"], capture_output=True, timeout=60).stdout
+    openmp = _openmp()
+    key = [SOURCE.read_bytes(), version, repr((compiler, FLAGS, openmp, provenance.machine()["processor"])).encode()]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn"
+    library = cache / f"native-{hashlib.sha256(b'|'.join(key)).hexdigest()[:16]}.so"
+    if library.exists():
+        return library
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(dir=cache)
+    except OSError:  # no home to write to: for this process alone
+        cache = Path(tempfile.mkdtemp())
+        folder, library = cache, cache / library.name
+    try:
+        made = Path(folder) / "native"
+        done = None
+        for extra in (openmp, ()):  # without threads rather than not at all
+            done = subprocess.run(
+                [*compiler, *FLAGS, *extra, str(SOURCE), "-o", str(made)], capture_output=True, text=True, timeout=300
+            )
+            if done.returncode == 0:
+                os.replace(made, library)  # whole or not at all, whoever else is compiling
+                return library
+        raise OSError(f"{compiler[0]} cannot compile the kernels: {done.stderr.strip().splitlines()[0][:150]}")
+    finally:
+        if Path(folder) != library.parent:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _openmp() -> tuple[str, ...]:
+    """Return the flags that link torch's own OpenMP: two of them would keep each other's threads waiting."""
+    folder = Path(torch.__file__).parent / "lib"
+    return ("-fopenmp", f"-L{folder}") if (folder / "libgomp.so.1").exists() else ("-fopenmp",)
+
+
+_WHOLE, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+
+
+class _Stage(ctypes.Structure):
+    """A convolution and what follows it, as ``native.cpp`` has it."""
+
+    _fields_ = (
+        [(name, _WHOLE) for name in "channels height width kernel pad outputs out_height out_width pool average".split()]
+        + [(name, _WHOLE) for name in "pooled_height pooled_width next_pad batch_norm relu".split()]
+        + [("eps", _REAL), ("momentum", _REAL)]
+        + [(name, _POINTER) for name in "weight gamma beta running_mean running_var drop packed packed_back".split()]
+        + [(name, _POINTER) for name in "scale shift mean inverse in_ y grad sums partial".split()]
+        + [(name, _POINTER) for name in "d_weight d_gamma d_beta".split()]
+    )
+
+
+class Layers:
+    """The layers of one stage; those it has not are None or False."""
+
+    def __init__(self, conv):
+        self.conv, self.norm, self.relu, self.drop, self.pool, self.average = conv, None, False, None, 1, False
+
+    def take(self, layer) -> bool:
+        """Take a layer that may come next in this stage; say whether it could be."""
+        place = self.drop is None and self.pool == 1 and not self.average
+        if type(layer) is nn.BatchNorm2d and place and self.norm is None and not self.relu:
+            if not (layer.affine and layer.track_running_stats and layer.momentum is not None) or self.conv.bias is not None:
+                return False
+            self.norm = layer
+        elif type(layer) is nn.ReLU and place and not self.relu:
+            self.relu = True
+        elif type(layer) is nn.Dropout2d and place and 0 <= layer.p < 1:
+            self.drop = layer
+        elif type(layer) is nn.MaxPool2d and self.pool == 1 and not self.average:
+            side = layer.kernel_size
+            if (layer.stride, layer.padding, layer.dilation, layer.ceil_mode) != (side, 0, 1, False) or type(side) is not int:
+                return False
+            self.pool = side
+        elif type(layer) is nn.AdaptiveAvgPool2d and layer.output_size in (1, (1, 1)) and not self.average:
+            self.average = True
+        else:
+            return False
+        return True
+
+
+def _leaves(network):
+    """Return the layers of nested ``nn.Sequential`` in order."""
+    if type(network) is nn.Sequential:
+        return [leaf for child in network for leaf in _leaves(child)]
+    return [network]
+
+
+def _starts(layer) -> bool:
+    return (
+        type(layer) is nn.Conv2d
+        and layer.stride == (1, 1)
+        and layer.dilation == (1, 1)
+        and layer.groups == 1
+        and layer.kernel_size[0] == layer.kernel_size[1]
+        and layer.padding_mode == "zeros"
+        and type(layer.padding) is tuple
+        and layer.padding[0] == layer.padding[1] < layer.kernel_size[0]
+    )
+
+
+def stages(network) -> tuple[list[Layers], nn.Sequential]:
+    """Return what the kernels take over of a network, and the rest."""
+    leaves, taken = _leaves(network), []
+    while leaves:
+        if _starts(leaves[0]):
+            taken.append(Layers(leaves.pop(0)))
+        elif taken and taken[-1].take(leaves[0]):
+            leaves.pop(0)
+        elif taken and type(leaves[0]) in (nn.Dropout, nn.Dropout2d) and leaves[0].p == 0:
+            leaves.pop(0)
+        else:
+            break
+    return taken, nn.Sequential(*leaves)
+
+
+class Native:
+    """A network that computes with the kernels; call it with images (N, C, H, W), float32, on the CPU.
+
+    As with the network itself, in training mode the running statistics move and ``backward`` of what comes out
+    gives the parameters their gradients; one ``backward`` for each call, before the next. None goes to the images.
+    """
+
+    def __init__(self, network: nn.Module):
+        self.network = network
+        self.stages, self.rest = stages(network)
+        self.parameters = [
+            each
+            for stage in self.stages
+            for each in (*stage.conv.parameters(), *(stage.norm.parameters() if stage.norm else ()))
+        ]
+        self._library = _library()[0]
+        self._lanes = self._library.lanes()
+        self._room = {}
+
+    def train(self):
+        self.network.train()
+
+    def eval(self):
+        self.network.eval()
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        images = images.contiguous()
+        if self.network.training:
+            return self.rest(_Training.apply(self, images, *self.parameters))
+        return self.rest(self._evaluate(images))
+
+    def room(self, images, training):
+        """Return the kernels' stages and buffers for batches like ``images``, with pointers as they are now."""
+        blocks = math.ceil(len(images) / self._lanes)
+        key = (training, blocks if training else torch.get_num_threads(), *images.shape[1:])
+        if key not in self._room:
+            self._room = {k: v for k, v in self._room.items() if k[0] != training}  # one of each: they are large
+            self._room[key] = _Room(self, *key)
+        return self._room[key]
+
+    def _evaluate(self, images):
+        room = self.room(images, False)
+        room.point(self)
+        out = images.new_empty(len(images), *room.out_shape)
+        self._library.evaluate(*room.arguments(images, out), _at(room.map), _WHOLE(torch.get_num_threads()))
+        return out
+
+
+class _Room:
+    """The buffers of all stages for a number of slots (blocks while training, threads in evaluation)."""
+
+    def __init__(self, native, training, slots, channels, height, width):
+        lanes, threads = native._lanes, torch.get_num_threads()
+        self.threads, self.kept, self.stages = threads, [], (_Stage * len(native.stages))()
+        largest = 0
+        for s, layers in zip(self.stages, native.stages, strict=True):
+            conv, norm = layers.conv, layers.norm
+            s.channels, s.height, s.width, s.kernel, s.pad = channels, height, width, conv.kernel_size[0], conv.padding[0]
+            s.outputs, s.pool, s.average, s.relu = conv.out_channels, layers.pool, layers.average, layers.relu
+            s.out_height, s.out_width = (side + 2 * s.pad - s.kernel + 1 for side in (height, width))
+            s.pooled_height, s.pooled_width = s.out_height // s.pool, s.out_width // s.pool
+            if channels != conv.in_channels or min(s.pooled_height, s.pooled_width) < 1:
+                raise RuntimeError(f"{conv} cannot follow a map of {channels} x {height} x {width}")
+            s.batch_norm = norm is not None
+            s.eps, s.momentum = (norm.eps, norm.momentum) if norm else (0.0, 0.0)
+            weights, border = conv.weight.numel(), s.kernel - 1 - s.pad
+            taken = s.channels * (height + 2 * s.pad) * (width + 2 * s.pad)
+            s.in_, s.y = self.new(slots * taken * lanes), self.new(slots * s.outputs * s.out_height * s.out_width * lanes)
+            s.packed, s.packed_back = self.new(weights), self.new(weights)
+            s.scale, s.shift, s.mean, s.inverse = (self.new(s.outputs) for _ in range(4))
+            if training:
+                side = (s.out_height + 2 * border) * (s.out_width + 2 * border)
+                s.grad = self.new(slots * s.outputs * side * lanes)
+                s.partial = self.new(slots * max(weights, 2 * s.outputs))
+                s.sums = self.new(threads * weights * lanes)
+            channels = s.outputs
+            height, width = (1, 1) if s.average else (s.pooled_height, s.pooled_width)
+            largest = max(largest, channels * height * width)
+        self.out_shape = (channels, height, width)
+        self.map = self.keep(torch.empty(slots * math.prod(self.out_shape) * lanes))
+        self.slot_size = largest
+        self.scratch = self.keep(torch.empty(slots * largest * lanes)) if training else None
+
+    def new(self, count):
+        return self.keep(torch.zeros(count)).data_ptr()
+
+    def keep(self, tensor):
+        self.kept.append(tensor)
+        return tensor
+
+    def point(self, native):
+        """Take the addresses of parameters and statistics as they are now."""
+        for s, layers in zip(self.stages, native.stages, strict=True):
+            s.weight = layers.conv.weight.data_ptr()
+            if layers.norm is not None:
+                s.gamma, s.beta = layers.norm.weight.data_ptr(), layers.norm.bias.data_ptr()
+                s.running_mean, s.running_var = layers.norm.running_mean.data_ptr(), layers.norm.running_var.data_ptr()
+            elif layers.conv.bias is not None:
+                s.beta = layers.conv.bias.data_ptr()
+
+    def arguments(self, images, out):
+        return self.stages, _WHOLE(len(self.stages)), _at(images), _WHOLE(len(images)), _at(out)
+
+
+class _Training(torch.autograd.Function):
+    """The stages as one step of autograd's."""
+
+    @staticmethod
+    def forward(ctx, native, images, *parameters):
+        room = native.room(images, True)
+        room.point(native)
+        number, padded = len(images), math.ceil(len(images) / native._lanes) * native._lanes
+        room.drops = []
+        for s, layers in zip(room.stages, native.stages, strict=True):
+            if layers.norm is not None:
+                layers.norm.num_batches_tracked += 1
+            s.drop = None
+            if layers.drop is not None and layers.drop.p:
+                factors = torch.zeros(padded, s.outputs)  # drawn as torch's Dropout2d does
+                factors[:number] = torch.empty(number, s.outputs).bernoulli_(1 - layers.drop.p).div_(1 - layers.drop.p)
+                room.drops.append(factors)
+                s.drop = factors.data_ptr()
+        out = images.new_empty(number, *room.out_shape)
+        native._library.forward(*room.arguments(images, out), _at(room.map), _WHOLE(room.threads))
+        ctx.native, ctx.room, ctx.number = native, room, number
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, d_out):
+        room, native, d_out = ctx.room, ctx.native, d_out.contiguous()
+        gradients = [torch.empty_like(each, memory_format=torch.contiguous_format) for each in native.parameters]
+        rest = iter(gradients)
+        for s, layers in zip(room.stages, native.stages, strict=True):
+            s.d_weight = next(rest).data_ptr()
+            if layers.norm is not None:
+                s.d_gamma = next(rest).data_ptr()
+            if layers.norm is not None or layers.conv.bias is not None:
+                s.d_beta = next(rest).data_ptr()
+        native._library.backward(
+            room.stages, _WHOLE(len(room.stages)), _at(d_out), _WHOLE(ctx.number), _at(room.scratch),
+            _WHOLE(room.slot_size), _WHOLE(room.threads),
+        )  # fmt: skip
+        return None, None, *gradients
+
+
+def _at(tensor):
+    return _POINTER(tensor.data_ptr())
