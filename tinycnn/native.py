@@ -28,7 +28,16 @@ from torch import nn
 from tinycnn import provenance
 
 SOURCE = Path(__file__).with_name("native.cpp")
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fPIC",
+    "-shared",
+    "-Wno-psabi",
+)
 
 
 def missing() -> str:
@@ -78,7 +87,7 @@ def _compile() -> Path:
             if done.returncode == 0:
                 os.replace(made, library)  # whole or not at all, whoever else is compiling
                 return library
-        raise OSError(f"{compiler[0]} cannot compile the kernels: {done.stderr.strip().splitlines()[0][:150]}")
+        raise OSError(f"{compiler[0]} cannot compile the kernels: {" ".join(done.stderr.split())[:150]}")
     finally:
         if Path(folder) != library.parent:
             shutil.rmtree(folder, ignore_errors=True)
@@ -97,13 +106,17 @@ class _Stage(ctypes.Structure):
     """A convolution and what follows it, as ``native.cpp`` has it."""
 
     _fields_ = (
-        [(name, _WHOLE) for name in "channels height width kernel pad outputs out_height out_width pool average".split()]
-        + [(name, _WHOLE) for name in "pooled_height pooled_width next_pad batch_norm relu".split()]
-        + [("eps", _REAL), ("momentum", _REAL)]
-        + [(name, _POINTER) for name in "weight gamma beta running_mean running_var drop packed packed_back".split()]
-        + [(name, _POINTER) for name in "scale shift mean inverse in_ y grad sums partial".split()]
-        + [(name, _POINTER) for name in "d_weight d_gamma d_beta".split()]
-    )
+        ("channels", _WHOLE), ("height", _WHOLE), ("width", _WHOLE), ("kernel", _WHOLE), ("pad", _WHOLE),
+        ("outputs", _WHOLE), ("out_height", _WHOLE), ("out_width", _WHOLE),
+        ("pool", _WHOLE), ("average", _WHOLE), ("pooled_height", _WHOLE), ("pooled_width", _WHOLE),
+        ("next_pad", _WHOLE), ("batch_norm", _WHOLE), ("relu", _WHOLE), ("eps", _REAL), ("momentum", _REAL),
+        ("weight", _POINTER), ("gamma", _POINTER), ("beta", _POINTER),
+        ("running_mean", _POINTER), ("running_var", _POINTER), ("drop", _POINTER),
+        ("packed", _POINTER), ("packed_back", _POINTER),
+        ("scale", _POINTER), ("shift", _POINTER), ("mean", _POINTER), ("inverse", _POINTER),
+        ("in_", _POINTER), ("y", _POINTER), ("grad", _POINTER), ("sums", _POINTER), ("partial", _POINTER),
+        ("d_weight", _POINTER), ("d_gamma", _POINTER), ("d_beta", _POINTER),
+    )  # fmt: skip
 
 
 class Layers:
@@ -116,7 +129,10 @@ class Layers:
         """Take a layer that may come next in this stage; say whether it could be."""
         place = self.drop is None and self.pool == 1 and not self.average
         if type(layer) is nn.BatchNorm2d and place and self.norm is None and not self.relu:
-            if not (layer.affine and layer.track_running_stats and layer.momentum is not None) or self.conv.bias is not None:
+            if (
+                not (layer.affine and layer.track_running_stats and layer.momentum is not None)
+                or self.conv.bias is not None
+            ):
                 return False
             self.norm = layer
         elif type(layer) is nn.ReLU and place and not self.relu:
@@ -125,7 +141,9 @@ class Layers:
             self.drop = layer
         elif type(layer) is nn.MaxPool2d and self.pool == 1 and not self.average:
             side = layer.kernel_size
-            if (layer.stride, layer.padding, layer.dilation, layer.ceil_mode) != (side, 0, 1, False) or type(side) is not int:
+            if (layer.stride, layer.padding, layer.dilation, layer.ceil_mode) != (side, 0, 1, False) or type(
+                side
+            ) is not int:
                 return False
             self.pool = side
         elif type(layer) is nn.AdaptiveAvgPool2d and layer.output_size in (1, (1, 1)) and not self.average:
@@ -163,8 +181,6 @@ def stages(network) -> tuple[list[Layers], nn.Sequential]:
             taken.append(Layers(leaves.pop(0)))
         elif taken and taken[-1].take(leaves[0]):
             leaves.pop(0)
-        elif taken and type(leaves[0]) in (nn.Dropout, nn.Dropout2d) and leaves[0].p == 0:
-            leaves.pop(0)
         else:
             break
     return taken, nn.Sequential(*leaves)
@@ -178,7 +194,8 @@ class Native:
     """
 
     def __init__(self, network: nn.Module):
-        self.network = network
+        # the kernels read weights row by row, whatever order torch likes best
+        self.network = network.to(memory_format=torch.contiguous_format)
         self.stages, self.rest = stages(network)
         self.parameters = [
             each
@@ -227,7 +244,13 @@ class _Room:
         largest = 0
         for s, layers in zip(self.stages, native.stages, strict=True):
             conv, norm = layers.conv, layers.norm
-            s.channels, s.height, s.width, s.kernel, s.pad = channels, height, width, conv.kernel_size[0], conv.padding[0]
+            s.channels, s.height, s.width, s.kernel, s.pad = (
+                channels,
+                height,
+                width,
+                conv.kernel_size[0],
+                conv.padding[0],
+            )
             s.outputs, s.pool, s.average, s.relu = conv.out_channels, layers.pool, layers.average, layers.relu
             s.out_height, s.out_width = (side + 2 * s.pad - s.kernel + 1 for side in (height, width))
             s.pooled_height, s.pooled_width = s.out_height // s.pool, s.out_width // s.pool
@@ -237,7 +260,10 @@ class _Room:
             s.eps, s.momentum = (norm.eps, norm.momentum) if norm else (0.0, 0.0)
             weights, border = conv.weight.numel(), s.kernel - 1 - s.pad
             taken = s.channels * (height + 2 * s.pad) * (width + 2 * s.pad)
-            s.in_, s.y = self.new(slots * taken * lanes), self.new(slots * s.outputs * s.out_height * s.out_width * lanes)
+            s.in_, s.y = (
+                self.new(slots * taken * lanes),
+                self.new(slots * s.outputs * s.out_height * s.out_width * lanes),
+            )
             s.packed, s.packed_back = self.new(weights), self.new(weights)
             s.scale, s.shift, s.mean, s.inverse = (self.new(s.outputs) for _ in range(4))
             if training:

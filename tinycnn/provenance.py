@@ -11,7 +11,8 @@ from importlib import metadata
 from tinycnn import ROOT
 
 PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "optuna", "pydantic", "pandas", "mlxtend")
-_CODE = ("augment.py", "data.py", "models.py", "train.py")  # the modules that change the numbers of a run
+# what changes the numbers of a run
+_CODE = ("augment.py", "data.py", "models.py", "native.cpp", "native.py", "train.py")
 
 
 def git(*arguments: str) -> str | None:
@@ -40,7 +41,11 @@ def code_hash() -> str:
     """12 hex digits over the code that changes numbers; comments and docstrings do not count."""
     digest = hashlib.sha256()
     for name in _CODE:
-        tree = ast.parse((ROOT / "tinycnn" / name).read_text(encoding="utf-8"))
+        text = (ROOT / "tinycnn" / name).read_text(encoding="utf-8")
+        if not name.endswith(".py"):
+            digest.update(text.encode())
+            continue
+        tree = ast.parse(text)
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]

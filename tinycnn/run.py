@@ -15,7 +15,7 @@ from tinycnn.errors import DataMissing, Diverged, SpecError, StoreTrouble, UserE
 from tinycnn.measure import Measured
 from tinycnn.record import ParentRecord, SeedRecord
 from tinycnn.tracking import EVERY, PARENT, Store
-from tinycnn.train import pick_device, predict, start, train
+from tinycnn.train import pick_device, predict, start, train, why_not_native
 
 
 class Reporter:
@@ -67,6 +67,9 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
     reporter = reporter or Reporter()
     measured, notices = check(spec)
     device = pick_device(device)
+    why_not = why_not_native(spec, device) if spec.train.kernels == "native" else ""
+    if why_not:
+        notices = [*notices, f"Native kernels are not used, but torch's, which are slower: {why_not}"]
     for line in notices:
         reporter.notice(line)
     missing = ""
@@ -303,6 +306,7 @@ def _record(plan: Plan) -> dict:
         "tinycnn.git_dirty": "unknown" if difference is None else str(bool(difference)).lower(),
         "tinycnn.spec": plan.spec.model_dump_json(exclude={"notes"}),
         "tinycnn.device": plan.device,
+        "tinycnn.kernels": _kernels(plan),
         "tinycnn.data": plan.data.name,
         "tinycnn.parent_experiment": plan.spec.parent,
         "tinycnn.host": socket.gethostname(),
@@ -311,6 +315,11 @@ def _record(plan: Plan) -> dict:
         **machine,
         **versions,
     }
+
+
+def _kernels(plan: Plan) -> str:
+    asked = plan.spec.train.kernels
+    return "torch" if asked == "native" and why_not_native(plan.spec, plan.device) else asked
 
 
 def outcome(store: Store, plan: Plan, summaries: list[dict], run_id: str, undelivered: str = "") -> dict:

@@ -147,6 +147,9 @@ class Train(Section):
     batch_size: Annotated[int, Field(ge=2, le=60_000)] = 128
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
+    kernels: Annotated[
+        Literal["torch", "native"], Field(description="native: tinycnn/native.cpp, where it applies (CPU, float32)")
+    ] = "torch"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 

@@ -151,6 +151,8 @@ class Spec(Section):
         """
         numbers = self.model_dump(mode="json", exclude={"name", "parent", "notes", "target"})
         del numbers["train"]["seed"]
+        if numbers["train"]["kernels"] == "torch":
+            del numbers["train"]["kernels"]  # came later: what ran without it keeps its hash
         return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:12]
 
 

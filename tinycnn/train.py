@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tinycnn import models
+from tinycnn import models, native
 from tinycnn.augment import augment
 from tinycnn.data import Images, Split, load
 from tinycnn.datasets import DATASETS
@@ -144,6 +144,22 @@ def start(spec, seed: int, data: Split, device: torch.device) -> State:
     return State(network, optimizer, _schedule(spec.schedule, optimizer, spec.train.epochs, steps))
 
 
+def why_not_native(spec, device: torch.device) -> str:
+    """Return why a spec that asks for native kernels is computed by torch's all the same, "" where it is not."""
+    if device.type != "cpu" or spec.train.precision != "float32" or spec.train.compile:
+        return "they are for float32 on the CPU, without torch.compile"
+    return native.missing()
+
+
+def accelerated(spec, network: nn.Module, device: torch.device):
+    """Return what is called in place of ``network``, with the same parameters: as ``spec.train`` says."""
+    if spec.train.compile:
+        return torch.compile(network)
+    if spec.train.kernels == "native" and not why_not_native(spec, device):
+        return native.Native(network)
+    return network
+
+
 def normalise(images: torch.Tensor, data: Split) -> torch.Tensor:
     """Shift and scale images (N, C, H, W) in [0, 1] to mean 0 and deviation 1 per channel of the training set."""
     shape = (1, -1, 1, 1)
@@ -173,7 +189,7 @@ def train(
     trained_on, evaluated_on = (
         Images(part.images.to(device), part.labels.to(device)) for part in (data.train, data.evaluation)
     )
-    forward = torch.compile(state.network) if spec.train.compile else state.network
+    forward = accelerated(spec, state.network, device)
     while state.epoch < spec.train.epochs:
         begun = time.perf_counter()
         epoch = state.epoch + 1
