@@ -87,7 +87,8 @@ def _compile() -> Path:
             if done.returncode == 0:
                 os.replace(made, library)  # whole or not at all, whoever else is compiling
                 return library
-        raise OSError(f"{compiler[0]} cannot compile the kernels: {" ".join(done.stderr.split())[:150]}")
+        said = " ".join(done.stderr.split())[:150]
+        raise OSError(f"{compiler[0]} cannot compile the kernels: {said}")
     finally:
         if Path(folder) != library.parent:
             shutil.rmtree(folder, ignore_errors=True)
