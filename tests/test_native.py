@@ -37,7 +37,8 @@ NETWORKS = {
         *(nn.Conv2d(6, 5, 4, padding=2), nn.ReLU(), nn.Conv2d(5, 3, 7, padding=5), nn.Conv2d(3, 10, 1)),
     ),
     "bias, no ReLU, pool that leaves a rim": lambda: sequential(
-        nn.Conv2d(1, 4, 3, bias=True), nn.MaxPool2d(4), nn.Conv2d(4, 10, 3, bias=False), nn.BatchNorm2d(10), nn.MaxPool2d(3)
+        *(nn.Conv2d(1, 4, 3, bias=True), nn.MaxPool2d(4)),
+        *(nn.Conv2d(4, 10, 3, bias=False), nn.BatchNorm2d(10), nn.MaxPool2d(3)),
     ),
     "ends without an average": lambda: nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(5), nn.Flatten(), nn.Linear(100, 10)
