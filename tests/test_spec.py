@@ -45,7 +45,7 @@ VARIANTS = [
     *(BASE.but(optimizer=kind) for kind in OPTIMIZERS),
     *(BASE.but(schedule=kind) for kind in SCHEDULES),
     BASE.but(data=Data(name="cifar10", fallback=None, validation=0.1), loss=Loss(label_smoothing=0.1)),
-    BASE.but(target=Target(parameter_limit=None, accuracy=None), train={"precision": "bfloat16", "compile": True}),
+    BASE.but(target=Target(parameter_limit=None, accuracy=None), train={"precision": "bfloat16", "compile": True, "kernels": "torch"}),
 ]
 EVERY = [*experiments.names(), *range(len(VARIANTS))]
 FIELDS = {  # for every field of every kind of section, a spec that has it
@@ -55,7 +55,7 @@ FIELDS = {  # for every field of every kind of section, a spec that has it
 }
 CANDIDATES = [
     *(False, True, 1, 2, 3, 40, 0.25, 0.5, 7.5, 1.5, None, "cos", "linear", "mnist", "fashion_mnist", "mnist5k"),
-    *("float32", "bfloat16", "native", *NETWORKS, "SGD", "Adam", "StepLR", "Cosine", [7] * 7, [5] * 6),
+    *("float32", "bfloat16", "native", "torch", *NETWORKS, "SGD", "Adam", "StepLR", "Cosine", [7] * 7, [5] * 6),
 ]
 
 

@@ -20,7 +20,7 @@ import torch
 from tinycnn import ROOT, provenance
 from tinycnn.errors import UserError
 from tinycnn.spec import Spec
-from tinycnn.train import STREAMS, EpochResult, State, stream_seed
+from tinycnn.train import STREAMS, EpochResult, State, kernels, stream_seed
 
 _SEAL = 64  # hex digits of a SHA-256
 _HISTORY = {each.name for each in fields(EpochResult)} - {"state"}
@@ -38,6 +38,7 @@ class Saved:
     code_hash: str
     versions: dict
     threads: int
+    kernels: str
     epoch: int
     last_rate: float
     random: dict
@@ -65,6 +66,7 @@ def save(path: Path, *, spec: Spec, seed: int, run_id: str | None, state: State,
         code_hash=provenance.code_hash(),
         versions=number_versions(),
         threads=torch.get_num_threads(),
+        kernels=kernels(spec, next(state.network.parameters()).device)[0],
         epoch=state.epoch,
         last_rate=state.last_rate,
         random=random_streams(seed, state.epoch),

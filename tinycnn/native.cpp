@@ -39,7 +39,6 @@ struct Stage {  // native.py has the same, field by field
     i64 channels, height, width, kernel, pad;   // input map, without its border
     i64 outputs, out_height, out_width;         // after the convolution
     i64 pool, average, pooled_height, pooled_width;  // pool: side and stride of the window, 1 for none
-    i64 next_pad;                               // border of the next stage's input
     i64 batch_norm, relu;
     double eps, momentum;
     const float *weight, *gamma, *beta;         // beta: batch norm's, or the convolution's bias, or null

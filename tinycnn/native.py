@@ -1,6 +1,6 @@
 """This project's own kernels for the CPU: the same network, several times as fast, float32, in C++ (``native.cpp``).
 
-``accelerate(network)`` returns something to call in place of the network. It works on the network's own parameters and
+``Native(network)`` is something to call in place of the network. It works on the network's own parameters and
 running statistics, and leaves gradients in the same place, so optimizer, checkpoint and export know nothing of it.
 
 Taken over are, from the front of an ``nn.Sequential`` (nested ones too), convolutions (stride 1, square, any padding
@@ -11,6 +11,7 @@ The kernels are compiled for this processor at their first use, by ``$CXX``, ``c
 the user's cache. Where there is no compiler ``missing()`` says so, and the network itself is used.
 """
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -25,18 +26,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tinycnn import provenance
-
 SOURCE = Path(__file__).with_name("native.cpp")
 FLAGS = (
-    "-std=c++17",
-    "-O3",
-    "-march=native",
-    "-ffp-contract=fast",
-    "-fno-math-errno",
-    "-fPIC",
-    "-shared",
-    "-Wno-psabi",
+    *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno"),
+    *("-fPIC", "-shared", "-Wno-psabi"),
 )
 
 
@@ -64,9 +57,11 @@ def _compile() -> Path:
     compiler = named or next(([found] for found in map(shutil.which, ("c++", "g++", "clang++")) if found), None)
     if not compiler or not shutil.which(compiler[0]):
         raise OSError(f"no C++ compiler ({' '.join(named) or 'c++, g++, clang++'}) is installed")
-    version = subprocess.run([*compiler, "--version"], capture_output=True, timeout=60).stdout
+    # its predefined macros name its version, and the instructions that it has found this processor to know
+    probe = [*compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
+    macros = subprocess.run(probe, capture_output=True, timeout=60).stdout
     openmp = _openmp()
-    key = [SOURCE.read_bytes(), version, repr((compiler, FLAGS, openmp, provenance.machine()["processor"])).encode()]
+    key = [SOURCE.read_bytes(), macros, repr((compiler, FLAGS, openmp)).encode()]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn"
     library = cache / f"native-{hashlib.sha256(b'|'.join(key)).hexdigest()[:16]}.so"
     if library.exists():
@@ -77,9 +72,9 @@ def _compile() -> Path:
     except OSError:  # no home to write to: for this process alone
         cache = Path(tempfile.mkdtemp())
         folder, library = cache, cache / library.name
+        atexit.register(shutil.rmtree, cache, ignore_errors=True)
     try:
         made = Path(folder) / "native"
-        done = None
         for extra in (openmp, ()):  # without threads rather than not at all
             done = subprocess.run(
                 [*compiler, *FLAGS, *extra, str(SOURCE), "-o", str(made)], capture_output=True, text=True, timeout=300
@@ -110,7 +105,7 @@ class _Stage(ctypes.Structure):
         ("channels", _WHOLE), ("height", _WHOLE), ("width", _WHOLE), ("kernel", _WHOLE), ("pad", _WHOLE),
         ("outputs", _WHOLE), ("out_height", _WHOLE), ("out_width", _WHOLE),
         ("pool", _WHOLE), ("average", _WHOLE), ("pooled_height", _WHOLE), ("pooled_width", _WHOLE),
-        ("next_pad", _WHOLE), ("batch_norm", _WHOLE), ("relu", _WHOLE), ("eps", _REAL), ("momentum", _REAL),
+        ("batch_norm", _WHOLE), ("relu", _WHOLE), ("eps", _REAL), ("momentum", _REAL),
         ("weight", _POINTER), ("gamma", _POINTER), ("beta", _POINTER),
         ("running_mean", _POINTER), ("running_var", _POINTER), ("drop", _POINTER),
         ("packed", _POINTER), ("packed_back", _POINTER),
@@ -130,10 +125,8 @@ class Layers:
         """Take a layer that may come next in this stage; say whether it could be."""
         place = self.drop is None and self.pool == 1 and not self.average
         if type(layer) is nn.BatchNorm2d and place and self.norm is None and not self.relu:
-            if (
-                not (layer.affine and layer.track_running_stats and layer.momentum is not None)
-                or self.conv.bias is not None
-            ):
+            usual = layer.affine and layer.track_running_stats and layer.momentum is not None
+            if not usual or self.conv.bias is not None:
                 return False
             self.norm = layer
         elif type(layer) is nn.ReLU and place and not self.relu:
@@ -141,10 +134,8 @@ class Layers:
         elif type(layer) is nn.Dropout2d and place and 0 <= layer.p < 1:
             self.drop = layer
         elif type(layer) is nn.MaxPool2d and self.pool == 1 and not self.average:
-            side = layer.kernel_size
-            if (layer.stride, layer.padding, layer.dilation, layer.ceil_mode) != (side, 0, 1, False) or type(
-                side
-            ) is not int:
+            side, settings = layer.kernel_size, (layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
+            if type(side) is not int or settings != (side, 0, 1, False):
                 return False
             self.pool = side
         elif type(layer) is nn.AdaptiveAvgPool2d and layer.output_size in (1, (1, 1)) and not self.average:
@@ -220,7 +211,7 @@ class Native:
         return self.rest(self._evaluate(images))
 
     def room(self, images, training):
-        """Return the kernels' stages and buffers for batches like ``images``, with pointers as they are now."""
+        """Return the kernels' stages and buffers for batches like ``images``."""
         blocks = math.ceil(len(images) / self._lanes)
         key = (training, blocks if training else torch.get_num_threads(), *images.shape[1:])
         if key not in self._room:
@@ -245,13 +236,8 @@ class _Room:
         largest = 0
         for s, layers in zip(self.stages, native.stages, strict=True):
             conv, norm = layers.conv, layers.norm
-            s.channels, s.height, s.width, s.kernel, s.pad = (
-                channels,
-                height,
-                width,
-                conv.kernel_size[0],
-                conv.padding[0],
-            )
+            s.channels, s.height, s.width = channels, height, width
+            s.kernel, s.pad = conv.kernel_size[0], conv.padding[0]
             s.outputs, s.pool, s.average, s.relu = conv.out_channels, layers.pool, layers.average, layers.relu
             s.out_height, s.out_width = (side + 2 * s.pad - s.kernel + 1 for side in (height, width))
             s.pooled_height, s.pooled_width = s.out_height // s.pool, s.out_width // s.pool
@@ -261,10 +247,8 @@ class _Room:
             s.eps, s.momentum = (norm.eps, norm.momentum) if norm else (0.0, 0.0)
             weights, border = conv.weight.numel(), s.kernel - 1 - s.pad
             taken = s.channels * (height + 2 * s.pad) * (width + 2 * s.pad)
-            s.in_, s.y = (
-                self.new(slots * taken * lanes),
-                self.new(slots * s.outputs * s.out_height * s.out_width * lanes),
-            )
+            s.in_ = self.new(slots * taken * lanes)
+            s.y = self.new(slots * s.outputs * s.out_height * s.out_width * lanes)
             s.packed, s.packed_back = self.new(weights), self.new(weights)
             s.scale, s.shift, s.mean, s.inverse = (self.new(s.outputs) for _ in range(4))
             if training:

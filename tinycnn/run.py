@@ -15,7 +15,7 @@ from tinycnn.errors import DataMissing, Diverged, SpecError, StoreTrouble, UserE
 from tinycnn.measure import Measured
 from tinycnn.record import ParentRecord, SeedRecord
 from tinycnn.tracking import EVERY, PARENT, Store
-from tinycnn.train import pick_device, predict, start, train, why_not_native
+from tinycnn.train import accelerated, kernels, pick_device, predict, start, train
 
 
 class Reporter:
@@ -56,6 +56,7 @@ class Plan:
             "tinycnn.code_hash": provenance.code_hash(),
             "tinycnn.fallback": str(bool(self.fallback)).lower(),
             "tinycnn.evaluated_on": self.data.kind,
+            "tinycnn.kernels": kernels(self.spec, self.device)[0],
         }
 
 
@@ -67,9 +68,9 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
     reporter = reporter or Reporter()
     measured, notices = check(spec)
     device = pick_device(device)
-    why_not = why_not_native(spec, device) if spec.train.kernels == "native" else ""
+    _, why_not = kernels(spec, device)
     if why_not:
-        notices = [*notices, f"Native kernels are not used, but torch's, which are slower: {why_not}"]
+        notices = [*notices, f"torch's kernels are used, which are slower: the native ones cannot be: {why_not}"]
     for line in notices:
         reporter.notice(line)
     missing = ""
@@ -231,7 +232,8 @@ def _train(plan, seed, tracked, folder, reporter) -> tuple[dict, str]:
             reporter.epoch(result)
         if state.logits is None:  # the checkpoint was that of the last epoch
             evaluated_on = plan.data.evaluation.images.to(plan.device), plan.data.evaluation.labels
-            state.logits = predict(state.network, Images(*evaluated_on), plan.data, spec.train.precision)
+            network = accelerated(spec, state.network, plan.device)
+            state.logits = predict(network, Images(*evaluated_on), plan.data, spec.train.precision)
         summary = verdict.summarise(history, spec.target) | {"seed": seed, "run_id": tracked.id}
         if record.complete(history, state, summary):
             checkpoint.discard(path)
@@ -268,6 +270,7 @@ def _fitting(saved, path, plan, seed, run_id):
         "code that changes numbers": (saved.code_hash, provenance.code_hash()),
         "packages": (saved.versions, checkpoint.number_versions()),
         "threads": (saved.threads, torch.get_num_threads()),
+        "kernels": (saved.kernels, kernels(plan.spec, plan.device)[0]),
         "random streams": (saved.random, checkpoint.random_streams(seed, saved.epoch)),
     }
     for what, (then, here) in now.items():
@@ -306,7 +309,6 @@ def _record(plan: Plan) -> dict:
         "tinycnn.git_dirty": "unknown" if difference is None else str(bool(difference)).lower(),
         "tinycnn.spec": plan.spec.model_dump_json(exclude={"notes"}),
         "tinycnn.device": plan.device,
-        "tinycnn.kernels": _kernels(plan),
         "tinycnn.data": plan.data.name,
         "tinycnn.parent_experiment": plan.spec.parent,
         "tinycnn.host": socket.gethostname(),
@@ -315,11 +317,6 @@ def _record(plan: Plan) -> dict:
         **machine,
         **versions,
     }
-
-
-def _kernels(plan: Plan) -> str:
-    asked = plan.spec.train.kernels
-    return "torch" if asked == "native" and why_not_native(plan.spec, plan.device) else asked
 
 
 def outcome(store: Store, plan: Plan, summaries: list[dict], run_id: str, undelivered: str = "") -> dict:

@@ -148,8 +148,9 @@ class Train(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     kernels: Annotated[
-        Literal["torch", "native"], Field(description="native: tinycnn/native.cpp, where it applies (CPU, float32)")
-    ] = "torch"
+        Literal["torch", "native"],
+        Field(description="native: tinycnn/native.cpp, where it applies (CPU, float32, not compiled, a C++ compiler)"),
+    ] = "native"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 

@@ -123,9 +123,12 @@ class Spec(Section):
     def from_json(cls, text: str, where: str = "spec") -> "Spec":
         """Read what ``to_json`` wrote. Raises SpecError."""
         try:
-            return cls.model_validate_json(text)
+            spec = cls.model_validate_json(text)
         except ValidationError as error:
             raise SpecError(f"{where}: {explain(error)}") from None
+        if "kernels" not in spec.train.model_fields_set:  # written when there were only torch's
+            spec = spec.model_copy(update={"train": spec.train.model_copy(update={"kernels": "torch"})})
+        return spec
 
     def to_json(self) -> str:
         """Return the whole spec as indented JSON."""

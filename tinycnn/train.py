@@ -23,6 +23,7 @@ from tinycnn.datasets import DATASETS
 from tinycnn.errors import Diverged, SpecError, UserError
 
 STREAMS = ("weights", "order", "augmentation", "dropout")
+_AUGMENTED_AT_ONCE = 512  # images, in whole batches; spreads the cost of calling torch, and changes no number
 _EVALUATION_BATCH = 1000  # images; small enough to stay in the processor's cache, results do not depend on it
 
 
@@ -95,7 +96,7 @@ def _fork_type(device):
 
 
 def _optimizer(settings, parameters):
-    common = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    common = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
     if settings.name == "SGD":
         return torch.optim.SGD(parameters, momentum=settings.momentum, nesterov=settings.nesterov, **common)
     kind = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[settings.name]
@@ -144,20 +145,23 @@ def start(spec, seed: int, data: Split, device: torch.device) -> State:
     return State(network, optimizer, _schedule(spec.schedule, optimizer, spec.train.epochs, steps))
 
 
-def why_not_native(spec, device: torch.device) -> str:
-    """Return why a spec that asks for native kernels is computed by torch's all the same, "" where it is not."""
-    if device.type != "cpu" or spec.train.precision != "float32" or spec.train.compile:
-        return "they are for float32 on the CPU, without torch.compile"
-    return native.missing()
+def kernels(spec, device: torch.device) -> tuple[str, str]:
+    """Return whose kernels compute, "torch" or "native", and what is missing where native ones would be used."""
+    settings = spec.train
+    applies = device.type == "cpu" and settings.precision == "float32" and not settings.compile
+    if settings.kernels == "torch" or not applies:
+        return "torch", ""
+    why_not = native.missing()
+    return ("torch" if why_not else "native"), why_not
 
 
 def accelerated(spec, network: nn.Module, device: torch.device):
     """Return what is called in place of ``network``, with the same parameters: as ``spec.train`` says."""
     if spec.train.compile:
         return torch.compile(network)
-    if spec.train.kernels == "native" and not why_not_native(spec, device):
-        return native.Native(network)
-    return network
+    # there may be nothing at the network's front that the kernels know
+    usable = kernels(spec, device)[0] == "native" and native.stages(network)[0]
+    return native.Native(network) if usable else network
 
 
 def normalise(images: torch.Tensor, data: Split) -> torch.Tensor:
@@ -235,11 +239,10 @@ def _train_epoch(spec, seed, epoch, state, forward, images, data, progress):
     total_loss, right = 0.0, 0
     forward.train()
     with seeded(stream_seed(seed, "dropout", epoch), device):
-        for step, chosen in enumerate(permutation[: steps * batch].split(batch), start=1):
-            labels = images.labels[chosen]
-            pixels = augment(images.images[chosen].float().div_(255), spec.augment, augmentation, data.mean)
+        batches = _batches(spec, images, permutation[: steps * batch], augmentation, data)
+        for step, (pixels, labels) in enumerate(batches, start=1):
             with _precision(spec.train.precision, device):
-                logits = forward(normalise(pixels, data))
+                logits = forward(pixels)
             loss = functional.cross_entropy(logits.float(), labels, label_smoothing=spec.loss.label_smoothing)
             value = loss.item()
             if not math.isfinite(value):
@@ -256,6 +259,14 @@ def _train_epoch(spec, seed, epoch, state, forward, images, data, progress):
             right += (logits.argmax(1) == labels).sum()
             progress(batch)
     return total_loss / steps, 100 * int(right) / (steps * batch), steps * batch
+
+
+def _batches(spec, images, order, generator, data):
+    """Yield each batch as (normalised pixels, labels), augmented."""
+    batch = spec.train.batch_size
+    for some in order.split(max(1, _AUGMENTED_AT_ONCE // batch) * batch):
+        pixels = augment(images.images[some].float().div_(255), spec.augment, generator, data.mean)
+        yield from zip(normalise(pixels, data).split(batch), images.labels[some].split(batch), strict=True)
 
 
 def _precision(name, device):
