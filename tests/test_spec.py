@@ -45,7 +45,10 @@ VARIANTS = [
     *(BASE.but(optimizer=kind) for kind in OPTIMIZERS),
     *(BASE.but(schedule=kind) for kind in SCHEDULES),
     BASE.but(data=Data(name="cifar10", fallback=None, validation=0.1), loss=Loss(label_smoothing=0.1)),
-    BASE.but(target=Target(parameter_limit=None, accuracy=None), train={"precision": "bfloat16", "compile": True, "kernels": "torch"}),
+    BASE.but(
+        target=Target(parameter_limit=None, accuracy=None),
+        train={"precision": "bfloat16", "compile": True, "kernels": "torch"},
+    ),
 ]
 EVERY = [*experiments.names(), *range(len(VARIANTS))]
 FIELDS = {  # for every field of every kind of section, a spec that has it

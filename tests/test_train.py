@@ -484,10 +484,3 @@ def test_importing_the_package_imports_nothing_heavy():
     heavy = ("torch", "numpy", "mlflow", "optuna", "pandas", "pydantic")
     code = f"import sys, tinycnn, tinycnn.errors, tinycnn.cli; print(*[n for n in {heavy} if n in sys.modules])"
     assert python(code) == []
-
-
-def test_how_many_images_are_augmented_at_once_changes_no_number(tiny, tiny_data, monkeypatch):
-    spec = tiny.but(augment={"rotation": 10.0, "shift": 2.0, "cutout": 4})
-    together = [result.train_loss for result in train(spec, 0, data=tiny_data)]
-    monkeypatch.setattr("tinycnn.train._AUGMENTED_AT_ONCE", 1)
-    assert together == [result.train_loss for result in train(spec, 0, data=tiny_data)]

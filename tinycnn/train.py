@@ -23,7 +23,6 @@ from tinycnn.datasets import DATASETS
 from tinycnn.errors import Diverged, SpecError, UserError
 
 STREAMS = ("weights", "order", "augmentation", "dropout")
-_AUGMENTED_AT_ONCE = 512  # images, in whole batches; spreads the cost of calling torch, and changes no number
 _EVALUATION_BATCH = 1000  # images; small enough to stay in the processor's cache, results do not depend on it
 
 
@@ -239,10 +238,11 @@ def _train_epoch(spec, seed, epoch, state, forward, images, data, progress):
     total_loss, right = 0.0, 0
     forward.train()
     with seeded(stream_seed(seed, "dropout", epoch), device):
-        batches = _batches(spec, images, permutation[: steps * batch], augmentation, data)
-        for step, (pixels, labels) in enumerate(batches, start=1):
+        for step, chosen in enumerate(permutation[: steps * batch].split(batch), start=1):
+            pixels = augment(images.images[chosen].float().div_(255), spec.augment, augmentation, data.mean)
+            labels = images.labels[chosen]
             with _precision(spec.train.precision, device):
-                logits = forward(pixels)
+                logits = forward(normalise(pixels, data))
             loss = functional.cross_entropy(logits.float(), labels, label_smoothing=spec.loss.label_smoothing)
             value = loss.item()
             if not math.isfinite(value):
@@ -259,14 +259,6 @@ def _train_epoch(spec, seed, epoch, state, forward, images, data, progress):
             right += (logits.argmax(1) == labels).sum()
             progress(batch)
     return total_loss / steps, 100 * int(right) / (steps * batch), steps * batch
-
-
-def _batches(spec, images, order, generator, data):
-    """Yield each batch as (normalised pixels, labels), augmented."""
-    batch = spec.train.batch_size
-    for some in order.split(max(1, _AUGMENTED_AT_ONCE // batch) * batch):
-        pixels = augment(images.images[some].float().div_(255), spec.augment, generator, data.mean)
-        yield from zip(normalise(pixels, data).split(batch), images.labels[some].split(batch), strict=True)
 
 
 def _precision(name, device):
