@@ -8,7 +8,8 @@ PORT   ?= 5000
 quote   = '$(subst ','\'',$(strip $(value $(1))))'
 each    = $(foreach word,$(value $(1)),$(call quote,word))
 set     = $(if $(1)$(value SET),--set $(1) $(call each,SET))
-options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value DEVICE),--device $(call quote,DEVICE))
+options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value WORKERS),--workers $(call quote,WORKERS)) \
+          $(if $(value DEVICE),--device $(call quote,DEVICE))
 python  = .venv/bin/python
 
 # An experiment is a file: dropping one into experiments/ makes a target of it.
@@ -35,6 +36,7 @@ help:
 	@echo
 	@echo 'With'
 	@echo '  SEEDS=5    so many seeds, each a run'
+	@echo '  WORKERS=1  how many of several seeds to train at once (one per core unless told)'
 	@echo '  DEVICE=cpu where to train'
 	@echo '  SET="train.epochs=3 optimizer.lr=0.02"'
 	@echo '             a changed spec, its changes parted by blanks'

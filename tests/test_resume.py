@@ -45,7 +45,7 @@ class Stop(Reporter):
         if self.at == 0:
             raise KeyboardInterrupt
 
-    def epoch(self, result):
+    def epoch(self, seed, result):
         self.trained.append((self.now, result.epoch))
         if result.epoch == self.at and self.seed in (None, self.now):
             raise KeyboardInterrupt
@@ -182,7 +182,7 @@ def test_a_finished_run_is_not_touched(store, plan):
 
 def test_a_diverged_run_leaves_no_checkpoint(plan):
     class Poison(Stop):
-        def epoch(self, result):
+        def epoch(self, seed, result):
             next(result.state.network.parameters()).data.fill_(float("nan"))
 
     reporter = Poison()

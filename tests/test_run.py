@@ -38,7 +38,7 @@ class Recorder(Reporter):
     def started(self, plan, seed, run_id, history):
         self.trained.append(seed)
 
-    def epoch(self, result):
+    def epoch(self, seed, result):
         self.results.append(result)
         self.after(result)
 

@@ -136,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--device", type=_device, default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
         made.add_argument("--offline", action="store_true", help="never touch the network")
 
+    def workers(made):
+        made.add_argument(
+            "--workers", type=_count, metavar="N",
+            help="train so many of several seeds at once on the CPU, with the same numbers (default: one per core)",
+        )  # fmt: skip
+
     verb("list", list_, "list the experiments, networks and data sets")
 
     show_ = verb("show", show, "print a spec, its difference from its parent, and its layer table")
@@ -149,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     run_.add_argument(
         "--missing", action="store_true", help="train only seeds not finished with this spec, data and code"
     )
+    workers(run_)
     run_.add_argument("--no-fallback", action="store_true", help="fail where the data set is missing")
     run_.add_argument(
         "--require-target", action="store_true", help=f"exit with {TARGET_MISSED} unless the target is met"
@@ -161,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
 
     resume_ = by_id("resume", resume, "go on with an interrupted run, or deliver what its store did not take")
     rerun_ = by_id("rerun", rerun, "make a run again from its record and say whether every number is the same")
+    workers(resume_)
     by_id("close", close, "end an interrupted run for good: it becomes KILLED, and its checkpoint goes")
     for made in (resume_, rerun_):
         made.add_argument("--offline", action="store_true", help="never touch the network for data")
@@ -178,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 4 or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seeds from 1 to 1000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000")
     return int(text)
 
 
@@ -251,6 +259,7 @@ def run(chosen) -> int:
             "train.seed or --seeds"
         )
     check(spec)  # before the seconds that importing MLflow takes
+    from tinycnn import launch
     from tinycnn import run as runs
 
     with _reporter(chosen) as reporter:
@@ -263,7 +272,12 @@ def run(chosen) -> int:
             reporter=reporter,
         )
         outcome = runs.run(
-            plan, seeds=chosen.seeds, first_seed=chosen.first_seed, missing=chosen.missing, reporter=reporter
+            plan,
+            seeds=chosen.seeds,
+            first_seed=chosen.first_seed,
+            missing=chosen.missing,
+            workers=chosen.workers or launch.cores(),
+            reporter=reporter,
         )
     _print_outcome(chosen, outcome)
     return TARGET_MISSED if chosen.require_target and outcome["verdict"] != "met" else DONE
@@ -304,10 +318,12 @@ def _print_outcome(chosen, outcome):
 
 def resume(chosen) -> int:
     """Go on with a run."""
+    from tinycnn import launch
     from tinycnn import resume as runs
 
     with _reporter(chosen) as reporter:
-        outcome = runs.resume(chosen.run_id, offline=chosen.offline, reporter=reporter)
+        workers = chosen.workers or launch.cores()
+        outcome = runs.resume(chosen.run_id, offline=chosen.offline, workers=workers, reporter=reporter)
     _print_outcome(chosen, outcome)
     return DONE if "rerun" not in outcome else _print_comparison(chosen, [outcome["rerun"]])
 

@@ -1,22 +1,20 @@
 """A run by its id: taking it up where it was interrupted, making it again from its record, or closing it."""
 
-import contextlib
 import re
 import socket
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from tinycnn import checkpoint, provenance
 from tinycnn.errors import Undelivered, UserError
+from tinycnn.launch import computing_with
 from tinycnn.record import CLOCKS
 from tinycnn.run import Plan, Reporter, children, claimed, finished, held, outcome, prepare, train_one, train_several
 from tinycnn.spec import Spec
 from tinycnn.tracking import PARENT, Store, database
 
 
-def resume(run_id: str, *, offline=False, reporter=None) -> dict:
+def resume(run_id: str, *, offline=False, workers: int = 1, reporter=None) -> dict:
     """Go on with a run as if nothing had happened, in the same MLflow run, and return what ``run`` would have.
 
     The run of one seed goes on from its checkpoint, or from its first epoch where there is none; a parent gets the
@@ -38,11 +36,13 @@ def resume(run_id: str, *, offline=False, reporter=None) -> dict:
     else:
         _must_be_here(entity)
         _must_compute_the_same(entity, plan)
-        with _threads(tags):
-            if several:
-                first, count = int(tags["tinycnn.first_seed"]), int(tags["tinycnn.seeds"])
-                done = _taken(store, plan, tags)
-                return train_several(store, plan, range(first, first + count), done, reporter, run_id)
+        threads = int(tags["tinycnn.machine.threads"])
+        if several:
+            first, count = int(tags["tinycnn.first_seed"]), int(tags["tinycnn.seeds"])
+            done, seeds = _taken(store, plan, tags), range(first, first + count)
+            workers = workers if threads == 1 else 1  # what was begun with all threads has the processors to itself
+            return train_several(store, plan, seeds, done, reporter, run_id, workers=workers, threads=threads)
+        with computing_with(threads):
             result = train_one(store, plan, int(tags["tinycnn.seed"]), reporter, run_id, parent)
     if plan.again and not result["undelivered"]:
         result["rerun"] = compare(store, plan.again, run_id)
@@ -68,7 +68,7 @@ def rerun(run_id: str, *, offline=False, reporter=None) -> list[dict]:
         plan = replace(_plan(store, each, offline, reporter), again=each.info.run_id)
         for line in _differences(each.data.tags, plan):
             reporter.notice(f"run {each.info.run_id}: {line}, so the numbers may come out otherwise")
-        with _threads(each.data.tags):
+        with computing_with(int(each.data.tags["tinycnn.machine.threads"])):
             result = train_one(store, plan, int(each.data.tags["tinycnn.seed"]), reporter)
         if result["undelivered"]:
             raise Undelivered(result["undelivered"], result["run_id"])
@@ -237,17 +237,6 @@ def _must_be_here(entity):
             f"run {entity.info.run_id}: was begun on {host} with its checkpoints in {folder}; go on there, or set "
             "TINYCNN_CHECKPOINTS to that folder"
         )
-
-
-@contextlib.contextmanager
-def _threads(tags):
-    """Compute with as many threads as a run was begun with: their number changes the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(int(tags["tinycnn.machine.threads"]))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _clear(run_id, tags):

@@ -1,14 +1,16 @@
 """Spec x seeds -> tracked runs: ``train()`` joined to tracking. Prints nothing; a reporter is told what happens."""
 
 import contextlib
+import functools
 import shutil
 import socket
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 import torch
 from filelock import FileLock, Timeout
 
-from tinycnn import checkpoint, provenance, verdict
+from tinycnn import checkpoint, launch, provenance, verdict
 from tinycnn.check import check
 from tinycnn.data import Images, Split, load
 from tinycnn.errors import DataMissing, Diverged, SpecError, StoreTrouble, UserError
@@ -25,8 +27,8 @@ class Reporter:
     def warning(self, line: str): ...
     def parent(self, plan: "Plan", seeds: range, run_id: str): ...
     def started(self, plan: "Plan", seed: int, run_id: str | None, history: list): ...
-    def images(self, count: int): ...
-    def epoch(self, result): ...
+    def images(self, seed: int, count: int): ...
+    def epoch(self, seed: int, result): ...
     def finished(self, seed: int, history: list): ...
 
 
@@ -88,10 +90,13 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
     return Plan(spec, data, measured, device, missing, settings)
 
 
-def run(plan: Plan, *, seeds: int = 1, first_seed: int | None = None, missing=False, reporter=None) -> dict:
+def run(
+    plan: Plan, *, seeds: int = 1, first_seed: int | None = None, missing=False, workers: int = 1, reporter=None
+) -> dict:
     """Train ``plan`` once per seed and return the results as plain values, as ``run --json`` prints them.
 
-    One seed makes one MLflow run; several make a parent run with a child each. With ``missing``, seeds that have
+    One seed makes one MLflow run; several make a parent run with a child each, which up to ``workers`` processes train
+    side by side on the CPU, each child with one thread: the numbers do not depend on the processes. With ``missing``, seeds that have
     finished before with the same spec, data and code are not trained again, and their figures are taken from the store.
     Raises StoreTrouble where the store takes no run at all; what it refuses later waits in a checkpoint, and the result
     says so under ``undelivered``.
@@ -105,7 +110,7 @@ def run(plan: Plan, *, seeds: int = 1, first_seed: int | None = None, missing=Fa
     store = Store(reporter.notice)
     done = finished(store, plan) if missing else {}
     if seeds > 1:
-        return train_several(store, plan, range(first, first + seeds), done, reporter)
+        return train_several(store, plan, range(first, first + seeds), done, reporter, workers=workers)
     if first in done:
         return outcome(store, plan, [done[first]], done[first]["run_id"])
     return train_one(store, plan, first, reporter)
@@ -123,37 +128,97 @@ def train_one(
     return outcome(store, plan, [summary], summary["run_id"], trouble)
 
 
-def train_several(store: Store, plan: Plan, seeds: range, done: dict, reporter, run_id: str | None = None) -> dict:
+def train_several(
+    store: Store, plan: Plan, seeds: range, done: dict, reporter, run_id: str | None = None, *, workers=1, threads=1
+) -> dict:
     """Train the seeds that are not ``done``, each as a child of a parent, a new one, or the one of that id."""
-    tags = plan.tags | _record(plan) | {"tinycnn.role": "seeds", "tinycnn.first_seed": seeds[0]}
+    if plan.device.type != "cpu":
+        workers, threads = 1, torch.get_num_threads()
+    with launch.computing_with(threads):  # so it stands in the parent's record, as in those of its children
+        tags = plan.tags | _record(plan) | {"tinycnn.role": "seeds", "tinycnn.first_seed": seeds[0]}
     tags |= {"tinycnn.seeds": len(seeds), "tinycnn.seeds_taken": " ".join(map(str, done))}
     with store.run(_run_name(plan, f"seeds {seeds[0]} to {seeds[-1]}"), tags, run_id=run_id) as tracked:
         if run_id is None:
             tracked.open()
         with claimed(tracked.id) as folder:
-            record, summaries, trouble = ParentRecord(tracked, plan, reporter.warning), [], ""
+            record, trouble = ParentRecord(tracked, plan, reporter.warning), ""
             begun = {} if run_id is None else children(store, tracked.id)
             record.attempt()
             reporter.parent(plan, seeds, tracked.id)
-            for seed in seeds:
-                child = begun.get(seed)
-                if child is not None and child.info.status == "FINISHED":
-                    summaries.append(store.summary(child, plan.spec.target))
-                elif seed in done:
-                    summaries.append(done[seed])
-                else:
-                    child_id = child.info.run_id if child else None
-                    name = _run_name(plan, f"seed {seed}")
-                    with store.run(name, _tags(plan, seed), tracked.id, child_id) as each:
-                        summary, waiting = _train(plan, seed, each, folder, reporter)
-                    summaries.append(summary)
-                    trouble = trouble or waiting
-            result = outcome(store, plan, summaries, tracked.id, trouble)
+            summaries = {seed: done[seed] for seed in seeds if seed in done}
+            summaries |= {
+                seed: store.summary(child, plan.spec.target)
+                for seed, child in begun.items()
+                if child.info.status == "FINISHED"
+            }
+            tasks = [
+                (seed, begun[seed].info.run_id if seed in begun else None) for seed in seeds if seed not in summaries
+            ]
+            try:
+                trained = launch.side_by_side(
+                    functools.partial(_train_child, plan, tracked.id, folder),
+                    tasks,
+                    workers=workers,
+                    threads=threads,
+                    hear=functools.partial(_hear, plan, reporter),
+                    name=lambda task: f"{plan.spec.name} seed {task[0]}",
+                )
+            except launch.Lost as error:
+                raise UserError(f"{error}; `python -m tinycnn resume {tracked.id}` goes on from there") from None
+            for (seed, _), (summary, waiting) in zip(tasks, trained, strict=True):
+                summaries[seed] = summary
+                trouble = trouble or waiting
+            result = outcome(store, plan, [summaries[seed] for seed in seeds], tracked.id, trouble)
             if trouble:
                 tracked.failure = trouble
             elif not record.complete(result):
                 result["undelivered"] = record.trouble
     return result
+
+
+def _train_child(plan, parent, folder, task, tell):
+    """Train one of several seeds, perhaps in a process of its own."""
+    seed, run_id = task
+    with Store().run(_run_name(plan, f"seed {seed}"), _tags(plan, seed), parent, run_id) as tracked:
+        return _train(plan, seed, tracked, folder, _Teller(tell))
+
+
+class _Teller(Reporter):
+    """Tells a reporter in another process, by ``_hear`` there: what can be pickled, and not each batch at once."""
+
+    def __init__(self, tell):
+        self._tell, self._count, self._told = tell, 0, time.monotonic()
+
+    def notice(self, line):
+        self._tell("notice", line)
+
+    def warning(self, line):
+        self._tell("warning", line)
+
+    def started(self, plan, seed, run_id, history):
+        self._tell("started", seed, run_id, _without_state(history))
+
+    def images(self, seed, count):
+        self._count += count
+        if time.monotonic() - self._told > 0.1:  # seconds
+            self._tell("images", seed, self._count)
+            self._count, self._told = 0, time.monotonic()
+
+    def epoch(self, seed, result):
+        self._tell("images", seed, self._count)
+        self._count = 0
+        self._tell("epoch", seed, *_without_state([result]))
+
+    def finished(self, seed, history):
+        self._tell("finished", seed, _without_state(history))
+
+
+def _without_state(history):
+    return [replace(result, state=None) for result in history]
+
+
+def _hear(plan, reporter, what, *content):
+    getattr(reporter, what)(*((plan,) if what == "started" else ()), *content)
 
 
 def children(store: Store, parent: str) -> dict:
@@ -223,13 +288,12 @@ def _train(plan, seed, tracked, folder, reporter) -> tuple[dict, str]:
     try:
         record.deliver(history)
         reporter.started(plan, seed, tracked.id, history)
-        for result in train(
-            spec, seed, data=plan.data, device=str(plan.device), progress=reporter.images, state=state
-        ):
+        progress = functools.partial(reporter.images, seed)
+        for result in train(spec, seed, data=plan.data, device=str(plan.device), progress=progress, state=state):
             history.append(result)
             keep(state, history)
             record.deliver(history)
-            reporter.epoch(result)
+            reporter.epoch(seed, result)
         if state.logits is None:  # the checkpoint was that of the last epoch
             evaluated_on = plan.data.evaluation.images.to(plan.device), plan.data.evaluation.labels
             network = accelerated(spec, state.network, plan.device)

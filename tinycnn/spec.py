@@ -145,6 +145,9 @@ class Spec(Section):
         names = [*mine, *(n for n in theirs if n not in mine)]
         return {n: (theirs.get(n), mine.get(n)) for n in names if theirs.get(n) != mine.get(n)}
 
+    def __reduce__(self):  # to another process as plain values: the networks' sections are classes without a home
+        return Spec.from_dict, (self.model_dump(mode="json"),)
+
     @property
     def hash(self) -> str:
         """12 hex digits that identify the numbers of a run with a given seed.
