@@ -132,9 +132,8 @@ def test_no_process_outlives_the_one_that_began_it(tmp_path, how):
     (tmp_path / "parent.py").write_text(PARENT)
     files = [tmp_path / "0", tmp_path / "1"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    parent = subprocess.Popen(
-        [sys.executable, tmp_path / "parent.py", *files], env=environment, start_new_session=True, stderr=subprocess.PIPE
-    )
+    command = [sys.executable, tmp_path / "parent.py", *files]
+    parent = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE)
     until(lambda: all(file.exists() and file.read_text().startswith("begun") for file in files))
     pids = [int(file.read_text().split()[1]) for file in files]
     if how == "SIGKILL":

@@ -36,6 +36,7 @@ def count(network):
         ("model_1", {}, 28_624),
         ("model_2", {}, 7_344),
         ("model_3", {}, 7_872),
+        ("early_pool", {}, 7_728),
         ("model_3", {"widths": (16, 16, 16, 8, 8, 8, 8)}, 7_872),  # the other layout with this count
     ],
 )
@@ -72,7 +73,7 @@ def test_the_first_iteration_has_no_batch_norm_and_averages_over_7x7():
     assert before_average(network) == (7, 7)
 
 
-@pytest.mark.parametrize("name", ["model_2", "model_3"])
+@pytest.mark.parametrize("name", ["model_2", "model_3", "early_pool"])
 def test_the_later_iterations_have_batch_norm_after_each_3x3_and_average_over_3x3(name):
     network = build(name, dropout=0.1)
     wide = [module for module in kinds(network, nn.Conv2d) if module.kernel_size == (3, 3)]

@@ -58,7 +58,7 @@ FIELDS = {  # for every field of every kind of section, a spec that has it
 }
 CANDIDATES = [
     *(False, True, 1, 2, 3, 40, 0.25, 0.5, 7.5, 1.5, None, "cos", "linear", "mnist", "fashion_mnist", "mnist5k"),
-    *("float32", "bfloat16", "native", "torch", *NETWORKS, "SGD", "Adam", "StepLR", "Cosine", [7] * 7, [5] * 6),
+    *("float32", "bfloat16", "native", "torch", *NETWORKS, "SGD", "Adam", "StepLR", "Cosine", [7] * 7, [5] * 6, [6] * 4),
 ]
 
 
@@ -235,7 +235,7 @@ def unread(monkeypatch):
         ("model.dropout=-0.1", "model.dropout:", "greater than or equal to 0"),
         ("model.dropout=NaN", "model.dropout:", "finite number, got nan"),
         ("model.name=model_33", "model.name:", "did you mean 'model_3'?"),
-        ("model.name=3", "model.name:", "known: model_1, model_2, model_3"),
+        ("model.name=3", "model.name:", "known: model_1, model_2, model_3, early_pool"),
         ("optimizer.lr=0", "optimizer.lr:", "greater than 0"),
         ("optimizer.lr=1e999", "optimizer.lr:", "finite number"),
         ("optimizer.name=adagrad", "optimizer.name:", "known: SGD, Adam, AdamW"),

@@ -17,6 +17,7 @@ Width = Annotated[int, Field(ge=1, le=256)]
 SevenWidths = Annotated[
     tuple[Width, ...], Field(min_length=7, max_length=7, description="channels of the seven 3x3 convolutions")
 ]
+FourWidths = Annotated[tuple[Width, ...], Field(min_length=4, max_length=4, description="channels of the convolutions")]
 
 NETWORKS = {}
 """Name -> function, for every network below."""
@@ -94,3 +95,22 @@ def model_3(channels, size, classes, *, widths: SevenWidths = (8, 12, 12, 12, 12
     """
     blocks = [block(inputs, outputs, dropout=dropout) for inputs, outputs in pairwise((channels, *widths))]
     return nn.Sequential(*blocks[:3], nn.MaxPool2d(2), *blocks[3:], head(widths[-1], classes))
+
+
+@network
+def early_pool(channels, size, classes, *, widths: FourWidths = (8, 20, 16, 20), dropout: Dropout = 0.0):
+    """For speed: a 5x5 convolution and at once a max-pool, so that little is computed on large maps.
+
+    A third of the multiply-accumulates of ``model_3`` with as many parameters. ``widths`` and where to pool were chosen
+    on MNIST's validation split, among layouts of one to two seconds an epoch.
+    """
+    first, second, third, last = widths
+    return nn.Sequential(
+        block(channels, first, kernel=5, dropout=dropout),
+        nn.MaxPool2d(2),
+        block(first, second, dropout=dropout),
+        block(second, third, dropout=dropout),
+        nn.MaxPool2d(2),
+        block(third, last, dropout=dropout),
+        head(last, classes),
+    )

@@ -1,0 +1,59 @@
+"""One training in a process of its own, for what a process has only one of: peak memory, imports, allocator settings.
+
+``python -m bench.point '{"changes": {"train.batch_size": 64}, "images": 4096, "size": 28, "epochs": 2, "threads": 2}'``
+prints seconds for each image and the peak of the resident memory, in MiB, before training and after.
+"""
+
+import json
+import resource
+import sys
+
+import torch
+
+from tinycnn import experiments
+from tinycnn.data import Images, Split
+from tinycnn.datasets import DATASETS
+from tinycnn.measure import measure_network
+from tinycnn.models import build
+from tinycnn.train import train
+
+
+def noise(name: str, images: int, size: int) -> Split:
+    """Return a data set of random pixels in the shape of ``name``, but with images of another size."""
+    facts, random = DATASETS[name], torch.Generator().manual_seed(0)
+
+    def some(count):
+        pixels = torch.randint(0, 256, (count, facts.channels, size, size), generator=random, dtype=torch.uint8)
+        return Images(pixels, torch.randint(0, len(facts.classes), (count,), generator=random))
+
+    half, sixth = (0.5,) * facts.channels, (0.29,) * facts.channels
+    return Split(name, some(images), some(1000), "test", "noise", "", facts.classes, half, sixth)
+
+
+def peak() -> float:
+    """Return the most resident memory this process has had, in MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def main():
+    """Train as told and print what it took."""
+    told = {"experiment": "exp3", "changes": {}, "images": 4096, "size": 28, "epochs": 3, "threads": 2, "seeds": 1}
+    told |= json.loads(sys.argv[1])
+    torch.set_num_threads(told["threads"])
+    spec = experiments.load(told["experiment"]).with_values(
+        {"target.parameter_limit": None, "train.epochs": told["epochs"]} | told["changes"]
+    )
+    data, before = noise(spec.data.name, told["images"], told["size"]), peak()
+    seconds = []
+    for seed in range(told["seeds"]):
+        results = list(train(spec, seed, data=data, device="cpu"))
+        seconds += [1 / result.images_per_second for result in results[1:] or results]  # the first is warming up
+    network = build(spec, DATASETS[spec.data.name])
+    measured = measure_network(network.eval(), data.train.images[:1].float())
+    found = {"seconds_per_image": min(seconds), "memory_before": before, "memory": peak()}
+    print(json.dumps(found | {"parameters": measured.parameters, "macs": measured.macs}))
+
+
+if __name__ == "__main__":
+    main()

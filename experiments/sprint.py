@@ -1,0 +1,21 @@
+"""The shortest way to 99.4 % on two processor cores.
+
+Target    a mean of 99.4 % or more after the last epoch, over 10 seeds, fewer than 8,000 parameters, and as soon as can be.
+Change    from exp3: a network that pools at once (a third of the arithmetic), ten epochs of one cycle in place of fifteen
+          in steps, larger batches, less augmentation.
+Analysis
+Run       make sprint (1 min)
+"""
+
+from experiments.exp3 import SPEC as EXP3
+from tinycnn.spec import Adam, Augment, Model, OneCycle, Target
+
+SPEC = EXP3.but(
+    name="sprint",
+    model=Model(name="early_pool"),
+    augment=Augment(rotation=7.5, shift=1.5, scale=0.1),
+    optimizer=Adam(lr=0.02),
+    schedule=OneCycle(pct_start=0.2, div_factor=10.0),
+    train={"epochs": 10, "batch_size": 128},
+    target=Target(parameter_limit=8000, last_epochs=1),
+)
