@@ -89,6 +89,11 @@ def test_the_default_layout_of_the_third_iteration_counts_as_by_hand():
     assert (measured.parameters, measured.macs, measured.receptive_field) == (7_872, 1_383_840, 28)
 
 
+def test_the_network_that_pools_at_once_counts_as_by_hand():
+    measured = measure(spec_of("early_pool"), MNIST)  # 576*200 + 100*1440 + 64*2880 + 4*2880 + 200
+    assert (measured.parameters, measured.macs, measured.receptive_field) == (7_728, 455_240, 28)
+
+
 def test_dropout_costs_nothing_and_is_in_the_table():
     plain, dropped = (measure(spec_of("model_2", dropout=p), MNIST) for p in (0.0, 0.25))
     assert (plain.parameters, plain.macs, plain.receptive_field) == (

@@ -58,7 +58,8 @@ FIELDS = {  # for every field of every kind of section, a spec that has it
 }
 CANDIDATES = [
     *(False, True, 1, 2, 3, 40, 0.25, 0.5, 7.5, 1.5, None, "cos", "linear", "mnist", "fashion_mnist", "mnist5k"),
-    *("float32", "bfloat16", "native", "torch", *NETWORKS, "SGD", "Adam", "StepLR", "Cosine", [7] * 7, [5] * 6, [6] * 4),
+    *("float32", "bfloat16", "native", "torch", *NETWORKS, "SGD", "Adam", "StepLR", "Cosine"),
+    *([7] * 7, [5] * 6, [6] * 4),
 ]
 
 

@@ -98,8 +98,8 @@ def run(
     One seed makes one MLflow run; several make a parent run with a child each, which up to ``workers`` processes train
     side by side on the CPU, each child with one thread: the numbers do not depend on the processes. With ``missing``,
     seeds that have finished before with the same spec, data and code are not trained again, and their figures are taken
-    from the store. Raises StoreTrouble where the store takes no run at all; what it refuses later waits in a checkpoint, and the result
-    says so under ``undelivered``.
+    from the store. Raises StoreTrouble where the store takes no run at all; what it refuses later waits in a
+    checkpoint, and the result says so under ``undelivered``.
     """
     reporter = reporter or Reporter()
     first = plan.spec.train.seed if first_seed is None else first_seed

@@ -168,7 +168,9 @@ def _switch(section, old, name):
     if canonical is None:
         hint = nearest(name if isinstance(name, str) else "", VARIANTS[section])
         raise SpecError(f"{section}.name: {shown(name)} is unknown; {hint}")
-    shared = set(VARIANTS[section][canonical].model_fields) & set(old)
+    now, before = (VARIANTS[section][kind].model_fields for kind in (canonical, old["name"]))
+    # the same name may stand for something else: of widths, one network has seven and another four
+    shared = [each for each in now if each in before and now[each].metadata == before[each].metadata]
     return {field: old[field] for field in shared} | {"name": canonical}
 
 
