@@ -1,7 +1,8 @@
 """The opponent: the training loop of the usual notebook, written fairly.
 
-``python -m bench.plain_loop exp3 --until 99.4`` trains. torchvision's data set with a transform for each image, a ``DataLoader``, eager float32 as torch lays it out, and the
+torchvision's data set with a transform for each image, a ``DataLoader``, eager float32 as torch lays it out, and the
 test images after each epoch. Network, initial weights, optimizer, schedule and kinds of augmentation are the spec's.
+``python -m bench.plain_loop exp3 --until 99.4`` trains.
 """
 
 import argparse
