@@ -2,13 +2,20 @@
 
 from matplotlib.figure import Figure
 
-from tinycnn.pictures import COLOURS
-from tinycnn.tables import markdown
+from tinycnn import tables
+from tinycnn.pictures import BLUE, VERMILION
 
 
 def render(found: dict) -> str:
     """Return the sections that were measured as markdown."""
     return "\n\n".join(text(found[name]) for name, text in SECTIONS.items() if name in found) + "\n"
+
+
+def _table(rows) -> str:
+    """Write rows, each a dict of the same headers, the first column to the left."""
+    return tables.markdown(
+        tuple(rows[0]), [tuple(map(str, row.values())) for row in rows], "<" + ">" * (len(rows[0]) - 1)
+    )
 
 
 def _times(each, digits=2) -> str:
@@ -25,11 +32,13 @@ def _where(found) -> str:
     changed = ", with changes that are not committed" if found["uncommitted"] else ""
     return (
         "# How fast it is\n\n"
-        "Written by `make bench`, which measures all of it in one run; `bench.json` has every repeat. Numbers are medians, "
+        "Written by `make bench`, which measures all of it in one run; `bench.json` has every repeat. Numbers are "
+        "medians, "
         "with the least and the most of the repeats in brackets; ratios are taken repeat by repeat, since what else a "
         "machine does slows both sides.\n\n"
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; Python {versions['python']}, "
-        f"torch {versions['torch']}; {found['experiment']} ({found['spec_hash']}) with the {found['kernels']} kernels; commit "
+        f"torch {versions['torch']}; {found['experiment']} ({found['spec_hash']}) with the {found['kernels']} "
+        "kernels; commit "
         f"{found['commit'][:12]}{changed}; {found['when']}."
     )
 
@@ -41,9 +50,10 @@ def _throughput(found) -> str:
     ]
     return (
         "## Training images per second\n\n"
-        "Augmentation included. The plain loop is `bench/plain_loop.py`: torchvision's data set and a transform for each "
+        "Augmentation included. The plain loop is `bench/plain_loop.py`: torchvision's data set and a transform for "
+        "each "
         "image, a `DataLoader`, eager float32; the same network, optimizer and kinds of augmentation.\n\n"
-        f"{markdown(rows)}"
+        f"{_table(rows)}"
     )
 
 
@@ -73,16 +83,21 @@ def _time_and_arithmetic(found) -> str:
     ]
     return (
         "## Where the time goes\n\n"
-        f"{markdown(rows)}\n\n"
-        f"Training takes {found['macs_per_image'] / 1e6:.2f} million multiply-accumulates (MAC) for an image: forward, to the "
+        f"{_table(rows)}\n\n"
+        f"Training takes {found['macs_per_image'] / 1e6:.2f} million multiply-accumulates (MAC) for an image: "
+        "forward, to the "
         "weights, and back to all but the image. The peak is that of torch's product of two float32 matrices of 2048 x "
-        f'2048 with {found["threads"]} threads, measured between the repeats; a MAC is two FLOP. "Convolutions alone" is '
+        f'2048 with {found["threads"]} threads, measured between the repeats; a MAC is two FLOP. "Convolutions '
+        'alone" is '
         "the same network without batch norm, ReLU and dropout.\n\n"
-        f"{markdown(arithmetic)}\n\n"
+        f"{_table(arithmetic)}\n\n"
         "What is lost between the convolutions alone and the whole forward and backward goes into the passes over the "
-        "activations (batch statistics, normalising, ReLU, dropout, pooling), which move memory and compute little. What "
-        "the convolutions themselves lose goes into maps whose width or number is no multiple of a tile of registers, into "
-        "the first layer, whose one input channel gives few operations for each load, and into the borders that the way "
+        "activations (batch statistics, normalising, ReLU, dropout, pooling), which move memory and compute little. "
+        "What "
+        "the convolutions themselves lose goes into maps whose width or number is no multiple of a tile of "
+        "registers, into "
+        "the first layer, whose one input channel gives few operations for each load, and into the borders that the "
+        "way "
         "back to the input is padded with."
     )
 
@@ -101,7 +116,7 @@ def _candidates(found) -> str:
         "## What pays and what does not\n\n"
         'One change at a time, each against its base. "Torch\'s kernels" are eager float32 with channels last, fused '
         "optimizer and batches as the spec has them. Below 1 is slower. A ratio whose range includes 1 did not pay.\n\n"
-        f"{markdown(rows)}"
+        f"{_table(rows)}"
     )
 
 
@@ -119,10 +134,11 @@ def _accuracy(found) -> str:
     ]
     return (
         "## The same accuracy\n\n"
-        f"Validation accuracy after a short training (9,600 images, 3 epochs), {seeds} seeds, each pair of the same initial "
+        f"Validation accuracy after a short training (9,600 images, 3 epochs), {seeds} seeds, each pair of the same "
+        "initial "
         "weights and order of images. Kernels, precision and compilation are fields of the spec (`train.kernels`, "
         "`train.precision`, `train.compile`).\n\n"
-        f"{markdown(rows)}"
+        f"{_table(rows)}"
     )
 
 
@@ -149,14 +165,19 @@ def _time_to(found) -> str:
     verdict = "reached" if accuracy["mean"] >= found["target"] else "missed"
     return (
         f"## Time to {found['target']} %\n\n"
-        f"`experiments/sprint.py`: {accuracy['mean']:.3f} % after the last epoch, the mean of {len(found['sprint'])} seeds "
-        f"(std {std}, min {accuracy['min']:.2f}): {found['target']} % is {verdict}, in {_times(seconds, 1)} s of training, all "
-        f"evaluations included. The plain loop with {found['plain_workers']} workers takes {_times(plain, 0)} s to its first "
+        f"`experiments/sprint.py`: {accuracy['mean']:.3f} % after the last epoch, the mean of {len(found['sprint'])} "
+        "seeds "
+        f"(std {std}, min {accuracy['min']:.2f}): {found['target']} % is {verdict}, in {_times(seconds, 1)} s of "
+        "training, all "
+        f"evaluations included. The plain loop with {found['plain_workers']} workers takes {_times(plain, 0)} s to "
+        "its first "
         f"epoch at {found['target']} % or more. That is **{found['ratio']:.1f} times** as long, and "
-        f"**{found['ratio_with_compilation']:.1f} times** where sprint's time includes the {found['compilation_seconds']:.1f} "
-        "s of compiling the kernels, which happens once on a machine. A first epoch is picked on the test set, which favours "
+        f"**{found['ratio_with_compilation']:.1f} times** where sprint's time includes the "
+        f"{found['compilation_seconds']:.1f} "
+        "s of compiling the kernels, which happens once on a machine. A first epoch is picked on the test set, which "
+        "favours "
         "the plain loop; sprint is judged by its last.\n\n"
-        f"{markdown(mine)}\n\n{markdown(theirs)}"
+        f"{_table(mine)}\n\n{_table(theirs)}"
     )
 
 
@@ -178,7 +199,7 @@ def _tracking(found) -> str:
     share = {name: 100 * found["share_of_an_epoch"][name] for name in ("median", "low", "high")}
     return (
         "## What tracking costs\n\n"
-        f"{_times(share)} % of an epoch: the time between two epochs, during which training waits.\n\n{markdown(rows)}"
+        f"{_times(share)} % of an epoch: the time between two epochs, during which training waits.\n\n{_table(rows)}"
     )
 
 
@@ -195,12 +216,12 @@ def _side_by_side(found) -> str:
     return (
         "## Side by side\n\n"
         "What `--seeds` does (`tinycnn/launch.py`): each seed with one thread, as many at once as there are cores.\n\n"
-        f"{markdown(rows)}"
+        f"{_table(rows)}"
     )
 
 
 def _growth(found) -> str:
-    tables = []
+    written = []
     for name, rows in found.items():
         first = rows[0]
         table = [
@@ -215,13 +236,14 @@ def _growth(found) -> str:
             }
             for row in rows
         ]
-        tables.append(markdown(table))
+        written.append(_table(table))
     return (
         "## How cost grows\n\n"
-        "Random pixels, the spec's network unless it is what changes; each point in a process of its own, whose peak of "
+        "Random pixels, the spec's network unless it is what changes; each point in a process of its own, whose peak "
+        "of "
         "resident memory includes torch itself. Seeds here one after the other.\n\n"
         "![Seconds an epoch and memory against parameters, image size, data set size and seeds](bench.png)\n\n"
-        + "\n\n".join(tables)
+        + "\n\n".join(written)
     )
 
 
@@ -249,7 +271,7 @@ def figure(found: dict) -> Figure:
     axes = drawn.subplots(2, len(found), sharex="col")
     for column, (name, rows) in enumerate(found.items()):
         at = [row["at"] for row in rows]
-        for axis, key, colour in ((axes[0, column], "seconds", COLOURS[0]), (axes[1, column], "memory", COLOURS[1])):
+        for axis, key, colour in ((axes[0, column], "seconds", BLUE), (axes[1, column], "memory", VERMILION)):
             middle = [row[key]["median"] for row in rows]
             below = [m - row[key]["low"] for m, row in zip(middle, rows, strict=True)]
             above = [row[key]["high"] - m for m, row in zip(middle, rows, strict=True)]
