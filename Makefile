@@ -13,7 +13,7 @@ options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value WORKERS)
 python  = .venv/bin/python
 
 # An experiment is a file: dropping one into experiments/ makes a target of it.
-TARGETS     = help setup quick test test-slow lint ui evidence list doctor
+TARGETS     = help setup quick test test-slow lint ui evidence bench list doctor
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 EXPERIMENTS = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -71,6 +71,9 @@ ui: setup ## MLflow's pages over the runs in mlflow.db, or MLFLOW_TRACKING_URI i
 
 evidence: setup ## reports/evidence, the committed record of what was run (1 min)
 	$(python) -m tinycnn evidence $(call each,ARGS)
+
+bench: setup ## how fast it all is, against a plain loop: reports/bench.md; wants a quiet machine (45 min)
+	$(python) -m bench $(call each,ARGS)
 
 list: setup ## experiments, networks and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)

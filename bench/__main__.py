@@ -39,23 +39,27 @@ def main():
         "side_by_side": lambda: measures.side_by_side(spec, repeats),
         "growth": lambda: measures.growth(spec, repeats),
     }
+    whole = not chosen.sections and chosen.experiment == "exp3"
+    out = chosen.out or (ROOT / "reports" if whole else None)
     found = {"where": measures.where(spec)}
     for name in chosen.sections or names:
         begun = time.perf_counter()
         say(name.replace("_", " "))
         found[name] = functions[name]()
         say(f"{name.replace('_', ' ')}: took {time.perf_counter() - begun:.0f} s")
-    whole = not chosen.sections and chosen.experiment == "exp3"
-    out = chosen.out or (ROOT / "reports" if whole else None)
-    if out is None:
+        if out:
+            write(out, found)  # as far as it has come
+    if not out:
         print(report.render(found))
-        return
+
+
+def write(out: Path, found: dict):
+    """Write what was measured, the report and its figure into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "bench.json").write_text(json.dumps(found, indent=1, default=str) + "\n")
     (out / "bench.md").write_text(report.render(found))
     if "growth" in found:
         report.figure(found["growth"]).savefig(out / "bench.png", dpi=120)
-    say(f"wrote {out / 'bench.md'}")
 
 
 def say(line):

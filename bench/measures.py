@@ -126,7 +126,8 @@ def profile(spec, data, steps: int = 150, network=None, overlapped: bool = False
     """
     state = trainer.start(spec, 0, data, CPU)
     if network is not None:
-        state = replace(state, network=network, optimizer=trainer._optimizer(spec.optimizer, network.parameters()))
+        optimizer = trainer._optimizer(spec.optimizer, network.parameters())
+        state = trainer.State(network, optimizer, trainer._schedule(spec.schedule, optimizer, spec.train.epochs, steps))
     forward = trainer.accelerated(spec, state.network, CPU)
     forward.train()
     generator, batch = torch.Generator().manual_seed(0), spec.train.batch_size
@@ -282,9 +283,11 @@ def _starting(change):
     """Return a block in which training starts from a changed state."""
     start = trainer.start
 
-    def changed(*arguments):
-        state = start(*arguments)
+    def changed(spec, seed, data, device):
+        state = start(spec, seed, data, device)
         change(state)
+        steps = len(data.train.labels) // spec.train.batch_size
+        state.schedule = trainer._schedule(spec.schedule, state.optimizer, spec.train.epochs, steps)
         return state
 
     return patched(trainer, "start", changed)
@@ -297,11 +300,11 @@ def _unfuse(state):
         if name in old.defaults and name not in ("fused", "foreach"):
             settings[name] = old.defaults[name]
     state.optimizer = type(old)(state.network.parameters(), **settings)
-    state.schedule.optimizer = state.optimizer
 
 
 def candidates(spec, repeats: int) -> dict:
     """Measure one change at a time, each against what it would change: images per second, as a ratio."""
+    repeats = min(repeats, 3)  # compiling takes its time
     data, nothing = few(load(spec.data.name), 6400), contextlib.nullcontext
     torchs, ours = with_kernels(spec, "torch"), with_kernels(spec, "native")
     fast = {"precision": "bfloat16"}
@@ -371,7 +374,7 @@ def candidates(spec, repeats: int) -> dict:
         name: lambda extra=extra: 1 / point(spec, told, extra)["seconds_per_image"]
         for name, extra in (("as it is", {}), ("malloc keeps what is freed", allocator))
     }
-    kept = interleaved(min(repeats, 3), kinds)
+    kept = interleaved(repeats, kinds)
     name = "malloc keeps what is freed"
     rows[name] = {
         "images_per_second": kept[name],
