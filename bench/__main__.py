@@ -49,6 +49,9 @@ def main():
         say(f"{name.replace('_', ' ')}: took {time.perf_counter() - begun:.0f} s")
         if out:
             write(out, found)  # as far as it has come
+    if whole and out == ROOT / "reports":
+        readme = ROOT / "README.md"
+        readme.write_text(report.with_summary(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
     if not out:
         print(report.render(found))
 

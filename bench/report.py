@@ -251,6 +251,36 @@ def _per_mac(row):
     return row["seconds_per_image"]["median"] / row["macs"]
 
 
+def summary(found: dict) -> str:
+    """Return what the README says of a whole run of the benchmark."""
+    fast, reached, machine = found["throughput"]["ratio"]["tinycnn"], found["time_to"], found["where"]["machine"]
+    native = found["time_and_arithmetic"]["kernels"]["native"]["fraction_of_peak"]
+    beside = found["side_by_side"]["kernels"]["native"]["ratio"]
+    return (
+        f"- **{fast['median']:.1f} times** the training images per second of a plain loop (torchvision's data set and "
+        "transforms, a `DataLoader`, eager float32) on exp3's network, augmentation included. Forward and backward run "
+        f"at {100 * native['median']:.0f} % of the processor's float32 matrix-product peak.\n"
+        f"- **{reached['target']} % in {reached['sprint_seconds']['median']:.0f} s** of training: `make sprint`, "
+        f"{reached['sprint_accuracy']['mean']:.3f} % after the last epoch as a mean over {len(reached['sprint'])} seeds "
+        f"(min {reached['sprint_accuracy']['min']:.2f}). A plain loop with exp3's recipe takes "
+        f"{reached['plain_seconds']['median']:.0f} s to its first epoch there: {reached['ratio']:.0f} times as long, "
+        f"{reached['ratio_with_compilation']:.0f} times with the compiling of the kernels counted to ours.\n"
+        f"- Tracking costs {100 * found['tracking']['share_of_an_epoch']['median']:.1f} % of an epoch. Seeds side by "
+        f"side train {beside['median']:.1f} times as many images a second as one after the other.\n\n"
+        f"Measured on {machine['cores']} cores ({machine['processor']}) by `make bench`; all of it, and what did not "
+        "pay, is in [reports/bench.md](reports/bench.md)."
+    )
+
+
+BEGIN, END = "<!-- speed: written by `make bench` -->", "<!-- end of speed -->"
+
+
+def with_summary(text: str, found: dict) -> str:
+    """Return the README's text with its summary as it should be."""
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{summary(found)}\n{END}{rest.partition(END)[2]}"
+
+
 SECTIONS = {
     "where": _where,
     "throughput": _throughput,

@@ -6,7 +6,7 @@ Change    from exp1: four narrow convolutions of 16 channels with two max-pools 
 Analysis  a quarter of the parameters does better from the first epoch on: batch norm is what the first network lacked.
           The gap to clean training accuracy has opened, so regularisation would now have something to do; and with a
           constant rate the test accuracy jumps from epoch to epoch to the very end, so the rate should fall.
-Run       make exp2 (5 min)
+Run       make exp2 (2 min)
 """
 
 from experiments.exp1 import SPEC as EXP1

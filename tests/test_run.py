@@ -1,7 +1,9 @@
 """What ``run.py`` promises: a spec times seeds becomes complete, truthful, reusable records in MLflow."""
 
 import json
+import multiprocessing
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -13,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from tinycnn import provenance, record, tracking
+from tinycnn import provenance, record, resume, tracking
 from tinycnn import run as runs
 from tinycnn.check import check
-from tinycnn.errors import DataMissing, Diverged, SpecError
+from tinycnn.errors import DataMissing, Diverged, SpecError, UserError
 from tinycnn.run import Plan, Reporter, prepare
 from tinycnn.train import predict
 
@@ -368,3 +370,45 @@ def test_a_validation_run_says_so_and_is_not_judged(store, tiny, tiny_data, no_a
     entity = store.client.get_run(outcome["run_id"])
     assert outcome["verdict"] == "not judged" and outcome["evaluated_on"] == "validation"
     assert "validation_accuracy" in entity.data.metrics and "test_accuracy" not in entity.data.metrics
+
+
+# --- side by side ----------------------------------------------------------------------------------------------------
+
+
+def test_seeds_side_by_side_give_the_numbers_of_one_after_the_other(store, plan, no_artifacts):
+    after = runs.run(plan, seeds=2, first_seed=3)
+    watch = Recorder()
+    beside = runs.run(plan, seeds=2, first_seed=3, workers=2, reporter=watch)
+    for one, two in zip(after["seeds"], beside["seeds"], strict=True):
+        assert one | {"run_id": ""} == two | {"run_id": ""}
+        entities = [store.entity(each["run_id"]) for each in (one, two)]
+        assert len({entity.data.tags["tinycnn.weights"] for entity in entities}) == 1
+        for name in NUMBERS:
+            assert store.history(one["run_id"], name) == store.history(two["run_id"], name)
+        assert entities[1].data.tags["mlflow.parentRunId"] == beside["run_id"]
+        assert {entity.data.tags["tinycnn.machine.threads"] for entity in entities} == {"1"}
+    assert store.entity(beside["run_id"]).data.tags["tinycnn.machine.threads"] == "1"
+    assert sorted(watch.trained) == [3, 4] and len(watch.results) == 2 * plan.spec.train.epochs
+
+
+def test_of_seeds_side_by_side_one_that_diverges_ends_all_with_its_own_reason(store, plan):
+    broken = replace(plan, data=replace(plan.data, std=(float("nan"),)))
+    with pytest.raises(Diverged, match="the training loss became nan"):
+        runs.run(broken, seeds=2, workers=2)
+    parent, *children = sorted(store.search({}, EVERY), key=lambda run: run.data.tags["tinycnn.role"] != "seeds")
+    assert parent.info.status == "FAILED" and {child.info.status for child in children} <= {"FAILED", "KILLED"}
+
+
+def test_a_seed_whose_process_is_killed_can_be_resumed_with_the_others(store, plan, few_images, no_artifacts):
+    whole = runs.run(plan, seeds=2)
+
+    class Killer(Reporter):
+        def epoch(self, seed, result):
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    with pytest.raises(UserError, match=r"was killed by SIGKILL; .* `python -m tinycnn resume [0-9a-f]{32}` goes on"):
+        runs.run(plan, seeds=2, workers=2, reporter=Killer())
+    (parent,) = store.search({"tinycnn.role": "seeds"}, ("FAILED",))
+    after = resume.resume(parent.info.run_id)
+    assert [each["last"] for each in after["seeds"]] == [each["last"] for each in whole["seeds"]]
+    assert store.entity(parent.info.run_id).info.status == "FINISHED"
