@@ -3,9 +3,9 @@
 Target    99.4 % after the last epoch, as a mean over 10 seeds, with fewer than 8,000 parameters, as soon as can be.
 Change    from exp3: a network that pools at once (a third of the arithmetic), ten epochs of one cycle in place of
           fifteen in steps, larger batches, less augmentation.
-Analysis  hardly behind exp3, at a third of its arithmetic and in two thirds of its epochs: what the large maps cost, they
-          do not bring. On validation images layouts that pool later did no better and took longer, ten epochs did as
-          eight and better than six, and stronger augmentation was too much for so few.
+Analysis  hardly behind exp3, at a third of its arithmetic and in two thirds of its epochs: what the large maps cost,
+          they do not bring. On validation images layouts that pool later did no better and took longer, ten epochs did
+          as eight and better than six, and stronger augmentation was too much for so few.
 Run       make sprint (1 min)
 """
 
