@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinycnn import provenance, record, resume, tracking
+from tinycnn import native, provenance, record, resume, tracking
 from tinycnn import run as runs
 from tinycnn.check import check
 from tinycnn.errors import DataMissing, Diverged, SpecError, UserError
@@ -412,3 +412,13 @@ def test_a_seed_whose_process_is_killed_can_be_resumed_with_the_others(store, pl
     after = resume.resume(parent.info.run_id)
     assert [each["last"] for each in after["seeds"]] == [each["last"] for each in whole["seeds"]]
     assert store.entity(parent.info.run_id).info.status == "FINISHED"
+
+
+def test_where_there_is_no_compiler_training_is_eager_and_the_record_says_so(tiny, monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(native, "_library", lambda: (None, "no C++ compiler"))
+    watch = Recorder()
+    made = prepare(tiny.but(train={"compile": True}), device="cpu", offline=True, reporter=watch)
+    assert made.spec.train.compile is False and made.tags["tinycnn.kernels"] == "torch"
+    assert len(watch.lines) == 2 and all("C++ compiler" in line for line in watch.lines)

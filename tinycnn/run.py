@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import os
 import shutil
 import socket
+import sys
 import time
 from dataclasses import dataclass, replace
 
@@ -70,6 +72,10 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
     reporter = reporter or Reporter()
     measured, notices = check(spec)
     device = pick_device(device)
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if spec.train.compile and device.type == "cpu" and not shutil.which(compiler.split()[0]):
+        notices = [*notices, f"train.compile: torch.compile needs a C++ compiler, and {compiler} is not here: off"]
+        spec = spec.but(train={"compile": False})
     _, why_not = kernels(spec, device)
     if why_not:
         notices = [*notices, f"torch's kernels are used, which are slower: the native ones cannot be: {why_not}"]
