@@ -5,8 +5,9 @@ prints seconds for each image and the peak of the resident memory, in MiB, befor
 """
 
 import json
-import resource
+import math
 import sys
+from pathlib import Path
 
 import torch
 
@@ -16,6 +17,9 @@ from tinycnn.datasets import DATASETS
 from tinycnn.measure import measure_network
 from tinycnn.models import build
 from tinycnn.train import train
+
+
+STATUS = Path("/proc/self/status")
 
 
 def noise(name: str, images: int, size: int) -> Split:
@@ -30,10 +34,21 @@ def noise(name: str, images: int, size: int) -> Split:
     return Split(name, some(images), some(1000), "test", "noise", "", facts.classes, half, sixth)
 
 
-def peak() -> float:
-    """Return the most resident memory this process has had, in MiB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+def memory(what: str) -> float:
+    """Return resident memory in MiB, from Linux: ``VmRSS`` now, ``VmHWM`` the most there was since ``forget_peak``.
+
+    Not ``getrusage``: its peak counts what the parent had when it began this process. NaN on other systems.
+    """
+    if not STATUS.exists():
+        return math.nan
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) / 2**10
+
+
+def forget_peak():
+    """Begin the peak anew."""
+    if STATUS.exists():
+        STATUS.with_name("clear_refs").write_text("5")
 
 
 def main():
@@ -44,14 +59,16 @@ def main():
     spec = experiments.load(told["experiment"]).with_values(
         {"target.parameter_limit": None, "train.epochs": told["epochs"]} | told["changes"]
     )
-    data, before = noise(spec.data.name, told["images"], told["size"]), peak()
+    data = noise(spec.data.name, told["images"], told["size"])
+    forget_peak()
+    before = memory("VmRSS")
     seconds = []
     for seed in range(told["seeds"]):
         results = list(train(spec, seed, data=data, device="cpu"))
         seconds += [1 / result.images_per_second for result in results[1:] or results]  # the first is warming up
     network = build(spec, DATASETS[spec.data.name])
     measured = measure_network(network.eval(), data.train.images[:1].float())
-    found = {"seconds_per_image": min(seconds), "memory_before": before, "memory": peak()}
+    found = {"seconds_per_image": min(seconds), "memory_before": before, "memory": memory("VmHWM")}
     print(json.dumps(found | {"parameters": measured.parameters, "macs": measured.macs}))
 
 
