@@ -18,7 +18,6 @@ from tinycnn.measure import measure_network
 from tinycnn.models import build
 from tinycnn.train import train
 
-
 STATUS = Path("/proc/self/status")
 
 

@@ -237,7 +237,7 @@ def test_any_words_are_shown_or_refused(examples, tmp_path):
         ("show exp3 --zzz", "tinycnn: show: no option is called '--zzz' here; known: --help, --json, --set"),
         ("show exp3 exp2", "tinycnn: show: 'exp2' is a word too many; see python -m tinycnn show --help"),
         ("show", "tinycnn: show: the following arguments are required: experiment; see python -m tinycnn show --help"),
-        ("run exp3 --seeds x", "tinycnn: run: argument --seeds: 'x' is not a number of seeds from 1 to 1000; see"),
+        ("run exp3 --seeds x", "tinycnn: run: argument --seeds: 'x' is not a number from 1 to 1000; see"),
         ("run exp3 --first-seed -1", "tinycnn: run: argument --first-seed: '-1' is not a seed from 0 to 4294967295;"),
     ],
 )
