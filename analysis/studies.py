@@ -23,7 +23,8 @@ def write() -> list[Path]:
         study = experiments.load_study(name)
         with search.troubles():
             found = search.opened(study)
-            trials, epochs, facts = findings.frame(study, found), findings.curves(found), findings.findings(study, found)
+            trials, epochs = findings.frame(study, found), findings.curves(found)
+            facts = findings.findings(study, found)
         path = STUDIES / f"{name}.csv"
         if path.exists() and len(pd.read_csv(path)) > len(trials):
             continue

@@ -34,8 +34,8 @@ def check(spec) -> tuple[Measured, list[str]]:
     if spec.data.images is not None:
         if spec.data.images > training:
             raise SpecError(
-                f"{spec.name}: data.images: {spec.data.images} are more than the {training} training pictures there are "
-                f"of {spec.data.name}; use at most that, or null for all"
+                f"{spec.name}: data.images: {spec.data.images} are more than the {training} training pictures "
+                f"there are of {spec.data.name}; use at most that, or null for all"
             )
         training = spec.data.images
     if spec.train.batch_size > training:

@@ -63,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, e.g. head, has gone
-        return FAILED if chosen.verb in (run, resume, rerun, search, confirm) else DONE  # a run is not over before it has said so
+        trains = (run, resume, rerun, search, confirm)  # a run is not over before it has said so
+        return FAILED if chosen.verb in trains else DONE
     except Exception as error:
         if os.environ.get("TINYCNN_DEBUG"):
             raise
@@ -415,7 +416,8 @@ def search(chosen) -> int:
         _print_json(result)
     else:
         print(findings.text(study, result))
-        print(f"`make ui` shows the run {result['run_id']}, `make dashboard` the trials; promote {study.name} --name NAME")
+        print(f"`make ui` shows the run {result['run_id']}, `make dashboard` the trials;")
+        print(f"`python -m tinycnn promote {chosen.study} --name NAME` makes an experiment of the best")
     return DONE
 
 

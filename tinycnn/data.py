@@ -68,8 +68,9 @@ def load(name: str, validation: float = 0.0, images: int | None = None, *, offli
 
     ``validation`` 0 evaluates on the test set; a fraction between 0 and 1 cuts ``round(validation * N)`` images off the
     training set, the same ones always, and evaluates on those: the test files are then not opened. ``images`` trains on
-    so many of those that are left, the same ones always. ``offline`` forbids the network. Raises SpecError for an unknown name or a fraction that leaves a side empty, DataMissing if the set is
-    nowhere and cannot be fetched, UserError if it is there but incomplete, altered or unreadable.
+    so many of those that are left, the same ones always. ``offline`` forbids the network. Raises SpecError for an
+    unknown name or a number that leaves a side empty, DataMissing if the set is nowhere and cannot be fetched,
+    UserError if it is there but incomplete, altered or unreadable.
     """
     facts = _facts(name)
     held_out = _held_out(name, validation)

@@ -12,7 +12,6 @@ import optuna.visualization.matplotlib as drawn
 import pandas as pd
 from matplotlib import pyplot
 
-from tinycnn import search
 from tinycnn.study import Choice, Study
 from tinycnn.tables import markdown
 from tinycnn.trial import COLUMNS, PRUNED, TRAINED
@@ -20,7 +19,9 @@ from tinycnn.trial import COLUMNS, PRUNED, TRAINED
 _EDGE = 0.05
 """A best value in so small a share of its range at either end may have wanted to go further."""
 _SHOWN = 5
-_FIRST = ("number", "state", "value", "accuracy", "parameters", "excess", "epochs", "seconds", "overhead", "worker", "run_id")
+_FIRST = (
+    "number", "state", "value", "accuracy", "parameters", "excess", "epochs", "seconds", "overhead", "worker", "run_id",
+)  # fmt: skip
 
 
 def frame(study: Study, found: optuna.Study) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def frame(study: Study, found: optuna.Study) -> pd.DataFrame:
         row["value"] = trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None
         row["epochs"] = len(own.get("epochs", ()))
         row["excess"] = None if None in (limit, row["parameters"]) else row["parameters"] - limit
-        row |= {name: study.parameters[name].rounded(value) for name, value in trial.params.items() if name in study.parameters}
+        row |= {name: study.parameters[name].rounded(value) for name, value in trial.params.items()}
         rows.append(row)
     whole = dict.fromkeys(("parameters", "excess", "worker"), "Int64")
     return pd.DataFrame(rows, columns=[*_FIRST, *study.parameters]).astype(whole)
@@ -47,7 +48,8 @@ def frame(study: Study, found: optuna.Study) -> pd.DataFrame:
 
 def curves(found: optuna.Study) -> pd.DataFrame:
     """Return a row per trial, seed and epoch that was trained: losses, accuracy in percent, learning rate."""
-    rows = [(trial.number, *row) for trial in found.get_trials(deepcopy=False) for row in trial.user_attrs.get("epochs", ())]
+    trials = found.get_trials(deepcopy=False)
+    rows = [(trial.number, *row) for trial in trials for row in trial.user_attrs.get("epochs", ())]
     return pd.DataFrame(rows, columns=["trial", *COLUMNS])
 
 
@@ -136,7 +138,8 @@ def text(study: Study, result: dict) -> str:
     lines = [f"study {study.name} of {study.base.name}: {result['trained']} trials trained ({states})"]
     if result["best"] is None:
         return "\n".join([*lines, "no trial was trained to its end: there is nothing to choose from"])
-    return "\n".join([*lines, "", *_best(study, result), "", *_importances(result), *(f"warning: {e}" for e in result["edges"])])
+    warned = [f"warning: {line}" for line in result["edges"]]
+    return "\n".join([*lines, "", *_best(study, result), "", *_importances(result), *warned])
 
 
 def _best(study, result):

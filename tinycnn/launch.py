@@ -39,7 +39,14 @@ def computing_with(threads: int):
 
 
 def side_by_side(
-    function, tasks: list, *, workers: int, threads: int = 1, hear=lambda *event: None, name=str, again=lambda lost: False
+    function,
+    tasks: list,
+    *,
+    workers: int,
+    threads: int = 1,
+    hear=lambda *event: None,
+    name=str,
+    again=lambda lost: False,
 ) -> list:
     """Return ``[function(task, hear) for task in tasks]``, computed by up to ``workers`` processes.
 
@@ -49,8 +56,9 @@ def side_by_side(
     name      says what a task is, for the reader of an error
     again     is told of a process that was killed, as Lost, and returns whether another is to do its task anew
 
-    What a task raises is raised here, and so is Lost where a process was killed and that was that. Then, and on Ctrl-C, the other tasks get a
-    KeyboardInterrupt and are waited for. Should this process be killed, the others end at once.
+    What a task raises is raised here, and so is Lost where a process was killed and that was that. Then, and on
+    Ctrl-C, the other tasks get a KeyboardInterrupt and are waited for. Should this process be killed, the others end
+    at once.
     """
     workers = min(workers, len(tasks))
     if workers < 2:

@@ -34,7 +34,7 @@ def promote(study: Study, name: str, number: int | None = None):
         what = "has no trial trained to its end yet" if number is None else f"has no complete trial {number}"
         raise UserError(f"study {study.name}: {what}; python -m tinycnn search {study.name} goes on")
     trial, base = row.iloc[0], _experiment(study.base)
-    changes = study.values({each: trial[each].item() if hasattr(trial[each], "item") else trial[each] for each in study.parameters})
+    changes = study.values(trial[list(study.parameters)].to_dict())
     spec = base.with_values(changes, name=name, parent=base.name, notes="")
     if not spec.difference(base):
         raise UserError(f"study {study.name}: trial {number} is {base.name} itself: there is nothing to promote")
@@ -99,7 +99,9 @@ def _quoted(value) -> str:
 
 
 def _plain(value) -> str:
-    return f"{value:g}" if isinstance(value, float) else "-".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def confirm(study: Study, name: str, seeds: int, *, workers=1, device="auto", offline=False, reporter=None) -> dict:
@@ -147,7 +149,10 @@ def text(result: dict) -> str:
     means = {name: sum(values) / n for name, values in result["accuracies"].items()}
     lines = [f"{name}: {mean:.3f} % after the last epoch, the mean of {n} seeds" for name, mean in means.items()]
     if result["low"] is None:
-        return "\n".join([*lines, f"{promoted} against {base}: {result['difference']:+.3f} points; one seed says no more"])
+        lines.append(
+            f"{promoted} against {base}: {result['difference']:+.3f} points; one seed says no more: {result['word']}"
+        )
+        return "\n".join(lines)
     lines.append(
         f"{promoted} against {base}, paired by seed: {result['difference']:+.3f} points, 95 % interval "
         f"{result['low']:+.3f} to {result['high']:+.3f}: {result['word']}"

@@ -159,8 +159,8 @@ def left_over() -> list[dict]:
 
 
 def _left_study(entity) -> dict:
-    tags, info = entity.data.tags, entity.info
-    return {"run_id": info.run_id, "name": info.run_name, "status": "RUNNING", "where": "", "study": tags["tinycnn.study"]}
+    found = {"run_id": entity.info.run_id, "name": entity.info.run_name, "status": "RUNNING", "where": ""}
+    return found | {"study": entity.data.tags["tinycnn.study"]}
 
 
 def _searching(entity) -> bool:

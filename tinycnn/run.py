@@ -114,9 +114,7 @@ def run(
     reporter = reporter or Reporter()
     first = plan.spec.train.seed if first_seed is None else first_seed
     if first + seeds > 2**32:
-        raise SpecError(
-            f"{plan.spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}"
-        )
+        raise SpecError(f"{plan.spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}")
     store = Store(reporter.notice)
     done = finished(store, plan) if missing else {}
     if seeds > 1:

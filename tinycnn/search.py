@@ -61,7 +61,8 @@ def troubles():
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, ImportError, JSONDecodeError) as error:
         cause = error.__cause__ or error
         line = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        raise UserError(f"the storage of studies {shown_address()}: {line}; see to it, or set OPTUNA_STORAGE") from error
+        place = shown_address()
+        raise UserError(f"the storage of studies {place}: {line}; see to it, or set OPTUNA_STORAGE") from error
 
 
 @contextlib.contextmanager
@@ -77,7 +78,9 @@ def alone(name: str):
         return
     file = make_url(where).database if where.startswith("sqlite://") else where
     if not file or "://" in file:
-        raise UserError(f"OPTUNA_STORAGE: {shown_address()} is none of a file, sqlite:///FILE and postgresql://HOST/NAME")
+        raise UserError(
+            f"OPTUNA_STORAGE: {shown_address()} is none of a file, sqlite:///FILE and postgresql://HOST/NAME"
+        )
     with FileLock(f"{file}.study.lock"):
         yield
 
@@ -114,7 +117,8 @@ def opened(study: Study, *, worker: int = 0, make=False, identity: dict | None =
     with troubles():
         place = storage()
         if not make and study.name not in optuna.get_all_study_names(place):
-            raise UserError(f"study {study.name}: not in {shown_address()}; python -m tinycnn search {study.name} begins it")
+            begin = f"python -m tinycnn search {study.name} begins it"
+            raise UserError(f"study {study.name}: not in {shown_address()}; {begin}")
         shape = {"direction": direction, "load_if_exists": True}
         found = optuna.create_study(study_name=study.name, storage=place, sampler=sampler, pruner=pruner, **shape)
         begun_with = found.user_attrs.get("identity")
@@ -176,7 +180,8 @@ def alive(who: dict, seen: float) -> bool:
 def counted(found: optuna.Study) -> int:
     """Return how many trials of the budget are taken: trained, or pruned in training, or being trained."""
     return sum(
-        trial.user_attrs.get("state") in TRAINED or (trial.state == TrialState.RUNNING and "admitted" in trial.user_attrs)
+        trial.user_attrs.get("state") in TRAINED
+        or (trial.state == TrialState.RUNNING and "admitted" in trial.user_attrs)
         for trial in found.get_trials(deepcopy=False)
     )
 

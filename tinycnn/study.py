@@ -180,12 +180,13 @@ def check_study(study: Study) -> list[str]:
     except SpecError as error:
         raise SpecError(f"{where}: fidelity: {error}") from None
     if not study.trained.data.validation:
-        raise SpecError(f"{where}: fidelity: data.validation is 0, and a study never looks at the test set; leave it out")
+        raise SpecError(f"{where}: fidelity: data.validation is 0, and a study never sees the test set; leave it out")
     for field, given in study.ranges.items():
         _check_range(study, fields, field, given, where)
     steps = study.parameters.get("schedule.step_size")
     longest = max(steps.ends()) if steps else getattr(study.trained.schedule, "step_size", 0)
-    shortest = min(study.parameters["train.epochs"].ends() if "train.epochs" in study.ranges else [fields["train.epochs"]])
+    epochs = study.parameters.get("train.epochs")
+    shortest = min(epochs.ends()) if epochs else fields["train.epochs"]
     if steps and longest > shortest:
         raise SpecError(
             f"{where}: schedule.step_size: searched up to {longest}, more than the {shortest} epochs of a trial, which "

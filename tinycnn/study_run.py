@@ -2,7 +2,6 @@
 
 import functools
 import json
-
 import tempfile
 import time
 from pathlib import Path
@@ -61,10 +60,11 @@ def run(study: Study, *, trials: int | None = None, workers=1, device="auto", of
         result = findings.findings(study, found) | {"run_id": tracked.id, "budget": budget}
         _record(tracked, study, found, result, reporter)
     if search.counted(found) < budget:
+        over = result["states"].get(search.OVER_LIMIT, 0)
         raise OverLimit(
-            f"study {study.name}: {search.in_vain(found)} of {len(found.trials)} tries could not be trained, "
-            f"{result['states'].get(search.OVER_LIMIT, 0)} of them with more than {study.base.target.parameter_limit:,} "
-            f"parameters; {search.counted(found)} of {budget} trials could. Search smaller widths, or raise the limit"
+            f"study {study.name}: given up with {search.counted(found)} of {budget} trials. Of {len(found.trials)} "
+            f"tries {over} had more parameters than target.parameter_limit = {study.base.target.parameter_limit}, "
+            f"{search.in_vain(found) - over} values that do not go together. Search smaller widths, or raise the limit"
         )
     return result
 
@@ -189,5 +189,3 @@ def _record(tracked, study: Study, found, result: dict, reporter):
     except StoreTrouble as error:
         reporter.warning(f"{error}. The study is whole in its storage; search again to record it")
         tracked.failure = str(error)
-
-

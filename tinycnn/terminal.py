@@ -85,7 +85,8 @@ class StudyTerminal(Watcher):
         begun = f", {done} trained before" if done else ""
         _say(f"study {study.name}: {budget} trials{begun}, {workers} at a time: MLflow run {run_id}")
         if sys.stderr.isatty():
-            self.bar = tqdm(total=budget, initial=min(done, budget), unit=" trials", desc=study.name, dynamic_ncols=True)
+            shape = {"total": budget, "initial": min(done, budget), "dynamic_ncols": True}
+            self.bar = tqdm(unit=" trials", desc=study.name, **shape)
 
     def trial(self, number, outcome, values, parameters):
         came = f"{outcome.value:.5f}, {outcome.accuracy:.2f} %" if outcome.value is not None else outcome.state

@@ -82,8 +82,9 @@ def recorded(store: Store, study, plan: Plan, number: int, parent: str | None, w
 
     ``begun(run_id)`` is told the run. A store in trouble does not stop the trial: its numbers are in Optuna too.
     """
-    tags = plan.tags | record_tags(plan) | {"tinycnn.role": "trial", "tinycnn.study": study.name, "tinycnn.trial": number}
-    with store.run(f"{study.name} trial {number}", tags | {"tinycnn.worker": worker}, parent) as tracked:
+    own = {"role": "trial", "study": study.name, "trial": number, "worker": worker}
+    tags = plan.tags | record_tags(plan) | {f"tinycnn.{name}": value for name, value in own.items()}
+    with store.run(f"{study.name} trial {number}", tags, parent) as tracked:
 
         @contextlib.contextmanager
         def spared():
@@ -113,8 +114,8 @@ def curves(study, outcome: Outcome) -> list[tuple[int, dict]]:
     by_epoch = {}
     for _, epoch, *values in outcome.epochs:
         by_epoch.setdefault(epoch, []).append(values)
-    columns = COLUMNS[2:]
-    found = [(epoch, dict(zip(columns, map(mean, zip(*rows, strict=True)), strict=True))) for epoch, rows in by_epoch.items()]
+    means = {epoch: [mean(each) for each in zip(*rows, strict=True)] for epoch, rows in by_epoch.items()}
+    found = [(epoch, dict(zip(COLUMNS[2:], values, strict=True))) for epoch, values in means.items()]
     if outcome.accuracy is not None:
         found.append((found[-1][0], {"last_accuracy": outcome.accuracy}))
     return found
