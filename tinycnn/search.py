@@ -26,7 +26,7 @@ from tinycnn import ROOT
 from tinycnn.check import check
 from tinycnn.datasets import DATASETS
 from tinycnn.errors import SpecError, UserError
-from tinycnn.measure import measure
+from tinycnn.measure import count_parameters
 from tinycnn.study import Choice, Int, Study
 from tinycnn.trial import COMPLETE, TRAINED, Outcome
 
@@ -233,19 +233,19 @@ def attempt(found: optuna.Study, study: Study, worker: int):
         trial.set_user_attr(name, value)
     values = {name: _suggest(trial, name, given) for name, given in study.parameters.items()}
     trial.set_user_attr("values", study.values(values))
+    limit = study.base.target.parameter_limit
     try:
         spec = study.spec(values)
-        measured = measure(spec, DATASETS[spec.data.name])
-        check(spec.with_values({"target.parameter_limit": None}))
+        parameters = count_parameters(spec, DATASETS[spec.data.name])
+        trial.set_user_attr("parameters", parameters)
+        if limit is not None:
+            trial.set_constraint("parameters", parameters - limit)
+            if parameters > limit:
+                return _refuse(found, trial, OVER_LIMIT)
+        measured, _ = check(spec)
     except SpecError as error:
         trial.set_user_attr("reason", str(error))
         return _refuse(found, trial, INVALID)
-    trial.set_user_attr("parameters", measured.parameters)
-    limit = study.base.target.parameter_limit
-    if limit is not None:
-        trial.set_constraint("parameters", measured.parameters - limit)
-        if measured.parameters > limit:
-            return _refuse(found, trial, OVER_LIMIT)
     trial.set_user_attr("admitted", True)
     return trial, spec, measured
 
