@@ -37,6 +37,7 @@ def main():
         "time_to": lambda: measures.time_to(99.4, spec, chosen.plain_seeds, chosen.sprint_seeds, say),
         "tracking": lambda: measures.tracking(spec, repeats),
         "side_by_side": lambda: measures.side_by_side(spec, repeats),
+        "studies": lambda: measures.studies(spec, repeats),
         "growth": lambda: measures.growth(spec, repeats),
     }
     whole = not chosen.sections and chosen.experiment == "exp3"

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -557,6 +558,48 @@ def side_by_side(spec, repeats: int) -> dict:
         each = interleaved(repeats, kinds)
         found[kernels] = {"images_per_second": each, "ratio": ratio(each["processes"], each["threads"])}
     return {"cores": cores, "kernels": found}
+
+
+# --- studies ---------------------------------------------------------------------------------------------------------
+
+STUDY = """from experiments.{name} import SPEC
+from tinycnn.study import Float, Study
+
+STUDY = Study(name="study_of_bench", base=SPEC, fidelity={{"data.images": 6400, "train.epochs": 5}}, trials={trials},
+              ranges={{"optimizer.lr": Float(0.002, 0.02, log=True)}})
+"""
+
+
+def studies(spec, repeats: int) -> dict:
+    """Compare trials an hour of one worker with all threads and of a worker per core; share of Optuna and MLflow."""
+    from tinycnn import findings, search
+
+    found = {workers: [] for workers in (1, launch.cores())}
+    overheads = []
+    for workers in [*found] * min(repeats, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "study_of_bench.py"
+            path.write_text(STUDY.format(name=spec.name, trials=8))
+            own = {
+                "OPTUNA_STORAGE": f"{folder}/journal",
+                "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+            }
+            command = [sys.executable, "-m", "tinycnn", "search", str(path), "--workers", str(workers)]
+            subprocess.run(command, cwd=ROOT, env=os.environ | own, capture_output=True, check=True)
+            with patched(os, "environ", os.environ | own):
+                study = experiments.load_study(str(path))
+                trials = findings.frame(study, search.opened(study))
+        busy = (trials["seconds"] + trials["overhead"]).groupby(trials["worker"])
+        found[workers].append(float((3600 * busy.count() / busy.sum()).sum()))
+        overheads.append(float(trials["overhead"].sum() / trials["seconds"].sum()))
+    rates = {workers: spread(values) for workers, values in found.items()}
+    least, most = min(found), max(found)
+    return {
+        "workers": most,
+        "trials_per_hour": rates,
+        "ratio": ratio(rates[most], rates[least]),
+        "overhead": spread(overheads),
+    }
 
 
 # --- how cost grows --------------------------------------------------------------------------------------------------

@@ -126,6 +126,23 @@ def test_with_a_validation_set_the_test_files_are_not_opened(place, name):
         data.load(name)
 
 
+def test_a_part_of_the_training_images_is_a_fixed_choice_of_those_not_held_out(place, name):
+    whole = data.load(name, 0.2)
+    part, smaller = data.load(name, 0.2, 25), data.load(name, 0.2, 10)
+    left = {image.numpy().tobytes() for image in whole.train.images}
+    some, few = ({image.numpy().tobytes() for image in each.train.images} for each in (part, smaller))
+    assert (len(part.train.labels), len(smaller.train.labels)) == (25, 10)
+    assert few < some < left and torch.equal(part.evaluation.images, whole.evaluation.images)
+    assert data.load(name, 0.2, 25).digest == part.digest != whole.digest
+    assert data.load(name, 0.2, 40).digest == whole.digest
+
+
+@pytest.mark.parametrize("images", [0, 41])
+def test_more_training_images_than_there_are_and_none_are_refused(place, name, images):
+    with pytest.raises(SpecError, match=f"data.images: {images} are not to be had of the 40 training images"):
+        data.load(name, 0.2, images)
+
+
 @pytest.mark.parametrize("validation", [-0.1, 1.0, 1.5, float("nan"), 1e-9, 0.99999])
 def test_a_fraction_that_leaves_a_side_empty_is_refused(validation):
     with pytest.raises(SpecError, match="validation"):

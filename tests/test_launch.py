@@ -33,6 +33,11 @@ def work(task, tell):
         raise type("Odd", (Exception,), {})("of a class that nobody else knows")
     if what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "die once":
+        if Path(rest[0]).exists():
+            return "anew"
+        Path(rest[0]).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     if what == "wait":
         path = Path(rest[0])
         try:
@@ -102,6 +107,13 @@ def test_what_a_task_raises_is_raised_here_with_its_exit_code_and_the_others_are
 def test_a_process_that_is_killed_is_said_in_one_line_by_the_name_of_its_task():
     with pytest.raises(Lost, match=r"^seed 7: its process was killed by SIGKILL; the others were interrupted$"):
         side_by_side(work, [("die",), ("square", 1)], workers=2, name=lambda task: "seed 7")
+
+
+def test_the_task_of_a_process_that_was_killed_is_done_anew_where_that_is_wanted(tmp_path):
+    lost = []
+    tasks = [("die once", tmp_path / "died"), ("square", 3)]
+    found = side_by_side(work, tasks, workers=2, again=lambda error: lost.append(error) or True)
+    assert found == ["anew", 9] and [type(error) for error in lost] == [Lost]
 
 
 def test_an_interrupt_here_is_one_there_and_is_waited_for(tmp_path):

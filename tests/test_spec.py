@@ -125,6 +125,14 @@ def test_the_hash_changes_with_each_field_that_changes_numbers_and_no_other(fiel
     assert (changed.hash == spec.hash) == silent
 
 
+def test_specs_from_before_a_field_was_there_keep_their_hash():
+    values = json.loads(BASE.to_json())
+    del values["data"]["images"]
+    assert Spec.from_json(json.dumps(values)).hash == BASE.hash
+    evidence = (experiments.FOLDER.parent / "reports" / "evidence" / "exp3.csv").read_text().splitlines()
+    assert experiments.load("exp3").hash == evidence[1].split(",")[1]  # made before there was data.images
+
+
 def test_the_hash_ignores_name_parent_and_notes():
     assert BASE.but("other").hash == BASE.hash
     assert BASE.model_copy(update={"notes": "words", "parent": "nobody"}).hash == BASE.hash

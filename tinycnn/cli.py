@@ -33,7 +33,7 @@ EXIT_CODES = f"""exit codes:
   {DONE}    done
   {FAILED}    failed: data, store or machine, or a loss that became infinite
   {USAGE}    bad usage: an unknown word or field, or a value that cannot be
-  {OVER_LIMIT}    the network has more parameters than its target allows
+  {OVER_LIMIT}    more parameters than the target allows; of a study, too few values that keep to that
   {TARGET_MISSED}    the target was missed, or could not be judged, under --require-target
   {UNDELIVERED}    trained, but the store did not take all results: `resume` delivers them
   {DIFFERENT}    a rerun did not come out the same

@@ -1,0 +1,119 @@
+"""A promoted spec is the trial's, in the manner of the house, and what it brings is said with its interval."""
+
+import subprocess
+import sys
+
+import pytest
+from scipy import stats
+
+from tinycnn import ROOT, experiments, promote, search
+from tinycnn.errors import SpecError, UserError
+from tinycnn.study import Choice, Float, Int, Study
+
+
+@pytest.fixture(autouse=True)
+def surroundings_of_studies(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPTUNA_STORAGE", str(tmp_path / "studies.journal"))
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    for path in experiments.FOLDER.glob("*.py"):
+        (folder / path.name).write_text(path.read_text())
+    monkeypatch.setattr(experiments, "FOLDER", folder)
+
+
+@pytest.fixture
+def study():
+    ranges = {
+        "model.widths": tuple(Int(4, 20, step=2) for _ in range(7)),
+        "optimizer.lr": Float(0.001, 0.1, log=True),
+        "optimizer.name": Choice("Adam", "AdamW"),
+        "schedule.step_size": Int(2, 10),
+    }
+    return Study(name="some", base=experiments.load("exp3"), ranges=ranges, fidelity={"data.images": 1000})
+
+
+def searched(study, *trials):
+    """Put trials of (values, objective) into the storage; None is one that was pruned."""
+    with search.alone(study.name):
+        found = search.opened(study, make=True, identity={})
+        for changes, value in [({}, 0.5), *trials]:
+            if changes:
+                found.enqueue_trial(study.base_parameters() | changes)
+            trial, _, _ = search.attempt(found, study, 1)
+            outcome = search.Outcome(state="pruned" if value is None else "complete", value=value, accuracy=99.0)
+            search.finish(found, trial, outcome, 0.0)
+
+
+def test_the_file_is_a_spec_that_differs_from_its_base_as_the_trial_did(study):
+    searched(study, ({"optimizer.lr": 0.0123456, "model.widths.0": 10, "model.widths.6": 16}, 0.4))
+    path = promote.promote(study, "exp4")
+    spec = experiments.load("exp4")
+    assert spec.parent == "exp3" and spec.difference(experiments.load("exp3")) == {
+        "model.widths": ([8, 12, 12, 12, 12, 10, 18], [10, 12, 12, 12, 12, 10, 16]),
+        "optimizer.lr": (0.007, 0.0123),
+    }
+    text = path.read_text()
+    assert "optimizer.lr 0.007 -> 0.0123" in text and "trial 1 of the study some" in text
+    assert "validation loss 0.40000, its base's 0.50000" in text and "Run       make exp4" in text
+    lint = [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", path]
+    assert subprocess.run(lint, capture_output=True).returncode == 0
+    assert not spec.data.validation and spec.data.images is None  # all images, and the test set
+
+
+def test_another_kind_of_optimizer_comes_with_its_name(study):
+    searched(study, ({"optimizer.name": "AdamW", "schedule.step_size": 3}, 0.4))
+    promote.promote(study, "exp4")
+    assert experiments.load("exp4").optimizer.name == "AdamW" and experiments.load("exp4").schedule.step_size == 3
+
+
+def test_a_trial_may_be_named_and_must_have_come_to_its_end(study):
+    searched(study, ({"optimizer.lr": 0.02}, 0.4), ({"optimizer.lr": 0.03}, 0.45), ({"optimizer.lr": 0.04}, None))
+    promote.promote(study, "exp4", 2)
+    assert experiments.load("exp4").optimizer.lr == 0.03
+    for number in (3, 9):
+        with pytest.raises(UserError, match=f"has no complete trial {number}"):
+            promote.promote(study, "exp5", number)
+
+
+def test_nothing_that_is_there_is_overwritten_and_no_bad_file_is_left(study):
+    searched(study, ({"optimizer.lr": 0.02}, 0.4))
+    before = (experiments.FOLDER / "exp2.py").read_text()
+    with pytest.raises(SpecError, match="exp2.py is there already"):
+        promote.promote(study, "exp2")
+    assert (experiments.FOLDER / "exp2.py").read_text() == before
+    for name in ("Exp 4", "../exp4", "4", ""):
+        with pytest.raises(SpecError) as caught:
+            promote.promote(study, name)
+        assert "\n" not in str(caught.value)
+    assert not (experiments.FOLDER.parent / "exp4.py").exists()
+
+
+def test_the_base_itself_and_a_study_not_begun_are_told(study):
+    with pytest.raises(UserError, match="search some begins it"):
+        promote.promote(study, "exp4")
+    searched(study)
+    with pytest.raises(UserError, match="is exp3 itself: there is nothing to promote"):
+        promote.promote(study, "exp4")
+
+
+def test_the_interval_is_students_over_pairs_by_seed():
+    before, after = [99.40, 99.45, 99.52, 99.38, 99.50], [99.47, 99.46, 99.60, 99.49, 99.51]
+    found = promote.compared("a", "b", before, after)
+    oracle = stats.ttest_rel(after, before).confidence_interval(0.95)
+    assert found["difference"] == pytest.approx(0.056)
+    assert (found["low"], found["high"]) == pytest.approx((oracle.low, oracle.high))
+    assert found["word"] == "better"  # 0.056 +- 2.776 * 0.0428 / sqrt(5) = 0.003 to 0.109
+
+
+@pytest.mark.parametrize(
+    "before, after, word",
+    [
+        ([99.4, 99.5, 99.6], [99.5, 99.5, 99.5], "inconclusive"),
+        ([99.4, 99.5, 99.6], [99.1, 99.2, 99.31], "worse"),
+        ([99.4, 99.5, 99.6], [99.4, 99.5, 99.6], "inconclusive"),
+        ([99.4], [99.9], "inconclusive"),
+    ],
+)
+def test_no_more_is_claimed_than_the_seeds_can_carry(before, after, word):
+    found = promote.compared("a", "b", before, after)
+    assert found["word"] == word and word in promote.text(found)
