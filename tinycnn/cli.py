@@ -396,9 +396,10 @@ def doctor(chosen) -> int:
 def evidence(chosen) -> int:
     """Write the committed evidence from the store, and the README's table from the evidence."""
     from analysis import evidence as record
+    from analysis import readme
 
     if chosen.check:
-        record.check_readme()
+        readme.check()
         return DONE
     written = record.write(chosen.experiments)
     if chosen.json:

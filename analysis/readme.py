@@ -1,0 +1,75 @@
+"""The README's generated part: its table and its figures, from the committed evidence and nothing else."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import committed
+from tinycnn import ROOT
+from tinycnn.errors import UserError
+from tinycnn.tables import markdown
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- results: written by `make evidence` -->", "<!-- end of results -->"
+
+
+def write() -> list[Path]:
+    """Write the README's table and figures anew; return the files."""
+    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    return [README]
+
+
+def results_table() -> str:
+    """Return the README's table from the committed evidence: the seed's iterations beside ours."""
+    rows, ours = [], committed.names()
+    published = committed.references().dropna(subset=["experiment"])
+    for seed in published.itertuples():
+        epoch = "" if pd.isna(seed.best_epoch) else f" ({seed.best_epoch:.0f})"
+        best = f"{seed.best:.2f}{epoch}"
+        train = f"{seed.train:.2f} (best)"
+        rows.append((seed.experiment, "the seed", f"{seed.parameters:,.0f}", "1", train, "-", "-", "-", best, "-"))
+        if seed.experiment in ours:
+            rows.append(_ours(seed.experiment))
+    rows += [_ours(name) for name in ours if name not in set(published["experiment"])]
+    head = ("iteration", "whose", "parameters", "n", "train %", "test % (last epoch)", "std", "min", "best % (epoch)",
+            "min of last 5")  # fmt: skip
+    return markdown(head, rows, "<<" + ">" * 8)
+
+
+def _ours(name: str) -> tuple:
+    frame = committed.read(name)
+    last = frame[frame["epoch"] == frame["epoch"].max()]
+    accuracy = last["test_accuracy"]
+    best = frame.loc[frame.groupby("seed")["test_accuracy"].idxmax()]
+    lowest = frame[frame["epoch"] > frame["epoch"].max() - 5].groupby("seed")["test_accuracy"].min()
+    n = len(last)
+    return (
+        name, "ours", f"{int(last['parameters'].iloc[0]):,}", str(n), f"{last['clean_train_accuracy'].mean():.2f}",
+        f"{accuracy.mean():.3f}", f"{accuracy.std():.3f}" if n > 1 else "-", f"{accuracy.min():.2f}",
+        f"{best['test_accuracy'].median():.2f} ({best['epoch'].median():g})", f"{lowest.median():.2f}",
+    )  # fmt: skip
+
+
+def judged_sentence() -> str:
+    """Return how many specs each test set has judged, from the committed list."""
+    counts = committed.looks(committed.judged())
+    if counts.empty:
+        return ""
+    told = ", ".join(f"{row.data} {row.specs}" for row in counts.itertuples())
+    return f"Specs judged so far, by test set: {told}."
+
+
+def with_table(text: str) -> str:
+    """Return the README with its generated part made anew. Raises UserError where its marks are missing."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"README.md: the marks {BEGIN} and {END} are missing, so the table has no place")
+    return f"{before}{BEGIN}\n{results_table()}\n\n{judged_sentence()}\n{END}{after}"
+
+
+def check():
+    """Raise UserError where the README's table is not what the committed evidence says."""
+    text = README.read_text(encoding="utf-8")
+    if with_table(text) != text:
+        raise UserError("README.md: its table differs from reports/evidence; make evidence writes it anew")
