@@ -5,14 +5,14 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.style import COLUMN, new, nothing, styled
+from analysis import style
 
 _COLUMNS = 3
 _HEAT = LinearSegmentedColormap.from_list("heat", [(0.9, 0.62, 0, 0), (0.9, 0.62, 0, 0.65), (0.84, 0.37, 0, 0.9)])
 _HATCHED = {"facecolor": "#F2F2F2", "edgecolor": "#BBBBBB", "hatch": "////", "linewidth": 0}
 
 
-@styled
+@style.styled
 def receptive_fields(image, layers, effective) -> Figure:
     """Draw over a picture, for each layer where the field grows, its square and how much each pixel in it counts.
 
@@ -24,11 +24,11 @@ def receptive_fields(image, layers, effective) -> Figure:
     shown = {layer.name for layer, side in zip(layers, sides, strict=False) if layer.receptive_field > side}
     seen = [each for each in effective if each.name in shown]
     if not seen:
-        figure = new(COLUMN, 1.2)
-        nothing(figure.subplots(), "No layer sees more than one pixel")
+        figure = style.new(style.COLUMN, 1.2)
+        style.nothing(figure.subplots(), "No layer sees more than one pixel")
         return figure
     rows = -(-len(seen) // _COLUMNS)
-    figure = new(COLUMN, 0.1 + 1.5 * rows)
+    figure = style.new(style.COLUMN, 0.1 + 1.5 * rows)
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
     view = _view(np.shape(image)[1:], seen)
     for number, axes in enumerate(panels):

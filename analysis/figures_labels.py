@@ -4,13 +4,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
-from analysis.style import GREY
+from analysis import style
 
 _DISTANCES = (6, 13, 22, 33, 46, 62)
 _ANGLES = np.deg2rad([0, 180, 90, 270, 45, 135, 225, 315, 22, 158, 202, 338, 67, 112, 248, 292])
 
 
-def place(axes, points, texts, taken=(), **style) -> list:
+def place(axes, points, texts, taken=(), **options) -> list:
     """Write each text beside its point (x, y), in data coordinates, with a thin line where it is far; return them.
 
     A text keeps clear of every point, of the other texts, of the boxes ``taken`` (in display units) and of the axes'
@@ -29,8 +29,8 @@ def place(axes, points, texts, taken=(), **style) -> list:
     for (x, y), text in zip(places, texts, strict=True):
         note = axes.annotate(
             text, axes.transData.inverted().transform((x, y)), (0, 0), textcoords="offset points", va="center",
-            **{"fontsize": 6.5, "ha": "center", "arrowprops": {"arrowstyle": "-", "lw": 0.4, "color": GREY,
-                                                               "shrinkA": 0, "shrinkB": 2}} | style)  # fmt: skip
+            **{"fontsize": 6.5, "ha": "center", "arrowprops": {"arrowstyle": "-", "lw": 0.4, "color": style.GREY,
+                                                               "shrinkA": 0, "shrinkB": 2}} | options)  # fmt: skip
         note.arrow_patch.set_visible(False)
         size = note.get_window_extent(renderer)
         offset = _free(x, y, size.width + 2, size.height, boxes, inside, per_point)

@@ -5,10 +5,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.style import COLUMN, ERRORS, GREY, new, nothing, short, styled
+from analysis import style
 
 
-@styled
+@style.styled
 def confusion(mistakes: pd.DataFrame, counts_per_class, classes) -> Figure:
     """Draw how often a run of one experiment takes each class for which, on average over its seeds.
 
@@ -18,9 +18,9 @@ def confusion(mistakes: pd.DataFrame, counts_per_class, classes) -> Figure:
     count, runs = len(classes), max(1, mistakes["seed"].nunique())
     matrix = np.zeros((count, count))
     np.add.at(matrix, (mistakes["label"].to_numpy(int), mistakes["predicted"].to_numpy(int)), 1 / runs)
-    figure = new(COLUMN, 0.75 + 0.24 * count)
+    figure = style.new(style.COLUMN, 0.75 + 0.24 * count)
     axes = figure.subplots()
-    axes.imshow(matrix, cmap=ERRORS, vmin=0, vmax=max(1, matrix.max()), aspect="auto")
+    axes.imshow(matrix, cmap=style.ERRORS, vmin=0, vmax=max(1, matrix.max()), aspect="auto")
     for row, column in zip(*np.nonzero(matrix), strict=True):
         axes.text(column, row, _number(matrix[row, column]), ha="center", va="center", fontsize=6)
     for row, total in enumerate(np.asarray(counts_per_class)):
@@ -28,9 +28,9 @@ def confusion(mistakes: pd.DataFrame, counts_per_class, classes) -> Figure:
         share = 100 * matrix[row].sum() / total if total else 0
         axes.annotate(f"{share:.2f} %", (1, row), (3, 0), xycoords=axes.get_yaxis_transform(), va="center",
                       textcoords="offset points", fontsize=6.5, annotation_clip=False)  # fmt: skip
-    axes.annotate("wrong", (1, 1), (3, 3), xycoords="axes fraction", textcoords="offset points", color=GREY,
+    axes.annotate("wrong", (1, 1), (3, 3), xycoords="axes fraction", textcoords="offset points", color=style.GREY,
                   fontsize=6.5, annotation_clip=False)  # fmt: skip
-    names = [short(name, 11) for name in classes]
+    names = [style.short(name, 11) for name in classes]
     longest = max(map(len, names))
     axes.set_xticks(range(count), names, rotation=0 if longest < 3 else 90)
     axes.set_yticks(range(count), names)
@@ -62,7 +62,7 @@ def wrong_for_every_seed(mistakes: pd.DataFrame) -> pd.DataFrame:
     return first.drop_duplicates("index").reset_index(drop=True)
 
 
-@styled
+@style.styled
 def always_wrong(images, table: pd.DataFrame, classes=None, most: int = 40) -> Figure:
     """Show the images that every seed gets wrong, each with its true and its predicted class.
 
@@ -70,15 +70,15 @@ def always_wrong(images, table: pd.DataFrame, classes=None, most: int = 40) -> F
     names; without, the numbers stand. At most so many are shown, the first of the table.
     """
     if not len(table):
-        figure = new(COLUMN, 0.8)
-        nothing(figure.subplots(), "No image is wrong for every seed")
+        figure = style.new(style.COLUMN, 0.8)
+        style.nothing(figure.subplots(), "No image is wrong for every seed")
         return figure
     shown = table.head(most)
     titles = [_title(row, classes) for row in shown.itertuples()]
     wide = max(map(len, titles)) > 8
     columns = min(len(shown), 4 if wide else 6)
     rows = -(-len(shown) // columns)
-    figure = new(COLUMN, (0.15 if len(shown) < len(table) else 0.05) + (0.98 if wide else 0.78) * rows)
+    figure = style.new(style.COLUMN, (0.15 if len(shown) < len(table) else 0.05) + (0.98 if wide else 0.78) * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes in panels:
         axes.set_axis_off()
@@ -92,5 +92,5 @@ def always_wrong(images, table: pd.DataFrame, classes=None, most: int = 40) -> F
 
 
 def _title(row, classes) -> str:
-    label, predicted = (short(classes[int(c)], 9) if classes else str(int(c)) for c in (row.label, row.predicted))
+    label, predicted = (style.short(classes[int(c)], 9) if classes else str(int(c)) for c in (row.label, row.predicted))
     return f"{label} → {predicted}\nno. {row.index}" if len(label + predicted) < 6 else f"{label} →\n{predicted}"

@@ -1,4 +1,4 @@
-"""What a network sees of the picture: the theoretical square of a unit and the part of it that matters, by gradients."""
+"""What a network sees of the picture: the square a unit could see, and what in it counts, by gradients."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ class Seen:
     """What the middle unit of a layer's output sees of the picture.
 
     ``side``, ``left`` and ``top``: its theoretical square in pixels, which may begin before 0 in the padding.
-    ``gradient``: float64 (H, W), how much each pixel counts, 1 at most. ``effective``: the side in pixels of a square of
-    as many pixels as count for more than ``SHARE`` of the most.
+    ``gradient``: float64 (H, W), how much each pixel counts, 1 at most. ``effective``: the side of a square of as many
+    pixels as count for more than ``SHARE`` of the most.
     """
 
     name: str

@@ -144,5 +144,5 @@ def error_axis(axes: Axes, errors, most: int = 7, right: bool = True, which: str
 
 
 def errors_of(accuracy):
-    """Turn accuracies in percent into errors per 10,000; none at all stands at half an error, as logarithms have no 0."""
+    """Turn accuracies in percent into errors per 10,000; none at all is drawn as half an error: logarithms have no 0."""
     return np.maximum((100 - np.asarray(accuracy, dtype=float)) * 100, 0.5)
