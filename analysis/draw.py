@@ -58,7 +58,8 @@ def curves(album: Album, epochs: pd.DataFrame, summary: pd.DataFrame, name: str)
         "Test errors per 10,000 over the epochs, on a logarithmic axis. Lines are means over seeds; a band reaches "
         "from the lowest to the highest seed, and one run has none."
     )
-    return album.add(name, caption, epochs, lambda: figures.learning_curves(epochs, _one(summary["target_accuracy"])))
+    frame, target = epochs[["experiment", "data", "seed", "epoch", "test_accuracy"]], _one(summary["target_accuracy"])
+    return album.add(name, caption, frame, lambda: figures.learning_curves(frame, target))
 
 
 def against_parameters(album: Album, summary: pd.DataFrame, references: pd.DataFrame, name: str) -> list[Picture]:
@@ -68,9 +69,10 @@ def against_parameters(album: Album, summary: pd.DataFrame, references: pd.DataF
         "that none of ours betters with as few parameters. Hollow: published, mostly the best epoch of one run picked "
         "on the test set; where the last epoch is known a line leads to it."
     )
+    limit = _one(summary["limit"])
     frame = pd.concat([summary.assign(whose="ours"), references.assign(whose="published")], ignore_index=True)
     return album.add(
-        name, caption, frame, lambda: figures.accuracy_against_parameters(summary, references, _one(summary["limit"]))
+        name, caption, frame, lambda: figures.accuracy_against_parameters(summary, references, limit and int(limit))
     )
 
 
@@ -96,7 +98,7 @@ def comparison(found, data: str, album: Album) -> list[Picture]:
         f"seeds_{data}",
         "Each seed's last epoch as a point, their mean and its 95 % interval (Student's t; for a single run Wilson's, "
         "over test images).",
-        last,
+        last[["experiment", "data", "seed", "epoch", "test_accuracy"]],
         lambda: figures.seeds(epochs),
     )
     if len(changed):

@@ -36,12 +36,12 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
 
-def gather(names: list[str] | None = None) -> Findings:
-    """Read store and evidence; ``names``: of which experiments, all that have a record unless told otherwise.
+def gather(names: list[str] | None = None, store: bool = True) -> Findings:
+    """Read evidence and, unless told not to, the store; ``names``: of which experiments, or else all with a record.
 
     Raises SpecError for an unknown name, and UserError where there is nothing to report.
     """
-    frame, notes = load.runs(stores.EVERY), []
+    frame, notes = load.runs(stores.EVERY if store else ()), []
     known = [*dict.fromkeys([*experiments.names(), *committed.names(), *sorted(frame["experiment"].unique())])]
     for name in names or ():
         if name not in known:
@@ -57,7 +57,7 @@ def gather(names: list[str] | None = None) -> Findings:
             notes.append(f"{name}: no finished run on test images; `make {name}` makes one.")
     if not picked:
         raise UserError("nothing to report: no finished run in the store or in reports/evidence; make exp3 makes one")
-    if others := stores.foreign():
+    if others := stores.foreign() if store else 0:
         notes.append(f"{others} runs in the store were not made by this project and are left out.")
     return _findings(picked, words, frame, notes)
 

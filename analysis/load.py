@@ -41,7 +41,8 @@ def runs(statuses=("FINISHED",)) -> pd.DataFrame:
     seed, data, data_digest, code_hash, ...) and its final metrics. Runs that tell no experiment and no seed are left
     out. Raises StoreTrouble.
     """
-    frame = pd.DataFrame(stores.runs(_TAGS, _METRICS), columns=[*stores.RUN, *_TAGS, *_METRICS])
+    rows = stores.runs(_TAGS, _METRICS) if statuses else []
+    frame = pd.DataFrame(rows, columns=[*stores.RUN, *_TAGS, *_METRICS])
     numbers = ["seed", *_METRICS]
     frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
     frame = frame[frame["status"].isin(statuses) & frame["experiment"].notna() & frame["seed"].notna()]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis import draw, gather, sections
+from analysis import draw, gather, readme, sections
 from tinycnn import ROOT
 from tinycnn.tables import markdown
 
@@ -18,7 +18,7 @@ FOLDER = ROOT / "reports"
 
 
 def write(names: list[str] | None = None, folder: Path = FOLDER) -> tuple[list[Path], list[str]]:
-    """Write the report on these experiments, or on all, and its figures; return the files and the notes.
+    """Write the report on these experiments, or on all, its figures and the README's part; return files and notes.
 
     Raises SpecError for an unknown name, UserError where there is nothing to report.
     """
@@ -31,6 +31,8 @@ def write(names: list[str] | None = None, folder: Path = FOLDER) -> tuple[list[P
         path = folder / f"report.{kind}"
         path.write_text(render(blocks, kind, folder), encoding="utf-8")
         written.append(path)
+    if folder == FOLDER:
+        written += readme.write()
     return written, found.notes
 
 
@@ -42,7 +44,8 @@ def content(found, album: draw.Album) -> list[dict]:
     body += [sections.heading(2, "Iterations")]
     fields = {}
     for name in found.summary["experiment"]:
-        body += sections.iteration(found, name, *draw.field_of(found, name, album, fields), draw.mistakes(found, name, album))
+        drawn, seen = draw.field_of(found, name, album, fields)
+        body += sections.iteration(found, name, drawn, seen, draw.mistakes(found, name, album))
     body += sections.studies(found, album)
     body += sections.looks(found, draw.looks(found, album))
     return [*sections.opening(found), *body, *sections.closing(found)]  # the notes last: drawing adds to them

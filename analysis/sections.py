@@ -6,7 +6,8 @@ import pandas as pd
 
 from analysis import draw
 from analysis.diagnosis import diagnose
-from analysis.statistics import difference_in_words, plain, runs_needed
+from analysis.receptive import SHARE
+from analysis.statistics import plain, runs_needed
 from tinycnn import experiments
 from tinycnn.describe import sections as words_of
 from tinycnn.errors import SpecError
@@ -19,7 +20,8 @@ def heading(level: int, text: str) -> dict:
 
 def paragraph(text: str, label: str = "") -> dict:
     """Return a paragraph, its label before it in bold."""
-    return {"kind": "paragraph", "text": " ".join(text.split()), "label": label}
+    text = " ".join(text.split())
+    return {"kind": "paragraph", "text": text[:1].upper() + text[1:], "label": label}
 
 
 def table(head, rows, sides: str) -> dict:
@@ -51,7 +53,7 @@ def results(found, data: str) -> list[dict]:
     summary = found.summary[found.summary["data"] == data]
     published = found.references[found.references["data"] == data].sort_values("parameters", kind="stable")
     head = ("", "parameters", "n", "train", "last epoch", "95 % interval", "std", "min", "best (epoch)",
-            "min of last 5", "target")  # fmt: skip
+            "min of last 5", "target met, or how picked")  # fmt: skip
     rows = [
         (
             row.experiment, _count(row.parameters), row.n, _number(row.clean_train), _number(row.last_mean, 3),
@@ -66,7 +68,7 @@ def results(found, data: str) -> list[dict]:
             _count(row.parameters), _runs(row.note), "-", _number(row.last), "-", "-", "-",
             _with_epoch(row.best, row.best_epoch), _number(row.min_last5), row.note,
         )
-        for row in published.drop(columns="Index", errors="ignore").itertuples(index=False)
+        for row in published.itertuples(index=False)
     ]  # fmt: skip
     return [heading(2, f"Results on {data}"), table(head, rows, "<" + ">" * 9 + "<"), *_what_n_carries(summary)]
 
@@ -107,7 +109,7 @@ def iteration(found, name: str, fields: list, seen: list, mistakes: list) -> lis
     if told.get("Analysis"):
         blocks.append(paragraph(told["Analysis"], "In the author's words"))
     target = None if pd.isna(row.target_accuracy) else row.target_accuracy
-    blocks += [paragraph("as computed from the runs", "Diagnosis"), {"kind": "list", "items": diagnose(epochs, target)}]
+    blocks += [paragraph("computed from the runs:", "Diagnosis"), {"kind": "list", "items": diagnose(epochs, target)}]
     if mistakes:
         blocks.append(pictures(mistakes))
     return blocks + [heading(4, "Receptive Field")] + _fields(found.measured[name], fields, seen)
@@ -167,11 +169,12 @@ def _fields(measured, drawn, seen) -> list[dict]:
         if layer.parameters or layer.receptive_field > before:
             output = "×".join(map(str, layer.output))
             cells = (layer.name, layer.kind, output, f"{layer.parameters:,}", f"{layer.macs:,}")
-            rows.append((*cells, f"{layer.receptive_field} × {layer.receptive_field}", _number(counts.get(layer.name), 1)))
+            side = layer.receptive_field
+            rows.append((*cells, f"{side} × {side}", _number(counts.get(layer.name), 1)))
         before = layer.receptive_field
     text = (
-        "Sees: the side of the square of pixels that a unit can depend on. Of it counts: the side of a square of as many "
-        "pixels as have more than 4.6 % of the greatest gradient (Luo et al. 2016), before training."
+        "Sees: the square of pixels that a unit can depend on. Of it counts: the side of a square of as many pixels as "
+        f"have more than {100 * SHARE:.2g} % of the greatest gradient (Luo et al. 2016), before training."
     )
     return [*([pictures(drawn)] if drawn else []), table(head, rows, "<<<>>>>"), paragraph(text)]
 
@@ -183,8 +186,8 @@ def studies(found, album) -> list[dict]:
         states = trials["state"].value_counts()
         counted = ", ".join(f"{states[state]} {state.replace('_', ' ')}" for state in sorted(states.index))
         limit = "none" if facts.get("limit") is None else f"{facts['limit']:,}"
-        told = f"from {facts.get('base')}; objective: {facts.get('objective')}; parameter limit: {limit}; trials: {counted}."
-        blocks += [heading(3, f"Study {name}"), paragraph(told)]
+        told = f"from {facts.get('base')}; objective: {facts.get('objective')}; parameter limit: {limit}"
+        blocks += [heading(3, f"Study {name}"), paragraph(f"{told}; trials: {counted}.")]
         best = trials[trials["number"] == facts.get("best")]
         if len(best):
             fields = [field for field in facts.get("ranges", {}) if field in trials]
@@ -213,7 +216,8 @@ def closing(found) -> list[dict]:
     """Return the sources of the published figures."""
     shown = found.references[found.references["data"].isin(set(found.summary["data"]))]
     rows = [(row.name, row.data, row.source, row.note) for row in shown.itertuples(index=False)]
-    return [heading(2, "Sources of the published figures"), table(("name", "data", "source", "how it is picked"), rows, "<<<<")]
+    head = ("name", "data", "source", "how it is picked")
+    return [heading(2, "Sources of the published figures"), table(head, rows, "<<<<")]
 
 
 def _number(value, digits: int = 2) -> str:
@@ -227,8 +231,3 @@ def _count(value) -> str:
 def _with_epoch(value, epoch) -> str:
     return _number(value) + ("" if pd.isna(epoch) else f" ({epoch:g})")
 
-
-__all__ = [
-    "closing", "difference_in_words", "heading", "iteration", "looks", "opening", "paragraph", "pictures", "results",
-    "studies", "table",
-]  # fmt: skip
