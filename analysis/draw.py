@@ -141,6 +141,10 @@ def field_of(found, name: str, album: Album, known: dict) -> tuple[list[Picture]
     if measured is None:
         return [], []
     key = spec.model.model_dump_json(), spec.data.name
+    if key not in known and len(known) >= MOST:
+        line = f"Receptive fields are drawn for the first {MOST} networks only."
+        album.notes += [line] * (line not in album.notes)
+        return [], []
     if key not in known:
         image, images, words = pictured(spec.data.name)
         seen = effective(spec, images)

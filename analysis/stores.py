@@ -1,7 +1,7 @@
 """The only reader of the stores: runs and the values of their metrics, in a handful of calls however many they are.
 
-A SQLite file is read with SQL and never written to: MLflow's client takes a call for each metric of each run, and makes
-what it does not find. Every other kind of store is read through MLflow.
+A SQLite file is read with SQL and never written to: MLflow's client takes a call for each metric of a run, makes what
+it does not find, and is long imported. Every other kind of store is read through MLflow.
 """
 
 import concurrent.futures
@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlparse
 from urllib.request import pathname2url
 
 from tinycnn.errors import StoreTrouble
+from tinycnn.place import database, uri, with_cure
 
 RUN = ("run_id", "started", "status", "artifacts")
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
@@ -28,19 +29,19 @@ def runs(tags: dict[str, str], metrics: tuple[str, ...]) -> list[dict]:
 
     A SQLite file that is not there has no runs. Raises StoreTrouble.
     """
-    file = _database()
+    file = database()
     return _runs_by_client(tags, metrics) if file is None else _runs_by_sql(file, tags, metrics)
 
 
 def values(run_ids: list[str], metrics: tuple[str, ...]) -> list[tuple]:
     """Return (run, metric, epoch, value, time) of every value of these metrics. Raises StoreTrouble."""
-    file = _database()
+    file = database()
     return _values_by_client(run_ids, metrics) if file is None else _values_by_sql(file, run_ids, metrics)
 
 
 def foreign() -> int:
     """Return how many runs of a SQLite file were not made by this project; of other stores that is not asked."""
-    file = _database()
+    file = database()
     if file is None:
         return 0
     with _opened(file) as query:
@@ -63,23 +64,18 @@ def text(place: str, name: str) -> str | None:
         return read_file(f"{place.rstrip('/')}/{name}")
 
 
-def _database() -> Path | None:
-    from tinycnn.tracking import database
-
-    return database()
-
-
 @contextlib.contextmanager
 def _opened(file: Path):
     """Yield what runs a query on a SQLite file; where there is no file there are no rows."""
-    from tinycnn.tracking import troubles
-
     if not file.exists():
         yield lambda query, values=(): []
         return
     place = f"file:{pathname2url(str(file.resolve()))}?mode=ro"
-    with troubles(), contextlib.closing(sqlite3.connect(place, uri=True, timeout=30)) as connection:
-        yield lambda query, values=(): connection.execute(query, values).fetchall()
+    try:
+        with contextlib.closing(sqlite3.connect(place, uri=True, timeout=30)) as connection:
+            yield lambda query, values=(): connection.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        raise StoreTrouble(f"the store {uri()} cannot be read: {with_cure(error)}") from None
 
 
 def _runs_by_sql(file, tags, metrics) -> list[dict]:

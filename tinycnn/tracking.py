@@ -29,11 +29,11 @@ from mlflow.models import Model, ModelSignature
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.rest_utils import http_request_safe
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from tinycnn import ROOT, verdict
+from tinycnn import verdict
 from tinycnn.errors import StoreTrouble, UserError
+from tinycnn.place import database, first_line, uri, with_cure
 
 EXPERIMENT = "tinycnn"
 PARENT = "mlflow.parentRunId"
@@ -41,17 +41,6 @@ EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 
 for _noisy, _level in (("mlflow", logging.CRITICAL), ("alembic", logging.ERROR), ("urllib3", logging.ERROR)):
     logging.getLogger(_noisy).setLevel(_level)  # MLflow prints a traceback for what it then raises
-
-
-def uri() -> str:
-    """Return where runs go: ``MLFLOW_TRACKING_URI``, or else ``mlflow.db`` at the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
-
-
-def database() -> Path | None:
-    """Return the SQLite file behind ``uri()``, or None where the store is a server."""
-    name = make_url(uri()).database if uri().startswith("sqlite:///") else None
-    return Path(name) if name else None
 
 
 class Store:
@@ -76,7 +65,7 @@ class Store:
                         opened.execute("PRAGMA schema_version")  # fails at once where MLflow tries for 100 s
                     self._open(artifacts)
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise UserError(f"the store {uri()} cannot be used: {_with_cure(error)}") from None
+            raise UserError(f"the store {uri()} cannot be used: {with_cure(error)}") from None
 
     def _open(self, artifacts=None):
         mlflow.set_tracking_uri(uri())
@@ -105,7 +94,7 @@ class Store:
         except BaseException as error:
             with contextlib.suppress(StoreTrouble):
                 killed = isinstance(error, KeyboardInterrupt | BrokenPipeError)
-                run.end("KILLED") if killed else run.end("FAILED", _first_line(error))
+                run.end("KILLED") if killed else run.end("FAILED", first_line(error))
             raise
         with contextlib.suppress(StoreTrouble) if run.failure else contextlib.nullcontext():
             run.end("FAILED", run.failure) if run.failure else run.end("FINISHED")
@@ -327,26 +316,7 @@ def troubles():
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise StoreTrouble(f"the store {uri()}: {_with_cure(error)}") from error
-
-
-def _with_cure(error: BaseException) -> str:
-    line = _first_line(error)
-    cure = next((cure for sign, cure in _CURES.items() if sign in line), "see to it")
-    return f"{line}; {cure}, or set MLFLOW_TRACKING_URI to another"
-
-
-_CURES = {
-    "locked": "end the process that holds it, or wait for it",
-    "readonly": "make the file and its folder writable",
-    "unable to open": "make the file and its folder writable",
-    "Read-only": "make its folder writable",
-    "full": "make room on its disk",
-    "No space": "make room on its disk",
-    "quota": "make room on its disk",
-    "HTTP": "start the server again, or wait for it",
-    "Connection": "start the server again, or wait for it",
-}
+        raise StoreTrouble(f"the store {uri()}: {with_cure(error)}") from error
 
 
 @contextlib.contextmanager
@@ -365,8 +335,3 @@ def _undisturbed():
             signal.signal(number, handler)
         if held:
             signal.raise_signal(held[0])
-
-
-def _first_line(error: BaseException) -> str:
-    lines = (str(error).strip() or type(error).__name__).splitlines()
-    return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])  # SQLAlchemy may say more before
