@@ -1,5 +1,6 @@
 """Findings -> figures on disk, each as PNG and SVG with the CSV it was drawn from beside it."""
 
+import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class Album:
                 raise
             self.notes.append(f"figure {name}: cannot be drawn ({type(error).__name__}: {error}).")
             return []
+        gc.collect()  # a figure refers to itself in circles: a few would be in memory at a time
         frame.to_csv(self.folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.8g")
         self.names.append(name)
         return [Picture(name, caption, figure.get_figwidth() > style.COLUMN + 1)]
