@@ -43,6 +43,8 @@ def runs(statuses=("FINISHED",)) -> pd.DataFrame:
     """
     rows = stores.runs(_TAGS, _METRICS) if statuses else []
     frame = pd.DataFrame(rows, columns=[*stores.RUN, *_TAGS, *_METRICS])
+    words = frame[[*_TAGS]].astype(object)
+    frame[[*_TAGS]] = words.where(words.notna(), None)  # the same where a store has a tag on no run at all
     numbers = ["seed", *_METRICS]
     frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
     frame = frame[frame["status"].isin(statuses) & frame["experiment"].notna() & frame["seed"].notna()]

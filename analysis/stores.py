@@ -117,7 +117,7 @@ def _runs_by_client(tags, metrics) -> list[dict]:
     from tinycnn.tracking import Store
 
     rows = []
-    for entity in Store().search({"tinycnn.role": "seed"}, EVERY):
+    for entity in Store().search({"tinycnn.role": "seed"}, EVERY, everywhere=True):
         info, data = entity.info, entity.data
         row = dict(zip(RUN, (info.run_id, info.start_time, info.status, info.artifact_uri), strict=True))
         row |= {name: data.tags.get(tag) for name, tag in tags.items()}

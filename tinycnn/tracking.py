@@ -120,14 +120,20 @@ class Store:
             place = self.client.get_run(run_id).info.artifact_uri
             return mlflow.artifacts.load_text(f"{place.rstrip('/')}/{name}")
 
-    def search(self, tags: dict | None = None, statuses=("FINISHED",)) -> list:
-        """Return the runs (mlflow entities) whose tags have these values, the newest first."""
+    def search(self, tags: dict | None = None, statuses=("FINISHED",), everywhere=False) -> list:
+        """Return the runs (mlflow entities) whose tags have these values, the newest first.
+
+        ``everywhere``: not only those in our MLflow experiment; a store of others may call it otherwise.
+        """
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in (tags or {}).items())
-        found, token = [], None
+        found, token, places = [], None, [self.experiment_id]
+        if everywhere:
+            with troubles():
+                places = [each.experiment_id for each in self.client.search_experiments()]
         while True:
             with troubles():
                 page = self.client.search_runs(
-                    [self.experiment_id], wanted, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
+                    places, wanted, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
                 )
             found += [run for run in page if run.info.status in statuses]
             token = page.token
