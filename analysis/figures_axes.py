@@ -27,7 +27,7 @@ def log_axis(axes: Axes, values, most: int = 7, which: str = "y", formatter=None
     if not len(values):
         return []
     low, high = values.min() / 1.15, values.max() * 1.15
-    ticks = _round(low, high, most)
+    ticks = round_numbers(low, high, most)
     axis = axes.yaxis if which == "y" else axes.xaxis
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis.set_major_locator(FixedLocator(ticks))
@@ -36,7 +36,7 @@ def log_axis(axes: Axes, values, most: int = 7, which: str = "y", formatter=None
     return ticks
 
 
-def _round(low, high, most) -> list[float]:
+def round_numbers(low, high, most) -> list[float]:
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for leading in _LEADING:
         ticks = [float(f"{digit}e{decade}") for decade in decades for digit in leading]
@@ -72,7 +72,7 @@ def thousands(unit: str = "") -> EngFormatter:
 def count_axis(axes: Axes, values, label: str = "epoch"):
     """Make the horizontal axis one of whole numbers around ``values``."""
     axes.set(xlabel=label, xlim=(np.min(values) - 0.5, np.max(values) + 0.5))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def row_axis(axes: Axes, names, size: float = 7):
