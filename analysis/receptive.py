@@ -31,6 +31,7 @@ SHARE = 1 - 0.9545
 """Luo et al. count a pixel in if its gradient is more than this share of the middle's: two sigma of a Gaussian."""
 
 
+@torch.enable_grad()
 def effective_receptive_field(network: nn.Module, shape, images=None, count: int = 32, seed: int = 0) -> list[Seen]:
     """Return, for each layer of a network of layers in sequence, what the middle unit of its output sees.
 
@@ -54,8 +55,7 @@ def effective_receptive_field(network: nn.Module, shape, images=None, count: int
 
     hooks = [module.register_forward_hook(remember(name)) for name, module in leaves.items()]
     try:
-        with torch.enable_grad():
-            network.eval()(picture)
+        network.eval()(picture)
     finally:
         network.train(training)
         for hook in hooks:
