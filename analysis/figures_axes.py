@@ -89,12 +89,12 @@ def line_style(mark: dict) -> dict:
     return {"color": mark["color"], "marker": mark["marker"], "linestyle": dashes, "markeredgewidth": 0}
 
 
-def legend(figure: Figure, entries: list[tuple[str, dict]]):
-    """Put a legend above the axes: ``entries`` are names, each with the options of its line."""
+def legend(figure: Figure, entries: list[tuple[str, dict]], note: str | None = None):
+    """Put a legend above the axes: ``entries`` are names, each with the options of its line; ``note`` is its title."""
     handles = [Line2D([], [], label=label, **options) for label, options in entries]
     widest = max(len(label) for label, _ in entries)
     columns = max(1, min(len(entries), 4, int(16 * figure.get_figwidth() / (widest + 7))))
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, title=note, title_fontsize=7)
 
 
 def column(count: int, heights, extra: float = 0.3) -> tuple[Figure, list[Axes]]:

@@ -20,13 +20,13 @@ def changes(changes: pd.DataFrame) -> Figure:
     A filled point is paired by seed, a hollow one is not; a difference without an interval is of one seed a side. An
     interval that holds 0 is grey.
     """
-    rows = changes.dropna(subset=["difference"])
-    if rows.empty:
+    every = changes.dropna(subset=["difference"])
+    if every.empty:
         return axis.empty("No experiment has a parent that was run too")
-    rows = rows.loc[rows["difference"].abs().sort_values(ascending=False).index[:MOST].sort_values()]
+    rows = every.loc[every["difference"].abs().sort_values(ascending=False, kind="stable").index[:MOST].sort_values()]
     fields = [style.wrapped(str(text), 78, 3) for text in rows["fields"]]
     depths = [_LINE * (2.6 + text.count("\n")) + 0.17 for text in fields]
-    figure = style.new(style.COLUMN, 0.75 + sum(depths))
+    figure = style.new(style.COLUMN, 0.75 + 0.15 * (len(rows) < len(every)) + sum(depths))
     axes = figure.subplots()
     for row, top, text in zip(rows.itertuples(), np.cumsum([0, *depths]), fields, strict=False):
         _change(axes, row, top, text)
@@ -36,9 +36,8 @@ def changes(changes: pd.DataFrame) -> Figure:
     axes.margins(x=0.06)
     mark = {"color": style.BLUE, "marker": "o", "linewidth": 1.4}
     kinds = {True: ("paired by seed", mark), False: ("not paired", mark | {"markerfacecolor": "white"})}
-    axis.legend(figure, [kinds[kind] for kind in (True, False) if (rows["paired"].astype(bool) == kind).any()])
-    if len(rows) < len(changes.dropna(subset=["difference"])):
-        figure.suptitle(f"The {len(rows)} largest of {len(changes)} changes", fontsize=7)
+    note = f"the {len(rows)} largest of {len(every)} changes" if len(rows) < len(every) else None
+    axis.legend(figure, [kinds[kind] for kind in (True, False) if (rows["paired"].astype(bool) == kind).any()], note)
     return figure
 
 

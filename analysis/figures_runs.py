@@ -34,7 +34,7 @@ def learning_curves(epochs: pd.DataFrame, target: float | None = None) -> Figure
     if runs["experiment"].nunique() > len(style.SERIES):
         return _many_curves(runs, target)
     groups, names = list(runs.groupby("data", sort=False)), _names(runs)
-    figure, panels = axis.column(len(groups), [2.5] * len(groups), 0.35)
+    figure, panels = axis.column(len(groups), [2.6] * len(groups), 0.35)
     marks = dict(zip(names, style.SERIES, strict=False))
     for axes, (data, part) in zip(panels, groups, strict=True):
         _curves(axes, part, marks)
@@ -102,13 +102,14 @@ def _many_curves(runs, target) -> Figure:
         axes.set_title(names[name], loc="left", fontsize=7)
         axes.set_ylabel("errors per 10,000" if left[number] else "")
         axis.count_axis(axes, same["epoch"], "epoch" if bottom[number] else "")
-    figure.suptitle(_title(shown, names, target), fontsize=7)
+    notes = [_left_out(shown, runs), "grey: the others", "" if target is None else f"dotted: the target, {target:g} %"]
+    figure.suptitle("; ".join(filter(None, notes)), fontsize=7)
     return figure
 
 
-def _title(shown, names, target) -> str:
-    those = "" if len(shown) == len(names) else f"{len(shown)} of {len(names)} experiments, those with fewest errors. "
-    return f"{those}Grey: the others" + ("" if target is None else f". Dotted: the target, {target:g} %")
+def _left_out(shown, runs) -> str:
+    every = runs["experiment"].nunique()
+    return "" if len(shown) == every else f"{len(shown)} of {every} experiments, those with the fewest errors"
 
 
 def _fewest_errors(runs) -> list:
@@ -149,9 +150,7 @@ def seeds(epochs: pd.DataFrame) -> Figure:
         axes.set_xlabel("errors per 10,000" + (f" ({data})" if len(groups) > 1 else ""))
     seed = {"color": style.BLUE, "marker": "o", "markerfacecolor": "white", "linestyle": "none"}
     mean = {"color": style.BLACK, "marker": "|", "linewidth": 1.4}
-    axis.legend(figure, [("a seed", seed), ("mean, 95 % interval", mean)])
-    if len(shown) < runs["experiment"].nunique():
-        figure.suptitle(_title(shown, list(runs["experiment"].unique()), None).split("Grey")[0], fontsize=7)
+    axis.legend(figure, [("a seed", seed), ("mean, 95 % interval", mean)], _left_out(shown, runs) or None)
     return figure
 
 

@@ -28,7 +28,7 @@ class Seen:
 
 
 SHARE = 1 - 0.9545
-"""Luo et al. count a pixel in whose gradient is more than this share of the middle's, which is the largest in theirs."""
+"""Luo et al. count a pixel in whose gradient is more than this share of the middle's, their largest."""
 
 
 @torch.enable_grad()
