@@ -90,17 +90,21 @@ def line_style(mark: dict) -> dict:
 
 
 def legend(figure: Figure, entries: list[tuple[str, dict]], note: str | None = None):
-    """Put a legend above the axes: ``entries`` are names, each with the options of its line; ``note`` is its title."""
+    """Put a legend above the axes, and make the figure higher by it; ``note`` is the legend's title.
+
+    ``entries``: names, each with the options of its line.
+    """
     handles = [Line2D([], [], label=label, **options) for label, options in entries]
     widest = max(len(label) for label, _ in entries)
     columns = max(1, min(len(entries), 4, int(16 * figure.get_figwidth() / (widest + 7))))
+    figure.set_figheight(figure.get_figheight() + 0.145 * (-(-len(entries) // columns) + bool(note)))
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, title=note, title_fontsize=7)
 
 
-def column(count: int, heights, extra: float = 0.3) -> tuple[Figure, list[Axes]]:
+def column(heights) -> tuple[Figure, list[Axes]]:
     """Return a figure as wide as a column and its axes below one another, of these heights in inches."""
-    figure = style.new(style.COLUMN, extra + sum(heights))
-    return figure, list(figure.subplots(count, 1, squeeze=False, height_ratios=heights)[:, 0])
+    figure = style.new(style.COLUMN, 0.1 + sum(heights))
+    return figure, list(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
 
 
 def multiples(count: int) -> tuple[Figure, list[Axes], list[bool], list[bool]]:

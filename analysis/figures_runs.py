@@ -34,7 +34,7 @@ def learning_curves(epochs: pd.DataFrame, target: float | None = None) -> Figure
     if runs["experiment"].nunique() > len(style.SERIES):
         return _many_curves(runs, target)
     groups, names = list(runs.groupby("data", sort=False)), _names(runs)
-    figure, panels = axis.column(len(groups), [2.6] * len(groups), 0.35)
+    figure, panels = axis.column([2.6] * len(groups))
     marks = dict(zip(names, style.SERIES, strict=False))
     for axes, (data, part) in zip(panels, groups, strict=True):
         _curves(axes, part, marks)
@@ -139,7 +139,7 @@ def seeds(epochs: pd.DataFrame) -> Figure:
     shown, names = _fewest_errors(runs), _names(_last(runs))
     last = _last(runs)[lambda frame: frame["experiment"].isin(shown)]
     groups = list(last.groupby("data", sort=False))
-    figure, panels = axis.column(len(groups), [0.75 + 0.22 * part["experiment"].nunique() for _, part in groups], 0.35)
+    figure, panels = axis.column([0.75 + 0.22 * part["experiment"].nunique() for _, part in groups])
     for axes, (data, part) in zip(panels, groups, strict=True):
         rows = list(part["experiment"].unique())
         ends = part["errors"].min() / 1.6, part["errors"].max() * 1.6

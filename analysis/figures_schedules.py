@@ -26,7 +26,7 @@ def schedules(epochs: pd.DataFrame) -> Figure:
     lines = [(_shared_name(names), line) for line, names in list(shared.items())[:MOST]]
     together = len(lines) <= len(style.SERIES)
     if together:
-        figure, panels = axis.column(1, [2.2], 0.3)
+        figure, panels = axis.column([2.2])
         panels, left, bottom = panels * len(lines), [True] * len(lines), [True] * len(lines)
         marks = style.SERIES
     else:

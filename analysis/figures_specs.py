@@ -31,7 +31,8 @@ def accuracy_against_parameters(summary: pd.DataFrame, references: pd.DataFrame 
     a line leads to it. Where networks crowd below the limit, that part is drawn a second time with more room; a point
     that still has no room for its name has none.
     """
-    ours, theirs = summary.dropna(subset=["last_mean", "parameters"]), _published(references)
+    ours = summary.dropna(subset=["last_mean", "parameters"]).astype({"parameters": float})
+    theirs = _published(references)
     sets = list(dict.fromkeys([*ours["data"]])) or list(dict.fromkeys(theirs["data"]))
     if not sets:
         return axis.empty("No finished run on a test set")
@@ -40,7 +41,7 @@ def accuracy_against_parameters(summary: pd.DataFrame, references: pd.DataFrame 
         mine, others = ours[ours["data"] == data], theirs[theirs["data"] == data]
         crowd = _crowd(pd.concat([mine["parameters"], others["parameters"]]), limit)
         panels += [(data, mine, others, None, crowd), *([(data, mine, others, crowd, None)] if crowd else [])]
-    figure, all_axes = axis.column(len(panels), [_height(len(mine)) for _, mine, *_ in panels], 0.55)
+    figure, all_axes = axis.column([_height(len(mine)) for _, mine, *_ in panels])
     for axes, (data, mine, others, zoom, _) in zip(all_axes, panels, strict=True):
         _against_parameters(axes, mine, others, limit, zoom)
         axes.set_title(data if len(sets) > 1 and not zoom else "", loc="left")
@@ -66,7 +67,7 @@ def _crowd(parameters, limit):
     if not limit:
         return None
     near = parameters[parameters.between(_CROWD[0] * limit, _CROWD[1] * limit)]
-    return (near.min() - 0.02 * limit, near.max() + 0.02 * limit) if 5 <= len(near) < len(parameters) else None
+    return (near.min() - 0.04 * limit, near.max() + 0.07 * limit) if 5 <= len(near) < len(parameters) else None
 
 
 def _against_parameters(axes, ours, theirs, limit, zoom):
@@ -158,7 +159,7 @@ def cost(summary: pd.DataFrame) -> Figure:
     ]
     if not parts:
         return axis.empty("No finished run with a known cost on a test set")
-    figure, panels = axis.column(len(parts), [_height(len(part)) for *_, part in parts], 0.3)
+    figure, panels = axis.column([_height(len(part)) for *_, part in parts])
     for axes, (data, column, part) in zip(panels, parts, strict=True):
         _with_intervals(axes, part[column], part)
         axis.log_axis(axes, [part[column].min() / 1.2, part[column].max() * 1.2], 5, "x", axis.thousands())

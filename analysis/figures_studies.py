@@ -48,8 +48,8 @@ def history(trials: pd.DataFrame, facts: dict) -> Figure:
         return axis.empty("A study without a trial")
     done, name = complete(trials, facts)
     others = [state for state in _OTHERS if (trials["state"] == state).any()]
-    heights = [2.1, 0.12 + 0.17 * len(others)] if others else [2.1]
-    figure, panels = axis.column(len(heights), heights, 0.65)
+    heights = [2.3, 0.35 + 0.17 * len(others)] if others else [2.5]
+    figure, panels = axis.column(heights)
     above, below = panels[0], panels[-1]
     if done.empty:
         axis.nothing(above, "No trial was completed")
@@ -97,7 +97,7 @@ def feasibility(trials: pd.DataFrame, facts: dict) -> Figure:
     if known.empty:
         return axis.empty("No trial's parameters are known")
     limit, over = facts.get("limit"), known["excess"] > 0
-    figure = style.new(style.COLUMN, 2.6)
+    figure = style.new(style.COLUMN, 2.4)
     axes = figure.subplots()
     cross = {"color": style.VERMILION, "marker": "x", **_DOTS}
     star = {"color": style.BLACK, "marker": "*", "markersize": 8, "linestyle": "none"}
@@ -129,7 +129,7 @@ def pruned_curves(curves: pd.DataFrame, trials: pd.DataFrame, facts: dict | None
     done, _ = complete(trials, facts or {})
     best = done.loc[done["value"].idxmin(), "number"] if len(done) else None
     pruned = set(trials.loc[trials["state"] == "pruned", "number"])
-    figure = style.new(style.COLUMN, 2.7)
+    figure = style.new(style.COLUMN, 2.5)
     axes, counts = figure.subplots(), dict.fromkeys(_CURVES, 0)
     for trial, line in means.groupby("trial"):
         epochs = line.index.get_level_values("epoch")

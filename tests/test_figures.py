@@ -110,7 +110,7 @@ def test_near_the_limit_a_crowd_is_drawn_twice_and_every_network_of_ours_is_name
     figure = figures.accuracy_against_parameters(frames.summary(4), frames.references(), 8_000)
     assert [axes.get_xlabel() for axes in figure.axes] == ["parameters", "parameters, those near the limit"]
     low, high = figure.axes[1].get_xlim()
-    assert 6_800 < low < 7_344 and 8_000 < high < 8_240
+    assert 6_480 < low < 7_344 and 8_000 < high < 8_800
     named = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert {"exp0", "exp1", "exp2", "exp3"} <= named
 
