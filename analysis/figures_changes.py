@@ -26,7 +26,7 @@ def changes(changes: pd.DataFrame) -> Figure:
     rows = every.loc[every["difference"].abs().sort_values(ascending=False, kind="stable").index[:MOST].sort_values()]
     fields = [style.wrapped(str(text), 78, 3) for text in rows["fields"]]
     depths = [_LINE * (2.6 + text.count("\n")) + 0.17 for text in fields]
-    figure = style.new(style.COLUMN, 0.55 + sum(depths))
+    figure = style.new(style.COLUMN, 0.68 + sum(depths))
     axes = figure.subplots()
     for row, top, text in zip(rows.itertuples(), np.cumsum([0, *depths]), fields, strict=False):
         _change(axes, row, top, text)
