@@ -3,11 +3,13 @@
 ``analysis.style.save`` writes one; ``analysis.load`` and ``analysis.statistics`` make the frames.
 """
 
+from analysis.figures_changes import changes, looks
 from analysis.figures_fields import receptive_fields
 from analysis.figures_mistakes import always_wrong, confusion, wrong_for_every_seed
 from analysis.figures_ranges import contour, parallel
-from analysis.figures_runs import learning_curves, schedules, seeds
-from analysis.figures_specs import accuracy_against_parameters, changes, cost, looks
+from analysis.figures_runs import learning_curves, seeds
+from analysis.figures_schedules import schedules
+from analysis.figures_specs import accuracy_against_parameters, cost
 from analysis.figures_studies import feasibility, history, importances, pruned_curves
 
 __all__ = [

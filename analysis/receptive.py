@@ -28,9 +28,10 @@ class Seen:
 
 
 SHARE = 1 - 0.9545
-"""Luo et al. count a pixel in if its gradient is more than this share of the middle's: two sigma of a Gaussian."""
+"""Luo et al. count a pixel in whose gradient is more than this share of the middle's, their largest."""
 
 
+@torch.enable_grad()
 def effective_receptive_field(network: nn.Module, shape, images=None, count: int = 32, seed: int = 0) -> list[Seen]:
     """Return, for each layer of a network of layers in sequence, what the middle unit of its output sees.
 
@@ -43,28 +44,10 @@ def effective_receptive_field(network: nn.Module, shape, images=None, count: int
     if images is None:
         images = torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed))
     picture = images.detach().clone().to(next(network.parameters(), images).dtype).requires_grad_()
-    leaves = {name: module for name, module in network.named_modules() if not list(module.children())}
-    outputs, before, training = {}, {}, network.training
-
-    def remember(name):
-        def hook(_, args, output):
-            outputs[name], before[name] = output, args[0].shape[1:]
-
-        return hook
-
-    hooks = [module.register_forward_hook(remember(name)) for name, module in leaves.items()]
-    try:
-        with torch.enable_grad():
-            network.eval()(picture)
-    finally:
-        network.train(training)
-        for hook in hooks:
-            hook.remove()
     seen, side, jump, start = [], 1, 1, (0, 0)
-    for name, output in outputs.items():
-        module = leaves[name]
-        start = _start(start, jump, module, before[name])
-        side, jump = grow_receptive_field(side, jump, module, before[name])
+    for name, (module, before, output) in _layers(network, picture).items():
+        start = _start(start, jump, module)
+        side, jump = grow_receptive_field(side, jump, module, before)
         places = tuple(length // 2 for length in output.shape[2:])
         top, left = (first + place * jump for first, place in zip(start, places or (0, 0), strict=True))
         gradient = _gradient(output, places, picture)
@@ -73,7 +56,26 @@ def effective_receptive_field(network: nn.Module, shape, images=None, count: int
     return seen
 
 
-def _start(start, jump, module, before):
+def _layers(network, picture) -> dict:
+    """Return, by name, each layer, the shape (C, H, W) of what it gets and the output (N, ...) it gives."""
+    found, hooks, training = {}, [], network.training
+    for name, module in network.named_modules():
+        if not list(module.children()):
+            hooks.append(
+                module.register_forward_hook(
+                    lambda m, args, output, n=name: found.update({n: (m, args[0].shape[1:], output)})
+                )
+            )
+    try:
+        network.eval()(picture)
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _start(start, jump, module):
     """Return where the square of the first unit after ``module`` begins: padding moves it out by so many jumps.
 
     A recurrence like that of ``grow_receptive_field``: s' = s - p j (Araujo, Norris and Sim 2019, Distill).

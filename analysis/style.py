@@ -1,4 +1,4 @@
-"""The one style of every figure: sizes, colours, marks, axes, and how a figure is saved.
+"""The one style of every figure: sizes, colours, marks, names, and how a figure is saved.
 
 Colours are those of Okabe and Ito (2008, "Color Universal Design"), which every kind of colour vision tells apart. Each
 series also has its own mark and dash, so that nothing is lost in grey. Figures are made without ``pyplot`` and begin
@@ -8,14 +8,11 @@ from matplotlib's own defaults, whatever the user's ``matplotlibrc`` says: the s
 import textwrap
 from pathlib import Path
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.style import context
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from tinycnn.pictures import BLUE, GREEN, GREY, ORANGE, VERMILION
+from tinycnn.pictures import BLUE, GREEN, GREY, ORANGE, VERMILION  # noqa: F401 - GREY is for the figures
 
 PURPLE, SKY, BLACK, PALE, GRID = "#CC79A7", "#56B4E9", "#000000", "#C4C4C4", "#E4E4E4"
 COLUMN, PAGE = 3.5, 7.2
@@ -95,54 +92,3 @@ def short(name: str, most: int = 18) -> str:
 def wrapped(text: str, width: int, lines: int) -> str:
     """Return a text in at most so many lines of so many characters; what does not fit ends in an ellipsis."""
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
-
-
-def nothing(axes: Axes, why: str):
-    """Say on empty axes why there is nothing on them."""
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, wrapped(why, 44, 4), transform=axes.transAxes, ha="center", va="center", color=GREY)
-
-
-def log_axis(axes: Axes, values, most: int = 7, which: str = "y", formatter=None) -> list[float]:
-    """Make an axis logarithmic around positive ``values``, with at most ``most`` round labels; return these.
-
-    A value that is no number, zero or negative is not looked at; without any other the axis stays as it is.
-    """
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values) & (values > 0)]
-    if not len(values):
-        return []
-    low, high = values.min() / 1.15, values.max() * 1.15
-    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for leading in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
-        ticks = [float(f"{digit}e{decade}") for decade in decades for digit in leading]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= most:
-            break
-    ticks = ticks[:: -(-len(ticks) // most)] or [float(f"{np.median(values):.2g}")]
-    axis = axes.yaxis if which == "y" else axes.xaxis
-    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(formatter or (lambda value, _: f"{value:g}")))
-    return ticks
-
-
-def error_axis(axes: Axes, errors, most: int = 7, right: bool = True, which: str = "y"):
-    """Make an axis one of errors per 10,000 on a logarithmic scale; on the other side stand the accuracies."""
-    ticks = log_axis(axes, errors, most, which, lambda value, _: f"{value:,g}")
-    axes.set(**{f"{which}label": "errors per 10,000"})
-    if not (right and ticks):
-        return
-    other = axes.secondary_yaxis("right") if which == "y" else axes.secondary_xaxis("top")
-    axis = other.yaxis if which == "y" else other.xaxis
-    other.set(**{f"{which}label": "accuracy (%)"})
-    other.tick_params(length=2)
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 - value / 100:.6g}"))
-
-
-def errors_of(accuracy):
-    """Turn accuracies in percent into errors per 10,000; none at all is drawn as half an error: logarithms have no 0."""
-    return np.maximum((100 - np.asarray(accuracy, dtype=float)) * 100, 0.5)
