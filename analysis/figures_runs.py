@@ -10,15 +10,17 @@ import pandas as pd
 import seaborn
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from scipy import stats
 
 from analysis import figures_axes as axis
 from analysis import style
+from analysis.statistics import images, mean_interval
 
 MOST = 24
 """Experiments that get a panel or a row; of more, those with the fewest errors do, and the figure says so."""
 
 _TARGET = {"color": style.BLACK, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
+_MEAN = {"color": style.BLACK, "linewidth": 1.4, "solid_capstyle": "butt"}
+_ONE_RUN = {"color": style.GREY, "linewidth": 0.9, "linestyle": (0, (2.5, 1))}
 
 
 @style.styled
@@ -130,8 +132,8 @@ def _last(runs) -> pd.DataFrame:
 def seeds(epochs: pd.DataFrame) -> Figure:
     """Draw the test errors after the last epoch: each seed a point, their mean, its 95 % interval.
 
-    The interval is Student's t over the seeds, at least two; without, there is the point alone. An arrow means that it
-    goes on beyond the axis.
+    The interval of a mean is Student's t over the seeds; that of a single run, in dashes, is Wilson's over the test
+    images and says nothing of other seeds. An arrow means that it goes on beyond the axis.
     """
     runs = _judged(epochs)
     if runs.empty:
@@ -145,28 +147,31 @@ def seeds(epochs: pd.DataFrame) -> Figure:
         ends = part["errors"].min() / 1.6, part["errors"].max() * 1.6
         axis.error_axis(axes, ends, 6, "x")
         for row, name in enumerate(rows):
-            _seed_row(axes, row, part[part["experiment"] == name].sort_values("seed")["test_accuracy"].to_numpy())
+            mine = part[part["experiment"] == name].sort_values("seed")["test_accuracy"].to_numpy()
+            _seed_row(axes, row, mine, mean_interval(mine, images(data)))
         axis.row_axis(axes, [names[name] for name in rows])
         axes.set_xlabel("errors per 10,000" + (f" ({data})" if len(groups) > 1 else ""))
     seed = {"color": style.BLUE, "marker": "o", "markerfacecolor": "white", "linestyle": "none"}
-    mean = {"color": style.BLACK, "marker": "|", "linewidth": 1.4}
-    axis.legend(figure, [("a seed", seed), ("mean, 95 % interval", mean)], _left_out(shown, runs) or None)
+    counts = last.groupby("experiment")["seed"].nunique()
+    entries = [("a seed", seed)]
+    if counts.max() > 1:
+        entries.append(("mean, 95 % interval", _MEAN | {"marker": "|"}))
+    if counts.min() == 1:
+        entries.append(("one run, 95 % interval over images", _ONE_RUN))
+    axis.legend(figure, entries, _left_out(shown, runs) or None)
     return figure
 
 
-def _seed_row(axes, row, accuracies):
+def _seed_row(axes, row, accuracies, interval):
     count, (first, last) = len(accuracies), axes.get_xlim()
+    high, low = axis.errors_of(interval)
+    axes.plot([max(low, first), min(high, last)], [row, row], **(_MEAN if count > 1 else _ONE_RUN))
+    if count > 1:
+        mean = axis.errors_of(accuracies.mean())
+        axes.plot(mean, row, "|", color=style.BLACK, markersize=8, markeredgewidth=1.4)
     spread = np.linspace(-0.24, 0.24, count) if count > 1 else np.zeros(1)
     axes.plot(axis.errors_of(accuracies), row + spread, "o", color=style.BLUE, markerfacecolor="white", markersize=2.8,
               markeredgewidth=0.7, linestyle="none")  # fmt: skip
-    if count < 2:
-        return
-    mean, error = accuracies.mean(), stats.sem(accuracies)
-    ends = stats.t.interval(0.95, count - 1, mean, error) if error else (mean, mean)
-    high, low = axis.errors_of(ends)
-    ends = [max(low, first), min(high, last)]
-    axes.plot(ends, [row, row], color=style.BLACK, linewidth=1.4, solid_capstyle="butt")
-    axes.plot(axis.errors_of(mean), row, "|", color=style.BLACK, markersize=8, markeredgewidth=1.4)
     for beyond, place, arrow in ((low < first, first, "<"), (high > last, last, ">")):
         if beyond:
             axes.plot(place, row, arrow, color=style.BLACK, markersize=4, clip_on=False)

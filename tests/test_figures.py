@@ -57,7 +57,7 @@ def test_more_experiments_than_can_be_shown_are_said_to_be_left_out():
 def test_of_the_seeds_every_point_the_mean_and_students_interval_are_drawn():
     epochs = frames.epochs(1, length=2)
     epochs.loc[epochs["epoch"] == 2, "test_accuracy"] = [99.4, 99.5, 99.6]
-    points, interval, mean = figures.seeds(epochs).axes[0].lines[:3]
+    interval, mean, points = figures.seeds(epochs).axes[0].lines
     assert points.get_xdata() == pytest.approx([60, 50, 40])
     assert mean.get_xdata() == pytest.approx(50)
     half = 4.302653 * 0.1 / 3**0.5  # t of two degrees of freedom, 97.5 %, from a printed table
@@ -74,7 +74,7 @@ def test_an_interval_that_leaves_the_axis_ends_in_an_arrow():
 
 def test_a_run_that_ended_early_is_no_last_epoch():
     epochs = frames.with_gaps(frames.epochs(1))
-    points = figures.seeds(epochs).axes[0].lines[0]
+    points = figures.seeds(epochs).axes[0].lines[2]
     assert len(points.get_xdata()) == 2
 
 
@@ -215,11 +215,15 @@ def test_a_map_is_drawn_between_numbers_and_not_between_choices():
     assert points[:, 1].tolist() == [["SGD", "Adam", "AdamW"].index(name) for name in done["optimizer.name"]]
 
 
-def test_the_interval_of_one_seed_is_not_drawn_and_students_is_scipys():
-    axes = figures.seeds(frames.epochs(1, lambda k: 1)).axes[0]
-    assert len(axes.lines) == 1
+def test_one_run_has_wilsons_interval_in_dashes_and_more_have_students():
+    epochs = frames.epochs(1, lambda k: 1, length=1).assign(test_accuracy=99.5)
+    interval, point = figures.seeds(epochs).axes[0].lines
+    wilson = stats.binomtest(9_950, 10_000).proportion_ci(method="wilson")
+    assert sorted(interval.get_xdata()) == pytest.approx([1e4 * (1 - wilson.high), 1e4 * (1 - wilson.low)])
+    assert interval.get_linestyle() == "--" and point.get_xdata() == pytest.approx(50)
     epochs = frames.epochs(1, lambda k: 6)
     last = epochs[epochs["epoch"] == 15]["test_accuracy"]
-    interval = stats.ttest_1samp(last, 99).confidence_interval(0.95)
-    drawn = figures.seeds(epochs).axes[0].lines[1].get_xdata()
-    assert sorted(drawn) == pytest.approx([100 * (100 - interval.high), 100 * (100 - interval.low)])
+    student = stats.ttest_1samp(last, 99).confidence_interval(0.95)
+    drawn = figures.seeds(epochs).axes[0].lines[0]
+    assert sorted(drawn.get_xdata()) == pytest.approx([100 * (100 - student.high), 100 * (100 - student.low)])
+    assert drawn.get_linestyle() == "-"
