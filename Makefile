@@ -14,18 +14,18 @@ options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value WORKERS)
 python  = .venv/bin/python
 
 # An experiment is a file: dropping one into experiments/ makes a target of it.
-TARGETS     = help setup quick test test-slow lint ui evidence bench study dashboard list doctor
+TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
-EXPERIMENTS = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
+NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
 # Neither may slip other packages into .venv.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: $(TARGETS) $(EXPERIMENTS)
+.PHONY: $(TARGETS) $(NAMES)
 
 help:
 	@echo 'Experiments: make NAME trains and tracks one, then judges it against its target'
-	@for name in $(EXPERIMENTS); do awk -v name="$$name" ' \
+	@for name in $(NAMES); do awk -v name="$$name" ' \
 	    /"""/ && !what          { what = $$0; sub(/^[a-zA-Z]*"""/, "", what); if (what == "") getline what; \
 	                              sub(/""".*/, "", what) } \
 	    /^(Run|Time) / && !time { if (match($$0, /\(.*[0-9].*\)/)) time = " " substr($$0, RSTART, RLENGTH) } \
@@ -42,6 +42,8 @@ help:
 	@echo '  DEVICE=cpu where to train'
 	@echo '  SET="train.epochs=3 optimizer.lr=0.02"'
 	@echo '             a changed spec, its changes parted by blanks'
+	@echo '  EXPERIMENTS="exp2 exp3"'
+	@echo '             which of them make report is about'
 	@echo '  ARGS="..." anything else for the command underneath, split at blanks'
 	@echo '  PYTHON=    what .venv is made with; another version makes it anew'
 	@echo '  PORT=5000  where make ui and make dashboard listen'
@@ -51,7 +53,7 @@ setup: ## .venv with what requirements.txt pins; every target does this by itsel
 	    { echo "setup: no Python of this name: make PYTHON=... gives another" >&2; exit 1; }
 	@$(call quote,PYTHON) bootstrap.py --project . $(if $(filter file,$(origin PYTHON)),,--exact)
 
-$(EXPERIMENTS): setup
+$(NAMES): setup
 	$(python) -m tinycnn run $@ $(options) $(call set) $(call each,ARGS)
 
 quick: setup ## the whole way in small: exp3, 2 epochs on the 5,000 digits that need no download (1 min)
@@ -73,6 +75,9 @@ ui: setup ## MLflow's pages over the runs in mlflow.db, or MLFLOW_TRACKING_URI i
 
 evidence: setup ## reports/evidence, the committed record of what was run (1 min)
 	$(python) -m tinycnn evidence $(call each,ARGS)
+
+report: setup ## reports/report.html and report.md, every figure with its data; of EXPERIMENTS, or of all (30 s)
+	$(python) -m tinycnn report $(call each,EXPERIMENTS) $(call each,ARGS)
 
 bench: setup ## how fast it all is, against a plain loop: reports/bench.md; wants a quiet machine (45 min)
 	$(python) -m bench $(call each,ARGS)

@@ -2,12 +2,13 @@
 
 import pandas as pd
 
+from analysis.evidence import of_runs
 from analysis.load import of_spec, runs
+from analysis.statistics import judge
 from tinycnn.check import check
 from tinycnn.errors import UserError
 from tinycnn.tables import markdown
-from tinycnn.tracking import Store
-from tinycnn.verdict import judge
+from tinycnn.verdict import NOT_JUDGED
 
 _MEASURES = {"last": "last_accuracy", "best": "best_accuracy", "min_last5": "min_last5_accuracy"}
 
@@ -17,9 +18,8 @@ def compare(specs: list) -> dict:
 
     Raises UserError where a spec has no finished runs.
     """
-    store = Store()
-    frame = runs(store)
-    rows = [_row(spec, of_spec(frame, spec), frame, store) for spec in specs]
+    frame = runs()
+    rows = [_row(spec, of_spec(frame, spec), frame) for spec in specs]
     for row, spec in zip(rows, specs, strict=True):
         changed = spec.difference(specs[0])
         row["changes"] = {name: {"from": old, "to": new} for name, (old, new) in changes_only(changed).items()}
@@ -33,14 +33,13 @@ def changes_only(difference: dict) -> dict:
     return {name: change for name, change in difference.items() if not name.startswith("target.")}
 
 
-def _row(spec, mine: pd.DataFrame, frame: pd.DataFrame, store: Store) -> dict:
+def _row(spec, mine: pd.DataFrame, frame: pd.DataFrame) -> dict:
     if mine.empty:
         others = int((frame["experiment"] == spec.name).sum())
         rest = f" ({others} of an altered spec, on fallback or validation data)" if others else ""
         raise UserError(f"{spec.name}: no finished runs of this spec in the store{rest}; make {spec.name} makes one")
     last = mine["last_accuracy"]
-    summaries = [store.summary(store.client.get_run(run_id), spec.target) for run_id in mine["run_id"]]
-    word, _ = judge(spec, summaries, kind=mine["evaluated_on"].iloc[0], fallback=False)
+    word = NOT_JUDGED if spec.data.validation else judge(of_runs(mine), spec)[0]
     row = {"experiment": spec.name, "n": len(mine), "seeds": mine["seed"].tolist(), "data": spec.data.name}
     row |= {"parameters": check(spec)[0].parameters, "verdict": word}
     row |= {name: float(mine[column].mean()) for name, column in _MEASURES.items()}

@@ -7,7 +7,7 @@ import statistics
 import pandas as pd
 import pytest
 
-from analysis import compare, evidence, load
+from analysis import committed, compare, evidence, load, readme
 from tinycnn import ROOT, experiments, run
 from tinycnn.errors import UserError
 
@@ -63,17 +63,17 @@ def test_comparing_what_was_never_run_says_so_in_a_line(store, tiny):
 @pytest.fixture
 def repository(tmp_path, monkeypatch, tiny):
     """A folder for evidence, a README with an empty table, and ``tiny`` as the only experiment."""
-    monkeypatch.setattr(evidence, "FOLDER", tmp_path / "evidence")
-    monkeypatch.setattr(evidence, "README", tmp_path / "README.md")
+    monkeypatch.setattr(committed, "FOLDER", tmp_path / "evidence")
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
     monkeypatch.setattr(experiments, "names", lambda: ["tiny"])
     monkeypatch.setattr(experiments, "load", lambda name: tiny)
-    evidence.README.write_text(f"before\n{evidence.BEGIN}\nold\n{evidence.END}\nafter\n")
+    readme.README.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
     return tmp_path
 
 
 def test_the_evidence_holds_every_epoch_of_every_seed_with_its_origin(repository, on_test, tiny, store):
     evidence.write()
-    frame = evidence.read("tiny")
+    frame = committed.read("tiny")
     assert frame[["seed", "epoch"]].values.tolist() == [[seed, epoch] for seed in (0, 1) for epoch in (1, 2, 3)]
     for summary in on_test["seeds"]:
         recorded = store.history(summary["run_id"], "test_accuracy")
@@ -84,7 +84,7 @@ def test_the_evidence_holds_every_epoch_of_every_seed_with_its_origin(repository
 
 def test_the_table_says_mean_deviation_and_minimum_of_the_last_epoch(repository, on_test):
     evidence.write()
-    row = next(line for line in evidence.README.read_text().splitlines() if line.startswith("| tiny"))
+    row = next(line for line in readme.README.read_text().splitlines() if line.startswith("| tiny"))
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     last = [summary["last"] for summary in on_test["seeds"]]
     assert cells[3] == "2"
@@ -95,23 +95,23 @@ def test_every_spec_a_test_set_has_judged_stays_on_the_list(repository, plan, on
     evidence.write()
     run.run(dataclasses.replace(plan, spec=tiny.with_values({"optimizer.lr": 0.02})))
     evidence.write()
-    known = pd.read_csv(evidence.FOLDER / evidence.JUDGED)
+    known = pd.read_csv(committed.FOLDER / committed.JUDGED)
     assert len(known) == 2
     assert known["spec_hash"].tolist() == sorted(known["spec_hash"])
-    assert "mnist5k 2" in evidence.README.read_text()
+    assert "mnist5k 2" in readme.README.read_text()
 
 
 def test_a_readme_that_disagrees_with_the_evidence_is_found_out(repository, on_test):
     evidence.write()
-    evidence.check_readme()
-    text = evidence.README.read_text()
-    evidence.README.write_text(re.sub(r"\| tiny .*\|", "| tiny | 99.99 |", text))
+    readme.check()
+    text = readme.README.read_text()
+    readme.README.write_text(re.sub(r"\| tiny .*\|", "| tiny | 99.99 |", text))
     with pytest.raises(UserError, match="make evidence"):
-        evidence.check_readme()
+        readme.check()
 
 
 def test_the_readme_of_this_repository_says_what_its_evidence_says():
-    evidence.check_readme()
+    readme.check()
 
 
 def test_the_iteration_that_the_readme_shows_works_when_dropped_in(tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from tinycnn import ROOT, cli
 from tinycnn import run as runs
 
-VERBS = ("list", "show", "run", "resume", "rerun", "close", "compare", "doctor", "evidence")
+VERBS = ("list", "show", "run", "resume", "rerun", "close", "compare", "doctor", "report", "evidence")
 CODES = {0, 1, 2, 3, 4, 5, 6, 130}
 HEAVY = ("torch", "mlflow", "optuna", "pandas", "matplotlib", "torchvision")
 

@@ -196,6 +196,9 @@ def _parser() -> argparse.ArgumentParser:
 
     verb("doctor", doctor, "say what is installed, where data and store are, and what to do about what is missing")
 
+    report_ = verb("report", report, "write reports/report.html, report.md and figures from store and evidence")
+    report_.add_argument("experiments", nargs="*", help="which (default: all that have finished runs)")
+
     evidence_ = verb("evidence", evidence, "write reports/evidence from the store, and the README's table from that")
     evidence_.add_argument("experiments", nargs="*", help="which (default: all that have finished runs)")
     evidence_.add_argument("--check", action="store_true", help="write nothing; fail if the README is out of date")
@@ -483,12 +486,28 @@ def doctor(chosen) -> int:
     return DONE if all(finding["ok"] for finding in findings) else FAILED
 
 
+def report(chosen) -> int:
+    """Write the report and its figures."""
+    from analysis import report as reports
+
+    written, notes = reports.write(chosen.experiments)
+    if chosen.json:
+        _print_json({"written": [str(path) for path in written], "notes": notes})
+        return DONE
+    for note in notes:
+        print(f"note: {visible(note)}", file=sys.stderr)
+    for path in written:
+        print(path)
+    return DONE
+
+
 def evidence(chosen) -> int:
     """Write the committed evidence from the store, and the README's table from the evidence."""
     from analysis import evidence as record
+    from analysis import readme
 
     if chosen.check:
-        record.check_readme()
+        readme.check()
         return DONE
     written = record.write(chosen.experiments)
     if not chosen.experiments:

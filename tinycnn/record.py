@@ -151,6 +151,7 @@ class SeedRecord(Record):
             }
         )
         run.description(describe(plan.spec, plan.measured, summary, judged, plan.fallback))
+        log_mistakes(run, plan, state)
         log_pictures(run, plan, history, state)
         with troubles(), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "checkpoint.pt"
@@ -198,6 +199,15 @@ def epoch_metrics(result, kind: str) -> dict:
 def _fields(kind):
     own = ("train_loss", "train_accuracy", "learning_rate", *CLOCKS)
     return {name: name for name in own} | {f"{kind}_loss": "loss", f"{kind}_accuracy": "accuracy"}
+
+
+def log_mistakes(run: Run, plan, state):
+    """Log which images the last epoch's weights get wrong, as mistakes.csv, and how many images each class has."""
+    labels, predicted = plan.data.evaluation.labels.tolist(), state.logits.argmax(1).tolist()
+    wrong = [(i, *pair) for i, pair in enumerate(zip(labels, predicted, strict=True)) if pair[0] != pair[1]]
+    run.text("mistakes.csv", "\n".join(["index,label,predicted", *(",".join(map(str, row)) for row in wrong)]) + "\n")
+    counts = torch.bincount(plan.data.evaluation.labels, minlength=len(plan.data.classes))
+    run.tags({"tinycnn.class_counts": " ".join(map(str, counts.tolist()))})  # after the file: where it is, that is
 
 
 def log_pictures(run: Run, plan, history: list, state):

@@ -28,11 +28,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
-from sqlalchemy import make_url
+from mlflow.utils.rest_utils import http_request_safe
 from sqlalchemy.exc import SQLAlchemyError
 
-from tinycnn import ROOT, verdict
+from tinycnn import verdict
 from tinycnn.errors import StoreTrouble, UserError
+from tinycnn.place import database, first_line, uri, with_cure
 
 EXPERIMENT = "tinycnn"
 PARENT = "mlflow.parentRunId"
@@ -43,17 +44,6 @@ _IN_A_CALL = 800
 
 for _noisy, _level in (("mlflow", logging.CRITICAL), ("alembic", logging.ERROR), ("urllib3", logging.ERROR)):
     logging.getLogger(_noisy).setLevel(_level)  # MLflow prints a traceback for what it then raises
-
-
-def uri() -> str:
-    """Return where runs go: ``MLFLOW_TRACKING_URI``, or else ``mlflow.db`` at the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
-
-
-def database() -> Path | None:
-    """Return the SQLite file behind ``uri()``, or None where the store is a server."""
-    name = make_url(uri()).database if uri().startswith("sqlite:///") else None
-    return Path(name) if name else None
 
 
 class Store:
@@ -78,7 +68,7 @@ class Store:
                         opened.execute("PRAGMA schema_version")  # fails at once where MLflow tries for 100 s
                     self._open(artifacts)
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise UserError(f"the store {uri()} cannot be used: {_with_cure(error)}") from None
+            raise UserError(f"the store {uri()} cannot be used: {with_cure(error)}") from None
 
     def _open(self, artifacts=None):
         mlflow.set_tracking_uri(uri())
@@ -107,7 +97,7 @@ class Store:
         except BaseException as error:
             with contextlib.suppress(StoreTrouble):
                 killed = isinstance(error, KeyboardInterrupt | BrokenPipeError)
-                run.end("KILLED") if killed else run.end("FAILED", _first_line(error))
+                run.end("KILLED") if killed else run.end("FAILED", first_line(error))
             raise
         with contextlib.suppress(StoreTrouble) if run.failure else contextlib.nullcontext():
             run.end("FAILED", run.failure) if run.failure else run.end("FINISHED")
@@ -133,14 +123,20 @@ class Store:
             place = self.client.get_run(run_id).info.artifact_uri
             return mlflow.artifacts.load_text(f"{place.rstrip('/')}/{name}")
 
-    def search(self, tags: dict | None = None, statuses=("FINISHED",)) -> list:
-        """Return the runs (mlflow entities) whose tags have these values, the newest first."""
+    def search(self, tags: dict | None = None, statuses=("FINISHED",), everywhere=False) -> list:
+        """Return the runs (mlflow entities) whose tags have these values, the newest first.
+
+        ``everywhere``: not only those in our MLflow experiment; a store of others may call it otherwise.
+        """
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in (tags or {}).items())
-        found, token = [], None
+        found, token, places = [], None, [self.experiment_id]
+        if everywhere:
+            with troubles():
+                places = [each.experiment_id for each in self.client.search_experiments()]
         while True:
             with troubles():
                 page = self.client.search_runs(
-                    [self.experiment_id], wanted, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
+                    places, wanted, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
                 )
             found += [run for run in page if run.info.status in statuses]
             token = page.token
@@ -151,6 +147,18 @@ class Store:
         """Return the values of a metric of a run by epoch."""
         with troubles():
             return {point.step: point.value for point in self.client.get_metric_history(run_id, metric)}
+
+    def histories(self, run_ids: list[str], metric: str) -> list[tuple]:
+        """Return (run, metric, epoch, value, time) of a metric of up to 100 runs, in one call where there is one.
+
+        MLflow's databases and its server have it, the latter for 25,000 values at most; its client has not.
+        """
+        with troubles():
+            found = _in_bulk(self.client._tracking_client.store, run_ids, metric)
+            if found is not None and len(found) < _MOST:
+                return [(each["run_id"], metric, each["step"], each["value"], each["timestamp"]) for each in found]
+            points = ((run_id, each) for run_id in run_ids for each in self.client.get_metric_history(run_id, metric))
+            return [(run_id, metric, each.step, each.value, each.timestamp) for run_id, each in points]
 
     def summary(self, run, target) -> dict:
         """Return what a finished run came to, as ``verdict.summarise`` does, with regard to ``target`` as it is now."""
@@ -296,6 +304,27 @@ class Run:
             )
 
 
+_MOST = 25_000  # values of one metric that a server gives in one call
+
+
+def _in_bulk(behind, run_ids, metric) -> list[dict] | None:
+    """Return a metric of many runs from what is behind MLflow's client; None where that cannot be done in one call."""
+    if hasattr(behind, "get_metric_history_bulk"):
+        return [each.to_dict() for each in behind.get_metric_history_bulk(run_ids, metric, _MOST)]
+    if hasattr(behind, "get_host_creds"):
+        wanted = {"run_id": run_ids, "metric_key": metric, "max_results": _MOST}
+        place = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+        with contextlib.suppress(MlflowException):  # an older server
+            return http_request_safe(behind.get_host_creds(), place, "GET", params=wanted).json()["metrics"]
+    return None
+
+
+def read_file(place: str) -> str:
+    """Return the text of a run's file by its address in the store of artifacts. Raises StoreTrouble."""
+    with troubles():
+        return mlflow.artifacts.load_text(place)
+
+
 def _make(file: Path, artifacts: str):
     """Make an empty database beside ``file`` and put it in place: interrupted, it would stay half migrated for ever."""
     partial = file.with_name(f"{file.name}.partial")
@@ -310,26 +339,7 @@ def troubles():
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise StoreTrouble(f"the store {uri()}: {_with_cure(error)}") from error
-
-
-def _with_cure(error: BaseException) -> str:
-    line = _first_line(error)
-    cure = next((cure for sign, cure in _CURES.items() if sign in line), "see to it")
-    return f"{line}; {cure}, or set MLFLOW_TRACKING_URI to another"
-
-
-_CURES = {
-    "locked": "end the process that holds it, or wait for it",
-    "readonly": "make the file and its folder writable",
-    "unable to open": "make the file and its folder writable",
-    "Read-only": "make its folder writable",
-    "full": "make room on its disk",
-    "No space": "make room on its disk",
-    "quota": "make room on its disk",
-    "HTTP": "start the server again, or wait for it",
-    "Connection": "start the server again, or wait for it",
-}
+        raise StoreTrouble(f"the store {uri()}: {with_cure(error)}") from error
 
 
 @contextlib.contextmanager
@@ -348,8 +358,3 @@ def _undisturbed():
             signal.signal(number, handler)
         if held:
             signal.raise_signal(held[0])
-
-
-def _first_line(error: BaseException) -> str:
-    lines = (str(error).strip() or type(error).__name__).splitlines()
-    return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])  # SQLAlchemy may say more before

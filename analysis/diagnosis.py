@@ -1,0 +1,88 @@
+"""A computed diagnosis beside the author's words: fit, speed of convergence, stability of the last epochs.
+
+Accuracies are in percent, errors are what they lack of 100. One standard error of an accuracy p over N test images is
+sqrt(p (1 - p) / N): what is smaller than two of them is called noise.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics import images, last_epochs
+
+_LAST = 5  # epochs, as in the acceptance rule
+
+
+def diagnose(epochs: pd.DataFrame, target: float | None) -> list[str]:
+    """Return sentences about one experiment's runs; ``target``: the accuracy asked for, None where none is."""
+    epochs = epochs.dropna(subset=["test_accuracy"])
+    if epochs.empty:
+        return ["No test accuracy was recorded."]
+    last = last_epochs(epochs)
+    noise = _standard_error(last["test_accuracy"].mean(), images(str(epochs["data"].iloc[0])))
+    return [_fit(last, target, noise), _speed(epochs, target), _stability(epochs, noise)]
+
+
+def _standard_error(accuracy: float, count: int) -> float:
+    share = min(max(accuracy / 100, 0), 1)
+    return 100 * math.sqrt(share * (1 - share) / count)
+
+
+def _fit(last, target, noise) -> str:
+    """Compare clean training images with test images after the last epoch."""
+    train, test = last["clean_train_accuracy"].mean(), last["test_accuracy"].mean()
+    if math.isnan(train):
+        return "Fit: the accuracy on clean training images was not recorded."
+    told = f"training images as in a test {100 - train:.2f} % wrong, test images {100 - test:.2f} %"
+    gap = train - test
+    if target is not None and train < target:
+        return f"Under-fitting: {told}; even the training images stay below the {target:g} % asked for."
+    if gap <= 2 * noise:
+        return f"Neither under- nor over-fitting: {told}, and that difference is within noise ({2 * noise:.2f})."
+    if (100 - test) >= 2 * (100 - train):
+        return f"Over-fitting: {told}, at least twice as many."
+    if gap < 0.1 * (100 - test):
+        return f"Under-fitting: {told}; hardly any of the error is a gap between the two."
+    return f"A gap, but little over-fitting: {told}."
+
+
+def _speed(epochs, target) -> str:
+    """Say in which epoch an accuracy was first reached: the target, or else most of the way to the last one."""
+    runs = epochs.groupby("seed")
+    final = runs["test_accuracy"].last()
+    if target is None or (final < target).all():
+        # twice the last error: a level that every network has its own of
+        wanted, level = 100 - 2 * (100 - final), "at most twice the last epoch's error"
+    else:
+        wanted, level = pd.Series(target, final.index), f"{target:g} %"
+    reached = epochs[epochs["test_accuracy"] >= epochs["seed"].map(wanted)].groupby("seed")["epoch"].min()
+    second = epochs.loc[epochs["epoch"] == 2, "test_accuracy"]
+    at_once = f" After epoch 2: {second.mean():.2f} % on average." if len(second) else ""
+    if reached.empty:
+        return f"Convergence: no run came to {level}.{at_once}"
+    which = "the run" if len(final) == 1 else f"{len(reached)} of {len(final)} runs"
+    span = f"{reached.min()}" if reached.nunique() == 1 else f"{reached.min()} to {reached.max()}"
+    middle = "" if reached.nunique() == 1 else f", the median {reached.median():g}"
+    return f"Convergence: {which} first had {level} in epoch {span}{middle}.{at_once}"
+
+
+def _stability(epochs, noise) -> str:
+    """Say how much the last epochs move, and whether they still rise."""
+    count = min(_LAST, epochs["epoch"].nunique())
+    if count < 2:
+        return "Stability: one epoch says nothing of it."
+    late = epochs[epochs["epoch"] > epochs["epoch"].max() - count]
+    spread = late.groupby("seed")["test_accuracy"].agg(np.ptp).mean()
+    means = late.groupby("epoch")["test_accuracy"].mean()
+    rise = means.iloc[-1] - means.iloc[0]
+    word = "steady" if spread <= 4 * noise else "unsteady"  # two epochs may be two standard errors to either side
+    still = ""
+    if rise > max(2 * noise, 0.5 * spread):
+        rates = epochs["learning_rate"]
+        falling = rates[epochs["epoch"] == epochs["epoch"].max()].mean() < 0.01 * rates.max()
+        still = " They still rise" + (", as the learning rate falls." if falling else ": training has not finished.")
+    return (
+        f"Stability: {word}; within the last {count} epochs a run's accuracy moves by {spread:.2f} points on average "
+        f"(one standard error: {noise:.2f}).{still}"
+    )

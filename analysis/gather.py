@@ -1,0 +1,151 @@
+"""Everything a report is made from: the records of the experiments, and what follows from them."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from analysis import committed, evidence, load, records, statistics, stores
+from tinycnn import experiments
+from tinycnn.datasets import DATASETS
+from tinycnn.errors import SpecError, UserError, nearest
+from tinycnn.measure import measure
+from tinycnn.provenance import code_hash
+
+
+@dataclass
+class Findings:
+    """What there is to report. Frames as described in ``load``, ``statistics`` and ``committed``.
+
+    ``specs``: by name, the spec that was run, None where it is not known; ``words``: the spec whose docstring speaks of
+    it; ``measured``: the network; ``sources``: where the numbers come from; ``notes``: a line for whatever is not as
+    one would expect.
+    """
+
+    epochs: pd.DataFrame
+    summary: pd.DataFrame
+    changes: pd.DataFrame
+    mistakes: pd.DataFrame
+    references: pd.DataFrame
+    looks: pd.DataFrame
+    class_counts: dict
+    specs: dict
+    words: dict
+    measured: dict
+    sources: dict
+    studies: dict
+    notes: list[str] = field(default_factory=list)
+
+
+def gather(names: list[str] | None = None, store: bool = True) -> Findings:
+    """Read evidence and, unless told not to, the store; ``names``: of which experiments, or else all with a record.
+
+    Raises SpecError for an unknown name, and UserError where there is nothing to report.
+    """
+    frame, notes = load.runs(stores.EVERY if store else ()), []
+    known = [*dict.fromkeys([*experiments.names(), *committed.names(), *sorted(frame["experiment"].unique())])]
+    for name in names or ():
+        if name not in known:
+            raise SpecError(f"no experiment is called {name!r}; {nearest(name, known)}")
+    words = {name: records.current(name, notes) for name in dict.fromkeys(names or known)}
+    by_name = dict(list(frame.groupby("experiment", sort=False)))
+    picked = {}
+    for name, spec in words.items():
+        found = records.of_experiment(name, spec, by_name.get(name, frame[:0]), notes)
+        if found:
+            picked[name] = found
+        else:
+            notes.append(f"{name}: no finished run on test images; make {name} makes one.")
+    if not picked:
+        raise UserError("nothing to report: no finished run in the store or in reports/evidence; make exp3 makes one")
+    if others := stores.foreign() if store else 0:
+        notes.append(f"{others} runs in the store were not made by this project and are left out.")
+    return _findings(picked, words, frame, notes)
+
+
+def _findings(picked, words, frame, notes) -> Findings:
+    stored = [record.rows for record in picked.values() if record.rows is not None]
+    parts = [record.epochs for record in picked.values() if record.epochs is not None]
+    if stored:
+        parts.append(evidence.of_runs(pd.concat(stored, ignore_index=True)))
+    epochs = pd.concat(parts, ignore_index=True)
+    names = _ordered(epochs, words)
+    epochs = epochs.set_index("experiment").loc[names].reset_index()
+    measured = _measured({name: picked[name].spec or words[name] for name in names})
+    specs = {name: picked[name].spec for name in names}
+    rows = [
+        statistics.summarise(part, specs[name], measured[name], picked[name].barred)
+        for name, part in epochs.groupby("experiment", sort=False)
+    ]
+    _tell_of_code(epochs, notes)
+    studies, lines = committed.studies()
+    return Findings(
+        epochs=epochs,
+        summary=pd.DataFrame(rows),
+        changes=statistics.changes(epochs, specs),
+        mistakes=_mistakes(picked, names),
+        references=committed.references(),
+        looks=committed.looks(evidence.with_judged(frame)),
+        class_counts=_class_counts(picked),
+        specs=specs,
+        words={name: words[name] or specs[name] for name in names},
+        measured=measured,
+        sources={name: picked[name].source for name in names},
+        studies=studies,
+        notes=notes + lines,
+    )
+
+
+def _ordered(epochs, words) -> list[str]:
+    """Return the experiments by data set, in the order of ``DATASETS``, and a parent before what is derived from it."""
+    data = epochs.groupby("experiment")["data"].first()
+    place = {name: number for number, name in enumerate(DATASETS)}
+
+    def line_of(name):
+        line = [name]
+        while (spec := words.get(line[0])) and spec.parent in data.index and spec.parent not in line:
+            line.insert(0, spec.parent)
+        return line
+
+    return sorted(data.index, key=lambda name: (place.get(data[name], len(place)), str(data[name]), line_of(name)))
+
+
+def _measured(specs: dict) -> dict:
+    """Return each spec's network as measured now, the same network once; None for one that cannot be built."""
+    found, by_network = {}, {}
+    for name, spec in specs.items():
+        key = spec and (spec.model.model_dump_json(), spec.data.name)
+        if key not in by_network:
+            try:
+                by_network[key] = measure(spec, DATASETS[spec.data.name]) if spec else None
+            except SpecError:
+                by_network[key] = None
+        found[name] = by_network[key]
+    return found
+
+
+def _mistakes(picked, names) -> pd.DataFrame:
+    stored = [picked[name].rows for name in names if picked[name].rows is not None]
+    parts = [committed.mistakes(name) for name in names if picked[name].rows is None]
+    parts += [load.mistakes(pd.concat(stored, ignore_index=True))] if stored else []
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=committed.MISTAKES)
+
+
+def _class_counts(picked) -> dict:
+    counts = committed.class_counts()
+    for record in picked.values():
+        for run in () if record.rows is None else record.rows.dropna(subset=["class_counts"]).itertuples():
+            counts.setdefault(run.data, [int(count) for count in run.class_counts.split()])
+    return counts
+
+
+def _tell_of_code(epochs, notes):
+    """Say which numbers come from other code than that of now, or from changes that were never committed."""
+    firsts = epochs.groupby("experiment", sort=False)[["code_hash", "dirty"]].agg("first")
+    if other := [name for name, row in firsts.iterrows() if row["code_hash"] != code_hash()]:
+        notes.append(
+            f"Trained before the latest change of the code that numbers depend on: {', '.join(other)}; to train again "
+            "says whether that changes anything."
+        )
+    if dirty := [name for name, row in firsts.iterrows() if str(row["dirty"]).lower() == "true"]:
+        notes.append(f"Trained with changes that were not committed: {', '.join(dirty)}.")

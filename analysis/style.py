@@ -1,0 +1,94 @@
+"""The one style of every figure: sizes, colours, marks, names, and how a figure is saved.
+
+Colours are those of Okabe and Ito (2008, "Color Universal Design"), which every kind of colour vision tells apart. Each
+series also has its own mark and dash, so that nothing is lost in grey. Figures are made without ``pyplot`` and begin
+from matplotlib's own defaults, whatever the user's ``matplotlibrc`` says: the same frames give the same bytes.
+"""
+
+import textwrap
+from pathlib import Path
+
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.style import context
+
+from tinycnn.pictures import BLUE, GREEN, GREY, ORANGE, VERMILION  # noqa: F401 - GREY is for the figures
+
+PURPLE, SKY, BLACK, PALE, GRID = "#CC79A7", "#56B4E9", "#000000", "#C4C4C4", "#E4E4E4"
+COLUMN, PAGE = 3.5, 7.2
+"""Widths in inches: of one column of a paper, and of its page."""
+
+SERIES = (
+    {"color": BLUE, "marker": "o", "dashes": ""},
+    {"color": VERMILION, "marker": "s", "dashes": (4, 1.5)},
+    {"color": GREEN, "marker": "^", "dashes": (1.2, 1.2)},
+    {"color": BLACK, "marker": "D", "dashes": (5, 1.5, 1.2, 1.5)},
+    {"color": ORANGE, "marker": "v", "dashes": (8, 2)},
+    {"color": PURPLE, "marker": "P", "dashes": (3, 1, 1, 1, 1, 1)},
+)
+"""As many series as one picture can hold and still be read; more get a panel each."""
+
+ERRORS = LinearSegmentedColormap.from_list("errors", ["white", VERMILION])
+
+styled = context(
+    [
+        "default",
+        {
+            "axes.axisbelow": True,
+            "axes.edgecolor": "#444444",
+            "axes.grid": True,
+            "axes.labelsize": 8,
+            "axes.linewidth": 0.6,
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlesize": 8,
+            "figure.dpi": 100,
+            "font.size": 7,
+            "grid.color": GRID,
+            "grid.linewidth": 0.5,
+            "legend.fontsize": 7,
+            "legend.frameon": False,
+            "legend.handlelength": 2.6,
+            "lines.linewidth": 1.2,
+            "lines.markersize": 3.2,
+            "savefig.dpi": 200,
+            "svg.fonttype": "path",
+            "svg.hashsalt": "tinycnn",
+            "xtick.labelsize": 7,
+            "xtick.major.width": 0.6,
+            "ytick.labelsize": 7,
+            "ytick.major.width": 0.6,
+        },
+    ]
+)
+"""Decorates every function that draws or saves: matplotlib looks its settings up at either time."""
+
+
+def new(width: float, height: float) -> Figure:
+    """Return an empty figure of that many inches, whose parts make room for one another."""
+    return Figure(figsize=(width, height), facecolor="white", layout="constrained")
+
+
+@styled
+def save(figure: Figure, path) -> tuple[Path, Path]:
+    """Write a figure as PNG (200 dots per inch) and SVG beside each other; return their paths.
+
+    ``path``: where, with or without an ending. The same figure gives the same bytes: no date, no program's name.
+    """
+    stem = Path(path)
+    stem = stem.with_suffix("") if stem.suffix in (".png", ".svg") else stem
+    png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+    figure.savefig(png, metadata={"Software": None})
+    figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    return png, svg
+
+
+def short(name: str, most: int = 18) -> str:
+    """Return a name of at most so many characters, its middle left out if need be."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[: most - 1 - half]}…{name[-half:]}"
+
+
+def wrapped(text: str, width: int, lines: int) -> str:
+    """Return a text in at most so many lines of so many characters; what does not fit ends in an ellipsis."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))

@@ -1,0 +1,130 @@
+"""What a network sees of its picture, against autograd, convolved boxes and squares counted by hand."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import convolve2d
+from torch import nn
+
+from analysis.receptive import SHARE, effective_receptive_field
+from tinycnn import models
+from tinycnn.measure import measure_network
+
+NETWORKS = {
+    "model_1": lambda: models.model_1(1, 28, 10),
+    "model_2": lambda: models.model_2(1, 28, 10),
+    "model_2, padded": lambda: models.model_2(1, 28, 10, padding=1),
+    "model_3": lambda: models.model_3(1, 28, 10, dropout=0.1),
+    "early_pool": lambda: models.early_pool(1, 28, 10),
+    "strides": lambda: nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, padding=1), nn.Conv2d(2, 3, 3, dilation=2)),
+}
+
+
+def averaging(network):
+    """Return the network with positive weights and averages for max-pools, so that every connection shows."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.MaxPool2d):
+                setattr(parent, name, nn.AvgPool2d(child.kernel_size, child.stride))
+            if isinstance(child, nn.Conv2d):
+                nn.init.constant_(child.weight, 0.1)
+                if child.bias is not None:
+                    nn.init.zeros_(child.bias)
+    return network
+
+
+def jacobian(network, name, picture):
+    """Return d(middle unit of the layer) / d(pixel), (channels of the layer, C, H, W), by autograd's own jacobian."""
+    held = {}
+    hook = dict(network.named_modules())[name].register_forward_hook(lambda m, a, out: held.update(out=out))
+
+    def middle(x):
+        network.eval()(x[None])
+        out = held["out"][0]
+        return out if out.dim() == 1 else out[:, out.shape[1] // 2, out.shape[2] // 2]
+
+    try:
+        return torch.autograd.functional.jacobian(middle, picture)
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_squares_lie_where_autograd_finds_the_pixels_that_count(name):
+    network = averaging(NETWORKS[name]())
+    for seen in effective_receptive_field(network, (1, 28, 28), torch.rand(2, 1, 28, 28) + 0.1):
+        touched = jacobian(network, seen.name, torch.rand(1, 28, 28) + 0.1).abs().sum((0, 1)) > 0
+        rows, columns = (np.flatnonzero(touched.any(axis)) for axis in (1, 0))
+        for first, found in ((seen.top, rows), (seen.left, columns)):
+            inside = max(first, 0), min(first + seen.side, 28) - 1  # what lies in the padding has no gradient
+            assert (found.min(), found.max()) == inside, seen.name
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_sides_are_those_of_the_layer_table(name):
+    network = NETWORKS[name]().eval()
+    layers = measure_network(network, torch.zeros(1, 1, 28, 28)).layers
+    seen = effective_receptive_field(network, (1, 28, 28), count=2)
+    assert [(s.name, s.kind, s.side) for s in seen] == [(x.name, x.kind, x.receptive_field) for x in layers]
+
+
+def test_what_counts_is_the_root_mean_square_of_autograds_gradients():
+    torch.manual_seed(1)
+    network = models.model_2(3, 28, 10)
+    pictures = torch.randn(3, 3, 28, 28)
+    for seen in effective_receptive_field(network, (3, 28, 28), pictures):
+        if seen.kind.startswith(("conv", "global")):
+            squares = [jacobian(network, seen.name, each).double() ** 2 for each in pictures]
+            expected = torch.stack(squares).mean((0, 1, 2)).sqrt()
+            np.testing.assert_allclose(seen.gradient, expected / expected.max(), rtol=1e-4, atol=1e-7)
+
+
+def test_even_weights_in_layers_give_boxes_convolved_with_boxes():
+    """Luo et al. 2016, section 2.1: of n layers of equal weights the gradient is n boxes convolved."""
+    network = averaging(nn.Sequential(*(nn.Conv2d(1, 1, 3, bias=False) for _ in range(5))))
+    expected = np.ones((1, 1))
+    for seen in effective_receptive_field(network, (1, 31, 31)):
+        expected = convolve2d(expected, np.ones((3, 3)))
+        square = seen.gradient[seen.top : seen.top + seen.side, seen.left : seen.left + seen.side]
+        np.testing.assert_allclose(square, expected / expected.max(), rtol=1e-5)
+        assert seen.gradient.sum() == pytest.approx(square.sum())
+        assert seen.effective == pytest.approx((expected > SHARE * expected.max()).sum() ** 0.5)
+
+
+def test_deep_networks_see_less_than_they_could():
+    network = averaging(nn.Sequential(*(nn.Conv2d(1, 1, 3, bias=False) for _ in range(20))))
+    sides = [(seen.effective, seen.side) for seen in effective_receptive_field(network, (1, 61, 61))]
+    assert sides[0] == (3, 3)
+    assert sides[-1][1] == 41 and sides[-1][0] < 24  # a Gaussian of variance 20 * 2/3: its two sigma are 18 wide
+
+
+def test_squares_begin_outside_where_there_is_padding():
+    network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(4), nn.Conv2d(1, 1, 3, padding=1))
+    last = effective_receptive_field(network, (1, 8, 8), count=1)[-1]  # a map of 2x2, its middle unit (1, 1)
+    assert (last.side, last.left, last.top) == (14, -1, -1)  # 3, 6, 6 + 2*4; begins at -1, -1, -5, and 4 further on
+
+
+def test_the_network_is_left_as_it_was():
+    network = models.model_3(1, 28, 10, dropout=0.5).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        effective_receptive_field(network, (1, 28, 28), count=2)
+    assert network.training and all(module.training for module in network.modules())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_without_images_the_same_noise_is_drawn_every_time():
+    torch.manual_seed(0)
+    network = models.model_2(1, 28, 10)
+    first = effective_receptive_field(network, (1, 28, 28), count=2)
+    torch.manual_seed(5)
+    again = effective_receptive_field(network, (1, 28, 28), count=2)
+    assert all(np.array_equal(a.gradient, b.gradient) for a, b in zip(first, again, strict=True))
+
+
+def test_a_network_that_ignores_its_picture_sees_nothing():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.ReLU())
+    nn.init.zeros_(network[0].weight)
+    assert [seen.effective for seen in effective_receptive_field(network, (1, 8, 8), count=2)] == [0, 0]
