@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PORT   ?= 5000
+STUDY  ?= dropout_lr
 
 # A value goes to the shell as one quoted word, or as one for each of its words, whatever characters it is made of.
 quote   = '$(subst ','\'',$(strip $(value $(1))))'
@@ -13,7 +14,7 @@ options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value WORKERS)
 python  = .venv/bin/python
 
 # An experiment is a file: dropping one into experiments/ makes a target of it.
-TARGETS     = help setup quick test test-slow lint ui evidence report bench list doctor
+TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -37,6 +38,7 @@ help:
 	@echo 'With'
 	@echo '  SEEDS=5    so many seeds, each a run'
 	@echo '  WORKERS=1  how many of several seeds to train at once (one per core unless told)'
+	@echo '  STUDY=NAME which study, of experiments/studies; TRIALS=60 how many, restarts included'
 	@echo '  DEVICE=cpu where to train'
 	@echo '  SET="train.epochs=3 optimizer.lr=0.02"'
 	@echo '             a changed spec, its changes parted by blanks'
@@ -44,7 +46,7 @@ help:
 	@echo '             which of them make report is about'
 	@echo '  ARGS="..." anything else for the command underneath, split at blanks'
 	@echo '  PYTHON=    what .venv is made with; another version makes it anew'
-	@echo '  PORT=5000  where make ui listens'
+	@echo '  PORT=5000  where make ui and make dashboard listen'
 
 setup: ## .venv with what requirements.txt pins; every target does this by itself (4 min, then a blink)
 	@command -v $(call quote,PYTHON) >/dev/null || \
@@ -79,6 +81,14 @@ report: setup ## reports/report.html and report.md, every figure with its data; 
 
 bench: setup ## how fast it all is, against a plain loop: reports/bench.md; wants a quiet machine (45 min)
 	$(python) -m bench $(call each,ARGS)
+
+study: setup ## an Optuna study, STUDY=dropout_lr unless told; run again, it goes on (30 min)
+	$(python) -m tinycnn search $(call quote,STUDY) $(if $(value TRIALS),--trials $(call quote,TRIALS)) \
+	    $(if $(value WORKERS),--workers $(call quote,WORKERS)) $(if $(value DEVICE),--device $(call quote,DEVICE)) \
+	    $(call each,ARGS)
+
+dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA_STORAGE if set (5 s to start)
+	@exec .venv/bin/optuna-dashboard --port $(call quote,PORT) $(call each,ARGS) "$${OPTUNA_STORAGE:-optuna.journal}"
 
 list: setup ## experiments, networks and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)

@@ -54,7 +54,7 @@ def gather(names: list[str] | None = None, store: bool = True) -> Findings:
         if found:
             picked[name] = found
         else:
-            notes.append(f"{name}: no finished run on test images; `make {name}` makes one.")
+            notes.append(f"{name}: no finished run on test images; make {name} makes one.")
     if not picked:
         raise UserError("nothing to report: no finished run in the store or in reports/evidence; make exp3 makes one")
     if others := stores.foreign() if store else 0:
@@ -73,7 +73,7 @@ def _findings(picked, words, frame, notes) -> Findings:
     measured = _measured({name: picked[name].spec or words[name] for name in names})
     specs = {name: picked[name].spec for name in names}
     rows = [
-        statistics.summarise(part, specs[name], measured[name])
+        statistics.summarise(part, specs[name], measured[name], picked[name].barred)
         for name, part in epochs.groupby("experiment", sort=False)
     ]
     _tell_of_code(epochs, notes)

@@ -22,13 +22,15 @@ _OLDER, _CURRENT = range(2)
 class Record:
     """A record of ``n`` seeds: ``rows`` of ``load.runs()``, or the ``epochs`` that were committed.
 
-    ``spec`` is what was run, None where that is not known; the higher ``rank`` is the better.
+    ``spec`` is what was run, None where that is not known; ``barred`` says why it cannot be judged, "" where it can;
+    the higher ``rank`` is the better.
     """
 
     rank: int
     n: int
     spec: object
     source: str
+    barred: str = ""
     rows: pd.DataFrame | None = None
     epochs: pd.DataFrame | None = None
 
@@ -53,8 +55,8 @@ def of_experiment(name, spec, mine, notes) -> Record | None:
     _tell_what_is_left_out(name, mine, notes)
     best = max(found, key=lambda record: (record.rank, record.n), default=None)  # of equals the first
     if best and best.rank == _OLDER:
-        now = f"the spec is now {spec.hash}" if spec else "there is no file of it in experiments/"
-        notes.append(f"{name}: made by a spec or on data that is not its own now ({best.source}; {now}); not judged.")
+        now = f"its spec is now {spec.hash}" if spec else "there is no file of it in experiments/"
+        notes.append(f"{name}: {best.barred or 'shown as it was recorded'} ({best.source}; {now}).")
     return best
 
 
@@ -69,7 +71,8 @@ def _committed(name, spec, notes) -> Record | None:
     hashes = sorted(set(epochs["spec_hash"].astype(str)))
     own = spec is not None and hashes == [spec.hash]
     source = f"reports/evidence/{name}.csv, spec {' '.join(hashes)}"
-    return Record(int(own), epochs["seed"].nunique(), spec if own else None, source, epochs=epochs)
+    barred = "" if own else "of a spec that is not here as it was then, so not judged"
+    return Record(int(own), epochs["seed"].nunique(), spec if own else None, source, barred, epochs=epochs)
 
 
 def _stored(spec, mine) -> Record | None:
@@ -79,14 +82,19 @@ def _stored(spec, mine) -> Record | None:
         return None
     rows = load.of_spec(finished, spec) if spec else finished[:0]
     if len(rows):
-        return Record(_CURRENT, len(rows), spec, f"the store, spec {spec.hash}", rows)
+        return Record(_CURRENT, len(rows), spec, f"the store, spec {spec.hash}", rows=rows)
     own = finished[finished["fallback"] != "true"]
     latest = (own if len(own) else finished).iloc[-1]
     same = finished
     for column in ("spec_hash", "data_digest", "fallback"):
         same = same[same[column].eq(latest[column]) | (same[column].isna() & pd.isna(latest[column]))]
     rows = load.of_latest_code(same)
-    return Record(_OLDER, len(rows), _recorded(latest), f"the store, spec {latest['spec_hash']}", rows)
+    barred, recorded = "", _recorded(latest)
+    if own.empty:
+        barred = f"trained on the fallback data set {latest['data']}, so not judged"
+    elif spec or recorded is None:
+        barred = "of a spec that is not here as it was then, so not judged"
+    return Record(_OLDER, len(rows), recorded, f"the store, spec {latest['spec_hash']}", barred, rows)
 
 
 def _recorded(run) -> Spec | None:

@@ -38,7 +38,7 @@ def pictures(drawn: list) -> dict:
 def opening(found) -> list[dict]:
     """Return the title, what this is, and the notes."""
     text = (
-        "What the runs say, written by `make report` from the store and from reports/evidence; no number is typed by "
+        "What the runs say, written by make report from the store and from reports/evidence; no number is typed by "
         "hand. Accuracies are test accuracies in percent after the last epoch, over n seeds, unless a column says "
         "otherwise. A best epoch is picked on the test set: it is shown only because published figures are such."
     )
@@ -52,21 +52,21 @@ def results(found, data: str) -> list[dict]:
     """Return the evidence table of one data set, the published figures below ours."""
     summary = found.summary[found.summary["data"] == data]
     published = found.references[found.references["data"] == data].sort_values("parameters", kind="stable")
-    head = ("", "parameters", "n", "train", "last epoch", "95 % interval", "std", "min", "best (epoch)",
-            "min of last 5", "target met, or how picked")  # fmt: skip
+    head = ("", "last epoch", "95 % interval", "n", "std", "min", "min of last 5", "best (epoch)", "train",
+            "parameters", "target met, or how picked")  # fmt: skip
     rows = [
         (
-            row.experiment, _count(row.parameters), row.n, _number(row.clean_train), _number(row.last_mean, 3),
-            f"{row.last_low:.2f} to {row.last_high:.2f}", _number(row.last_std, 3), _number(row.last_min),
-            _with_epoch(row.best_median, row.best_epoch_median), _number(row.min_last5), row.verdict,
+            row.experiment, _number(row.last_mean, 3), f"{row.last_low:.2f} to {row.last_high:.2f}", row.n,
+            _number(row.last_std, 3), _number(row.last_min), _number(row.min_last5),
+            _with_epoch(row.best_median, row.best_epoch_median), _number(row.clean_train), _count(row.parameters),
+            row.verdict,
         )
         for row in summary.itertuples()
     ]  # fmt: skip
     rows += [
         (
-            f"published: {row.name} ({row.recipe})" if isinstance(row.recipe, str) else f"published: {row.name}",
-            _count(row.parameters), _runs(row.note), "-", _number(row.last), "-", "-", "-",
-            _with_epoch(row.best, row.best_epoch), _number(row.min_last5), row.note,
+            f"({row.name})", _number(row.last), "-", _runs(row.note), "-", "-", _number(row.min_last5),
+            _with_epoch(row.best, row.best_epoch), "-", _count(row.parameters), row.note,
         )
         for row in published.itertuples(index=False)
     ]  # fmt: skip
@@ -82,9 +82,9 @@ def _what_n_carries(summary) -> list[dict]:
     text = (
         "Train: accuracy on clean training images after the last epoch. The interval is of the mean over seeds "
         "(Student's t); of a single run it is Wilson's, over test images, and says nothing of other seeds. Best, its "
-        "epoch and the minimum of the last five: medians over seeds. Published figures are as their sources give them: "
-        "single runs and best epochs picked on the test set, unless they say otherwise, so they are no means to "
-        "compare a mean with."
+        "epoch and the minimum of the last five: medians over seeds. In brackets: published figures, as their sources "
+        "give them: single runs and best epochs picked on the test set, unless the last column says otherwise, so they "
+        "are nothing to compare a mean with."
     )
     deviations = summary.loc[summary["n"] >= 3, "last_std"].dropna()
     if len(deviations) and deviations.median() > 0:
@@ -215,9 +215,12 @@ def looks(found, drawn: list) -> list[dict]:
 def closing(found) -> list[dict]:
     """Return the sources of the published figures."""
     shown = found.references[found.references["data"].isin(set(found.summary["data"]))]
-    rows = [(row.name, row.data, row.source, row.note) for row in shown.itertuples(index=False)]
-    head = ("name", "data", "source", "how it is picked")
-    return [heading(2, "Sources of the published figures"), table(head, rows, "<<<<")]
+    rows = [
+        (row.name, row.data, row.source, row.recipe if isinstance(row.recipe, str) else "-", row.note)
+        for row in shown.itertuples(index=False)
+    ]
+    head = ("name", "data", "source", "recipe", "how it is picked")
+    return [heading(2, "Sources of the published figures"), table(head, rows, "<<<<<")]
 
 
 def _number(value, digits: int = 2) -> str:

@@ -85,16 +85,17 @@ def last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
     return epochs.loc[epochs.groupby(["experiment", "seed"], sort=False)["epoch"].idxmax()]
 
 
-def summarise(epochs: pd.DataFrame, spec=None, measured=None) -> dict:
+def summarise(epochs: pd.DataFrame, spec=None, measured=None, barred: str = "") -> dict:
     """Return one experiment's row of the summary, with the columns SUMMARY, and the verdict's ``reason``.
 
-    ``spec``: what was run, None where it is not known as it was; ``measured``: its network.
+    ``spec``: what was run, None where it is not known as it was; ``measured``: its network; ``barred``: why it cannot
+    be judged, "" where it can.
     """
     data, accuracies = str(epochs["data"].iloc[0]), last_epochs(epochs)
     last, runs = accuracies["test_accuracy"], epochs.groupby("seed", sort=False)
     best = epochs.loc[runs["test_accuracy"].idxmax().dropna()]
     low, high = mean_interval(last, images(data))
-    word, reason = judge(epochs, spec)
+    word, reason = (verdict.NOT_JUDGED, barred) if barred else judge(epochs, spec)
     target = spec.target if spec else None
     return dict(
         zip(

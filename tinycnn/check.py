@@ -31,6 +31,13 @@ def check(spec) -> tuple[Measured, list[str]]:
             f"{spec.data.name} leaves one side without any; use true for the standard share"
         )
     training = facts.train - held_out
+    if spec.data.images is not None:
+        if spec.data.images > training:
+            raise SpecError(
+                f"{spec.name}: data.images: {spec.data.images} are more than the {training} training pictures "
+                f"there are of {spec.data.name}; use at most that, or null for all"
+            )
+        training = spec.data.images
     if spec.train.batch_size > training:
         raise SpecError(
             f"{spec.name}: train.batch_size: {spec.train.batch_size} is more than the {training} training pictures of "

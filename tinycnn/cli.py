@@ -63,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, e.g. head, has gone
-        return FAILED if chosen.verb in (run, resume, rerun) else DONE  # a run is not over before it has said so
+        trains = (run, resume, rerun, search, confirm)  # a run is not over before it has said so
+        return FAILED if chosen.verb in trains else DONE
     except Exception as error:
         if os.environ.get("TINYCNN_DEBUG"):
             raise
@@ -173,6 +174,23 @@ def _parser() -> argparse.ArgumentParser:
     for made in (resume_, rerun_):
         made.add_argument("--offline", action="store_true", help="never touch the network for data")
 
+    search_ = verb("search", search, "run an Optuna study, or go on with it, until its trials are trained")
+    search_.add_argument("study", help="a name (dropout_lr) or a file")
+    search_.add_argument("--trials", type=_budget, metavar="N", help="in all, restarts included (default: the study's)")
+    search_.add_argument("--workers", type=_count, metavar="N", help="processes (default: one per core)")
+    promote_ = verb("promote", promote, "write an experiment from the best trial of a study")
+    promote_.add_argument("study", help="a name (dropout_lr) or a file")
+    promote_.add_argument("--name", required=True, help="of the experiment, and its file")
+    promote_.add_argument("--trial", type=_seed, metavar="N", help="another trial than the best")
+    confirm_ = verb("confirm", confirm, "compare a promoted experiment with its base on the test set, with fresh seeds")
+    confirm_.add_argument("study", help="a name (dropout_lr) or a file")
+    confirm_.add_argument("--name", required=True, help="the experiment that was promoted")
+    confirm_.add_argument("--seeds", type=_count, default=5, metavar="N", help="of each (default 5)")
+    workers(confirm_)
+    for made in (search_, confirm_):
+        made.add_argument("--device", type=_device, default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+        made.add_argument("--offline", action="store_true", help="never touch the network")
+
     compare_ = verb("compare", compare, "show what changed between experiments and what it did")
     compare_.add_argument("experiments", nargs="+", help="names, files or spec.json; the first is the base")
 
@@ -190,6 +208,12 @@ def _parser() -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 4 or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000")
+    return int(text)
+
+
+def _budget(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 6 or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100000")
     return int(text)
 
 
@@ -371,6 +395,72 @@ def close(chosen) -> int:
     return DONE
 
 
+def search(chosen) -> int:
+    """Run a study."""
+    from tinycnn import experiments
+
+    study = experiments.load_study(chosen.study)
+    from tinycnn.study import check_study
+
+    check_study(study)  # before the seconds that importing MLflow and Optuna takes
+    from tinycnn import findings, launch, study_run
+    from tinycnn.terminal import StudyTerminal
+
+    with contextlib.closing(StudyTerminal()) as reporter:
+        result = study_run.run(
+            study,
+            trials=chosen.trials,
+            workers=chosen.workers or launch.cores(),
+            device=chosen.device,
+            offline=chosen.offline,
+            reporter=reporter,
+        )
+    if chosen.json:
+        _print_json(result)
+    else:
+        print(findings.text(study, result))
+        print(f"`make ui` shows the run {result['run_id']}, `make dashboard` the trials;")
+        print(f"`python -m tinycnn promote {chosen.study} --name NAME` makes an experiment of the best")
+    return DONE
+
+
+def promote(chosen) -> int:
+    """Write an experiment from a study."""
+    from tinycnn import experiments
+    from tinycnn import promote as promotion
+
+    study = experiments.load_study(chosen.study)
+    path = promotion.promote(study, chosen.name, chosen.trial)
+    if chosen.json:
+        _print_json({"path": str(path), "experiment": chosen.name})
+    else:
+        print(f"wrote {path}; python -m tinycnn confirm {chosen.study} --name {chosen.name} compares it with its base")
+    return DONE
+
+
+def confirm(chosen) -> int:
+    """Compare a promoted experiment with its base."""
+    from tinycnn import experiments, launch
+    from tinycnn import promote as promotion
+
+    study = experiments.load_study(chosen.study)
+    with _reporter(chosen) as reporter:
+        result = promotion.confirm(
+            study,
+            chosen.name,
+            chosen.seeds,
+            workers=chosen.workers or launch.cores(),
+            device=chosen.device,
+            offline=chosen.offline,
+            reporter=reporter,
+        )
+    if chosen.json:
+        _print_json(result)
+    else:
+        print(promotion.text(result))
+    return DONE
+
+
 def compare(chosen) -> int:
     """Show what changed between experiments, and what it did."""
     from analysis import compare as comparison
@@ -420,6 +510,10 @@ def evidence(chosen) -> int:
         readme.check()
         return DONE
     written = record.write(chosen.experiments)
+    if not chosen.experiments:
+        from analysis import studies
+
+        written += studies.write()
     if chosen.json:
         _print_json({"written": [str(path) for path in written]})
     else:

@@ -63,24 +63,26 @@ def find(name: str) -> Path | None:
     return next((root / LAYOUTS[name].folder for root in _roots() if _present(root / LAYOUTS[name].folder)), None)
 
 
-def load(name: str, validation: float = 0.0, *, offline: bool = False) -> Split:
+def load(name: str, validation: float = 0.0, images: int | None = None, *, offline: bool = False) -> Split:
     """Read data set ``name``, fetching it if it is nowhere; every file read is checked against its known checksum.
 
     ``validation`` 0 evaluates on the test set; a fraction between 0 and 1 cuts ``round(validation * N)`` images off the
-    training set, the same ones always, and evaluates on those: the test files are then not opened. ``offline`` forbids
-    the network. Raises SpecError for an unknown name or a fraction that leaves a side empty, DataMissing if the set is
-    nowhere and cannot be fetched, UserError if it is there but incomplete, altered or unreadable.
+    training set, the same ones always, and evaluates on those: the test files are then not opened. ``images`` trains on
+    so many of those that are left, the same ones always. ``offline`` forbids the network. Raises SpecError for an
+    unknown name or a number that leaves a side empty, DataMissing if the set is nowhere and cannot be fetched,
+    UserError if it is there but incomplete, altered or unreadable.
     """
     facts = _facts(name)
     held_out = _held_out(name, validation)
     place = find(name) or _fetch(name, offline)
-    images, labels = _read(name, place, "train")
-    if validation:
-        order = _shuffled(len(labels))
-        kept, cut = np.sort(order[held_out:]), np.sort(order[:held_out])
-        train, evaluation = (images[kept], labels[kept]), (images[cut], labels[cut])
-    else:
-        train, evaluation = (images, labels), _read(name, place, "test")
+    pixels, labels = _read(name, place, "train")
+    left = len(labels) - held_out
+    if images is not None and not 0 < images <= left:
+        raise SpecError(f"data.images: {images} are not to be had of the {left} training images of {name}")
+    order = _shuffled(len(labels))
+    kept, cut = np.sort(order[held_out:][:images]), np.sort(order[:held_out])
+    train = pixels[kept], labels[kept]
+    evaluation = (pixels[cut], labels[cut]) if validation else _read(name, place, "test")
     mean, std = _mean_std(train[0])
     kind = "validation" if validation else "test"
     digest = _digest(kind, *train, *evaluation)

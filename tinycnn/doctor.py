@@ -75,7 +75,9 @@ def _left_over():
         return []  # reported above
     findings = []
     for run in left_over():
-        if run["where"]:
+        if "study" in run:
+            cure = f"python -m tinycnn search {run['study']} goes on with it"
+        elif run["where"]:
             cure = f"is it still trained there, {run['where']}? If not, resume or close it there"
         else:
             cure = f"python -m tinycnn resume {run['run_id']}, or close {run['run_id']}"

@@ -1,4 +1,4 @@
-"""Finding experiments: by name (``exp3``), by file, or by the ``spec.json`` of a run."""
+"""Finding experiments: by name (``exp3``), by file, or by the ``spec.json`` of a run; and studies, by name or file."""
 
 import contextlib
 import os
@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from tinycnn import ROOT
 from tinycnn.errors import SpecError, UserError, nearest, shown
 from tinycnn.spec import Spec, explain
+from tinycnn.study import Study
 
 FOLDER = ROOT / "experiments"
+STUDIES = FOLDER / "studies"
 LARGEST = 1 << 20
 """Bytes; a spec has about two thousand, its notes among them."""
 _WANTED = "give the name of an experiment, a .py file with a SPEC, or the spec.json of a run"
@@ -45,6 +47,31 @@ def load(which: str) -> Spec:
     raise SpecError(f"{path}: is neither .py nor .json; {_WANTED}")
 
 
+def studies() -> list[str]:
+    """Return the names of the studies, sorted."""
+    return sorted(path.stem for path in STUDIES.glob("*.py") if not path.stem.startswith("_"))
+
+
+def load_study(which: str) -> Study:
+    """Return a study, with its file's docstring as its notes. Raises SpecError in one line."""
+    known = studies()
+    path = STUDIES / f"{which}.py" if which in known else Path(which)
+    if which not in known and not _is_there(which):
+        raise SpecError(f"no study or file is called {shown(which)}; {nearest(which, known)}")
+    if path.suffix != ".py" or not path.is_file():
+        raise SpecError(f"{path}: give the name of a study, or a .py file with a STUDY")
+    try:
+        made = _execute(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read ({error})") from None
+    study = made.get("STUDY")
+    if not isinstance(study, Study):
+        raise SpecError(f"{path.name}: has no STUDY; see experiments/studies/dropout_lr.py for an example")
+    if study.name != path.stem:
+        raise SpecError(f"{path.name}: STUDY.name is {study.name!r}; it must be the file's name, {shown(path.stem)}")
+    return study.model_copy(update={"notes": made.get("__doc__") or ""})
+
+
 def _is_there(path: str) -> bool:
     try:
         return os.path.lexists(path)
@@ -61,7 +88,8 @@ def _content(path: Path) -> bytes:
         return stream.read(size)
 
 
-def _from_python(path: Path) -> Spec:
+def _execute(path: Path) -> dict:
+    """Run a file and return what it defines. Raises SpecError in one line, whatever is wrong with it."""
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))  # so that a spec may import another from ``experiments``
     module = types.ModuleType(f"_experiment_{path.stem}")
@@ -82,11 +110,16 @@ def _from_python(path: Path) -> Spec:
     except BaseException as error:  # whatever the author of the file did wrong
         line = _line_in(error, path)
         raise SpecError(f"{path.name}{f', line {line}' if line else ''}: {_said(error, path)}") from None
-    spec = vars(module).get("SPEC")
+    return vars(module)
+
+
+def _from_python(path: Path) -> Spec:
+    made = _execute(path)
+    spec = made.get("SPEC")
     if not isinstance(spec, Spec):
         raise SpecError(f"{path.name}: has no SPEC; see experiments/exp3.py for an example")
     # checked once more: model_construct and model_copy make specs that nobody has looked at
-    values = spec.model_dump(warnings=False) | {"notes": vars(module).get("__doc__") or ""}
+    values = spec.model_dump(warnings=False) | {"notes": made.get("__doc__") or ""}
     spec = Spec.from_dict(values, where=path.name)
     if spec.name != path.stem:
         raise SpecError(f"{path.name}: SPEC.name is {spec.name!r}; it must be the file's name, {shown(path.stem)}")

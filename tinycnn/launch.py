@@ -38,16 +38,27 @@ def computing_with(threads: int):
         torch.set_num_threads(before)
 
 
-def side_by_side(function, tasks: list, *, workers: int, threads: int = 1, hear=lambda *event: None, name=str) -> list:
+def side_by_side(
+    function,
+    tasks: list,
+    *,
+    workers: int,
+    threads: int = 1,
+    hear=lambda *event: None,
+    name=str,
+    again=lambda lost: False,
+) -> list:
     """Return ``[function(task, hear) for task in tasks]``, computed by up to ``workers`` processes.
 
     function  can be pickled, as its tasks and results can; what it tells ``hear`` is heard in this process
     workers   1 stays in this process
     threads   those of each process
     name      says what a task is, for the reader of an error
+    again     is told of a process that was killed, as Lost, and returns whether another is to do its task anew
 
-    What a task raises is raised here, Lost where a process was killed. Then, and on Ctrl-C, the other tasks get a
-    KeyboardInterrupt and are waited for. Should this process be killed, the others end at once.
+    What a task raises is raised here, and so is Lost where a process was killed and that was that. Then, and on
+    Ctrl-C, the other tasks get a KeyboardInterrupt and are waited for. Should this process be killed, the others end
+    at once.
     """
     workers = min(workers, len(tasks))
     if workers < 2:
@@ -56,12 +67,18 @@ def side_by_side(function, tasks: list, *, workers: int, threads: int = 1, hear=
     waiting, results, staff = collections.deque(enumerate(tasks)), {}, {}
     try:
         for _ in range(workers):
-            worker = _Worker(function, threads)
-            staff[worker.pipe] = worker
-            worker.begin(waiting)
+            _hire(staff, function, threads, waiting)
         while len(results) < len(tasks):
             for pipe in connection.wait(list(staff)):
-                kind, content = staff[pipe].answer(name)
+                try:
+                    kind, content = staff[pipe].answer(name)
+                except Lost as lost:
+                    if not again(lost):
+                        raise
+                    gone = staff.pop(pipe)
+                    waiting.appendleft((gone.number, gone.task))
+                    _hire(staff, function, threads, waiting)
+                    continue
                 if kind == "told":
                     hear(*content)
                 elif kind == "raised":
@@ -80,6 +97,12 @@ def side_by_side(function, tasks: list, *, workers: int, threads: int = 1, hear=
         for worker in staff.values():
             worker.process.join()
     return [results[number] for number in range(len(tasks))]
+
+
+def _hire(staff, function, threads, waiting):
+    worker = _Worker(function, threads)
+    staff[worker.pipe] = worker
+    worker.begin(waiting)
 
 
 class _Worker:

@@ -50,6 +50,12 @@ def measure(spec, facts) -> Measured:
     return measure_network(network, picture, f"{spec.name}: model.name: {spec.model.name}")
 
 
+def count_parameters(spec, facts) -> int:
+    """Count the parameters of the network of ``spec``, without its shapes: a hundredth of the time of ``measure``."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in models.build(spec, facts).parameters())
+
+
 def measure_network(network: nn.Module, picture: torch.Tensor, where: str = "network") -> Measured:
     """Measure a network of layers in sequence on a picture (1, C, H, W), on whatever device both are."""
     shapes, hooks = {}, []

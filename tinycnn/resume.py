@@ -1,7 +1,9 @@
 """A run by its id: taking it up where it was interrupted, making it again from its record, or closing it."""
 
+import json
 import re
 import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,8 +136,13 @@ def left_over() -> list[dict]:
     """
     none_yet = database() is not None and not database().exists()  # and looking does not make one
     running = [] if none_yet else Store().search({}, ("RUNNING",))
-    running = {each.info.run_id: each for each in running if "tinycnn.role" in each.data.tags}
-    found = []
+    studies = [each for each in running if each.data.tags.get("tinycnn.role") == "study"]
+    running = {
+        each.info.run_id: each
+        for each in running
+        if each.data.tags.get("tinycnn.role", "trial") not in ("trial", "study")  # a study takes up its trials itself
+    }
+    found = [_left_study(each) for each in studies if not _searching(each)]
     for run_id, entity in running.items():
         tags = entity.data.tags
         if tags.get(PARENT) in running or held(tags.get(PARENT) or run_id):
@@ -149,6 +156,21 @@ def left_over() -> list[dict]:
             found.append({"run_id": run_id, "name": f"checkpoint {path}", "status": "ended", "where": ""})
             known = known | {run_id}
     return found
+
+
+def _left_study(entity) -> dict:
+    found = {"run_id": entity.info.run_id, "name": entity.info.run_name, "status": "RUNNING", "where": ""}
+    return found | {"study": entity.data.tags["tinycnn.study"]}
+
+
+def _searching(entity) -> bool:
+    """Tell whether the process that last began to search still does, as far as can be seen from here."""
+    from tinycnn.search import alive
+
+    try:
+        return alive(json.loads(entity.data.tags["tinycnn.process"]), time.time())
+    except (KeyError, ValueError):
+        return False
 
 
 def _seeds(store, entity):

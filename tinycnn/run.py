@@ -50,6 +50,10 @@ class Plan:
     settings: str = ""
     again: str = ""
 
+    def but(self, spec, measured: Measured) -> "Plan":
+        """Return this plan with another spec on the same data."""
+        return replace(self, spec=spec, measured=measured)
+
     @property
     def tags(self) -> dict:
         """Return what identifies the numbers of this plan's runs in the store."""
@@ -83,14 +87,14 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
         reporter.notice(line)
     missing = ""
     try:
-        data = load(spec.data.name, spec.data.validation, offline=offline)
+        data = load(spec.data.name, spec.data.validation, spec.data.images, offline=offline)
     except DataMissing as error:
         stand_in = spec.data.fallback
         if not fallback or stand_in is None or stand_in == spec.data.name:
             raise
         missing = f"FALLBACK: {spec.data.name} is missing, so this trains on {stand_in} and is not judged"
         reporter.warning(f"{missing}. {error}")
-        spec = spec.with_values({"data.name": stand_in})
+        spec = spec.with_values({"data.name": stand_in, "data.images": None})  # it has too few to choose from
         measured, _ = check(spec)
         data = load(stand_in, spec.data.validation, offline=offline)
     return Plan(spec, data, measured, device, missing, settings)
@@ -110,9 +114,7 @@ def run(
     reporter = reporter or Reporter()
     first = plan.spec.train.seed if first_seed is None else first_seed
     if first + seeds > 2**32:
-        raise SpecError(
-            f"{plan.spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}"
-        )
+        raise SpecError(f"{plan.spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}")
     store = Store(reporter.notice)
     done = finished(store, plan) if missing else {}
     if seeds > 1:
@@ -141,7 +143,7 @@ def train_several(
     if plan.device.type != "cpu":
         workers, threads = 1, torch.get_num_threads()
     with launch.computing_with(threads):  # so it stands in the parent's record, as in those of its children
-        tags = plan.tags | _record(plan) | {"tinycnn.role": "seeds", "tinycnn.first_seed": seeds[0]}
+        tags = plan.tags | record_tags(plan) | {"tinycnn.role": "seeds", "tinycnn.first_seed": seeds[0]}
     tags |= {"tinycnn.seeds": len(seeds), "tinycnn.seeds_taken": " ".join(map(str, done))}
     with store.run(_run_name(plan, f"seeds {seeds[0]} to {seeds[-1]}"), tags, run_id=run_id) as tracked:
         if run_id is None:
@@ -364,10 +366,10 @@ def _run_name(plan: Plan, which: str) -> str:
 
 def _tags(plan: Plan, seed: int) -> dict:
     role = {"tinycnn.role": "rerun", "tinycnn.rerun_of": plan.again} if plan.again else {"tinycnn.role": "seed"}
-    return plan.tags | _record(plan) | role | {"tinycnn.seed": seed}
+    return plan.tags | record_tags(plan) | role | {"tinycnn.seed": seed}
 
 
-def _record(plan: Plan) -> dict:
+def record_tags(plan: Plan) -> dict:
     """Return the tags that say where and with what a run was made, and that it can be taken up by."""
     difference = provenance.uncommitted()
     machine = {f"tinycnn.machine.{name}": value for name, value in provenance.machine().items()}

@@ -35,11 +35,12 @@ def Model(*, name, **arguments):
 
 
 class Data(Section):
-    """The data set, what stands in when it cannot be had, and the share of training images kept for validation."""
+    """The data set, what stands in when it cannot be had, the share kept for validation, how many are trained on."""
 
     name: Literal["mnist", "fashion_mnist", "cifar10", "mnist5k"] = "mnist"
     fallback: Literal["mnist5k"] | None = "mnist5k"
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    images: Annotated[int, Field(ge=2, description="train on so many, a fixed choice; null for all")] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -159,6 +159,8 @@ class Spec(Section):
         del numbers["train"]["seed"]
         if numbers["train"]["kernels"] == "torch":
             del numbers["train"]["kernels"]  # came later: what ran without it keeps its hash
+        if numbers["data"]["images"] is None:
+            del numbers["data"]["images"]  # so did this
         return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:12]
 
 

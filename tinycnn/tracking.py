@@ -39,6 +39,9 @@ EXPERIMENT = "tinycnn"
 PARENT = "mlflow.parentRunId"
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 
+_IN_A_CALL = 800
+"""Metrics; MLflow takes 1,000 entries in a call, parameters and tags included."""
+
 for _noisy, _level in (("mlflow", logging.CRITICAL), ("alembic", logging.ERROR), ("urllib3", logging.ERROR)):
     logging.getLogger(_noisy).setLevel(_level)  # MLflow prints a traceback for what it then raises
 
@@ -209,6 +212,20 @@ class Run:
         kept = [Metric(key, float(value), stamp, step) for key, value in values.items() if value is not None]
         with troubles():
             self.client.log_batch(self.id, metrics=kept)
+
+    def everything(self, params: dict, curves: list[tuple[int, dict]], tags: dict):
+        """Log parameters, the numbers of many steps and tags in one call."""
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, float(value), now, step) for step, values in curves for key, value in values.items()]
+        with troubles():
+            self.client.log_batch(
+                self.id,
+                metrics=metrics[:_IN_A_CALL],
+                params=[Param(key, str(value)) for key, value in params.items()],
+                tags=[RunTag(key, str(value)) for key, value in tags.items()],
+            )
+            for start in range(_IN_A_CALL, len(metrics), _IN_A_CALL):
+                self.client.log_batch(self.id, metrics=metrics[start : start + _IN_A_CALL])
 
     def tags(self, values: dict):
         """Set tags in one call."""

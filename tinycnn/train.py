@@ -187,7 +187,7 @@ def train(
     Diverged as soon as the training loss is NaN or infinite, SpecError where the batch is larger than the data set.
     """
     device = pick_device(device)
-    data = data or load(spec.data.name, spec.data.validation)
+    data = data or load(spec.data.name, spec.data.validation, spec.data.images)
     state = state or start(spec, seed, data, device)
     trained_on, evaluated_on = (
         Images(part.images.to(device), part.labels.to(device)) for part in (data.train, data.evaluation)

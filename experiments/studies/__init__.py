@@ -1,0 +1,1 @@
+"""What we search: a file per study."""

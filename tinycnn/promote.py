@@ -1,0 +1,163 @@
+"""From a study's best trial to an experiment: the spec file, and the comparison with its base on the test set."""
+
+import datetime
+import textwrap
+
+from scipy import stats
+
+from tinycnn import experiments, run, search
+from tinycnn.errors import SpecError, UserError
+from tinycnn.findings import findings, frame
+from tinycnn.spec import Spec
+from tinycnn.study import Study
+
+FIRST_SEED = 1000
+"""Of the seeds that compare base and promoted spec: no study, and no experiment unless told to, uses these."""
+BETTER, WORSE, INCONCLUSIVE = "better", "worse", "inconclusive"
+
+
+def promote(study: Study, name: str, number: int | None = None):
+    """Write ``experiments/NAME.py`` from a study's best trial, or the one of that number; return its path.
+
+    The file shows what changed from the study's base and where that came from. Raises SpecError for a name that cannot
+    be or is taken, UserError for a trial that was not trained to its end.
+    """
+    path = experiments.FOLDER / f"{name}.py"
+    if path.exists():
+        raise SpecError(f"--name {name}: {path} is there already; take another name, or delete it first")
+    with search.troubles():
+        found = search.opened(study)
+        result, trials = findings(study, found), frame(study, found)
+    number = result["best"] if number is None else number
+    row = trials[(trials["number"] == number) & (trials["state"] == "complete")]
+    if row.empty:
+        what = "has no trial trained to its end yet" if number is None else f"has no complete trial {number}"
+        raise UserError(f"study {study.name}: {what}; python -m tinycnn search {study.name} goes on")
+    trial, base = row.iloc[0], _experiment(study.base)
+    changes = study.values(trial[list(study.parameters)].to_dict())
+    spec = base.with_values(changes, name=name, parent=base.name, notes="")
+    if not spec.difference(base):
+        raise UserError(f"study {study.name}: trial {number} is {base.name} itself: there is nothing to promote")
+    path.write_text(_file(study, base, spec, trial, result), encoding="utf-8")
+    try:
+        made = experiments.load(name)
+        if made.hash != spec.hash:
+            raise SpecError(f"{path}: came out as another spec than trial {number}'s")
+    except SpecError:
+        path.unlink()
+        raise
+    return path
+
+
+def _experiment(base: Spec) -> Spec:
+    """Return the experiment that the study's base is."""
+    if base.name in experiments.names() and (known := experiments.load(base.name)).hash == base.hash:
+        return known
+    raise UserError(f"the base {base.name} is no experiment of {experiments.FOLDER}: make it one, then promote")
+
+
+def _file(study, base, spec, trial, result) -> str:
+    """Return the text of the spec file, in the manner of those written by hand."""
+    difference = spec.difference(base)
+    changed = ", ".join(f"{field} {_plain(then)} -> {_plain(now)}" for field, (then, now) in difference.items())
+    against = "" if result["base_value"] is None else f", its base's {result['base_value']:.5f}"
+    fidelity = ", ".join(f"{field} {value}" for field, value in study.fidelity.items())
+    source = (
+        f"trial {trial['number']} of the study {study.name} ({study.objective.replace('_', ' ')} {trial['value']:.5f}"
+        f"{against}; {result['trained']} trials{f' with {fidelity}' if fidelity else ''}), {datetime.date.today()}"
+    )
+    parts = {
+        "Target": f"as {base.name}",
+        "Change": f"from {base.name}: {changed}",
+        "Source": source,
+        "Analysis": f"open until `python -m tinycnn confirm {study.name} --name {spec.name}` has compared both",
+        "Run": f"make {spec.name}",
+    }
+    wrapped = [
+        textwrap.fill(f"{head:<10}{words}", 110, subsequent_indent=" " * 10, break_on_hyphens=False)
+        for head, words in parts.items()
+    ]
+    sections = {}
+    for field, (_, now) in difference.items():
+        section, _, own = field.partition(".")
+        sections.setdefault(section, {})[own] = tuple(now) if isinstance(now, list) else now
+    lines = [f"    {section}={_dict(fields)},\n" for section, fields in sections.items()]
+    title = f"{base.name} with what the study {study.name} found best."
+    return (
+        f'"""{title}\n\n' + "\n".join(wrapped) + '\n"""\n\n'
+        f"from experiments.{base.name} import SPEC as {base.name.upper().replace('-', '_')}\n\n"
+        f"SPEC = {base.name.upper().replace('-', '_')}.but(\n    name={_quoted(spec.name)},\n{''.join(lines)})\n"
+    )
+
+
+def _dict(fields) -> str:
+    return "{" + ", ".join(f"{_quoted(name)}: {_quoted(value)}" for name, value in fields.items()) + "}"
+
+
+def _quoted(value) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _plain(value) -> str:
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def confirm(study: Study, name: str, seeds: int, *, workers=1, device="auto", offline=False, reporter=None) -> dict:
+    """Train base and promoted spec with the same fresh seeds on all training images and compare them on the test set.
+
+    What was trained before is not trained again. The result also goes into the study's storage.
+    """
+    base, promoted = _experiment(study.base), experiments.load(name)
+    if promoted.hash == base.hash:
+        raise SpecError(f"{name}: is {base.name} itself; give --name the spec that was promoted")
+    outcomes = []
+    for spec in (base, promoted):
+        plan = run.prepare(spec, device=device, offline=offline, fallback=False, reporter=reporter)
+        outcomes.append(
+            run.run(plan, seeds=seeds, first_seed=FIRST_SEED, missing=True, workers=workers, reporter=reporter)
+        )
+    result = compared(base.name, name, *([each["last"] for each in outcome["seeds"]] for outcome in outcomes))
+    with search.troubles(), search.alone(study.name):
+        search.opened(study).set_user_attr("comparison", result)
+    return result
+
+
+def compared(base: str, promoted: str, before: list[float], after: list[float]) -> dict:
+    """Return the mean difference of accuracies, paired by seed, with its 95 % interval (Student's t) and a word for it.
+
+    ``inconclusive`` where the interval includes 0, or where one seed a side allows none.
+    """
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    mean, low, high = sum(differences) / len(differences), None, None
+    if len(set(differences)) > 1:
+        low, high = map(float, stats.ttest_1samp(differences, 0).confidence_interval(0.95))
+    elif len(differences) > 1:
+        low = high = mean
+    word = INCONCLUSIVE if low is None or low <= 0 <= high else BETTER if low > 0 else WORSE
+    accuracies = {base: before, promoted: after}
+    return {
+        "base": base, "promoted": promoted, "seeds": len(before), "first_seed": FIRST_SEED, "accuracies": accuracies,
+        "difference": mean, "low": low, "high": high, "word": word,
+    }  # fmt: skip
+
+
+def text(result: dict) -> str:
+    """Put a comparison into words."""
+    base, promoted, n = result["base"], result["promoted"], result["seeds"]
+    means = {name: sum(values) / n for name, values in result["accuracies"].items()}
+    lines = [f"{name}: {mean:.3f} % after the last epoch, the mean of {n} seeds" for name, mean in means.items()]
+    if result["low"] is None:
+        lines.append(
+            f"{promoted} against {base}: {result['difference']:+.3f} points; one seed says no more: {result['word']}"
+        )
+        return "\n".join(lines)
+    lines.append(
+        f"{promoted} against {base}, paired by seed: {result['difference']:+.3f} points, 95 % interval "
+        f"{result['low']:+.3f} to {result['high']:+.3f}: {result['word']}"
+    )
+    if result["word"] == INCONCLUSIVE:
+        width = (result["high"] - result["low"]) / 2
+        lines.append(f"{n} seeds a side tell apart what differs by some {width:.2f} points or more, and this does not")
+    return "\n".join(lines)

@@ -1,0 +1,191 @@
+"""Study -> trials, tracked: workers that ask Optuna for values, train them, and tell what came of it."""
+
+import functools
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from tinycnn import findings, launch, provenance, search
+from tinycnn.errors import OverLimit, StoreTrouble, UserError
+from tinycnn.run import Plan, Reporter, prepare
+from tinycnn.study import Study, check_study
+from tinycnn.tracking import Store
+from tinycnn.trial import Outcome, recorded, study_tags, train_trial
+
+LOSSES = 10
+"""A session that has lost so many workers is given up: something kills them all."""
+
+
+class Watcher(Reporter):
+    """What a study tells whoever watches it; this one keeps silent."""
+
+    def study(self, study: Study, budget: int, done: int, workers: int, run_id: str): ...
+    def trial(self, number: int, outcome: Outcome, values: dict, parameters: int): ...
+
+
+def run(study: Study, *, trials: int | None = None, workers=1, device="auto", offline=False, reporter=None) -> dict:
+    """Search until ``trials`` (or the study's own number) have been trained, in all, and return what was found.
+
+    What other processes and earlier sessions did counts; ``workers`` processes share the cores. Raises SpecError for a
+    study that cannot be, UserError where its storage or the store cannot be used, and OverLimit where so few values
+    keep to the parameter limit that the search was given up: what there is is kept.
+    """
+    reporter, budget = reporter or Watcher(), trials or study.trials
+    for line in check_study(study):
+        reporter.notice(line)
+    unjudged = study.trained.with_values({"target.parameter_limit": None, "target.accuracy": None})
+    plan = prepare(unjudged, device=device, offline=offline, reporter=reporter)
+    if plan.fallback:
+        study = study.model_copy(
+            update={"fidelity": study.fidelity | {"data.name": plan.data.name, "data.images": None}}
+        )
+    identity = {"definition": study.digest, "data": plan.data.digest, "code": provenance.code_hash()}
+    store = Store(reporter.notice)
+    with search.troubles(), search.alone(study.name):
+        found = search.opened(study, make=True, identity=identity)
+        _own_run(store, found, study, plan)
+        done = search.counted(found)
+    begun = time.time()
+    reporter.study(study, budget, done, workers, found.user_attrs["mlflow_run"])
+    with store.run("", {}, run_id=found.user_attrs["mlflow_run"]) as tracked:
+        tracked.open()
+        tracked.tags({"tinycnn.process": json.dumps(search.process())})
+        try:
+            _work_on(study, plan, budget, workers, tracked.id, reporter)
+        finally:
+            with search.troubles(), search.alone(study.name):
+                _close(store, search.sweep(found))
+                search.add_session(found, workers=workers, begun=begun, seconds=time.time() - begun)
+        result = findings.findings(study, found) | {"run_id": tracked.id, "budget": budget}
+        _record(tracked, study, found, result, reporter)
+    if search.counted(found) < budget:
+        over = result["states"].get(search.OVER_LIMIT, 0)
+        raise OverLimit(
+            f"study {study.name}: given up with {search.counted(found)} of {budget} trials. Of {len(found.trials)} "
+            f"tries {over} had more parameters than target.parameter_limit = {study.base.target.parameter_limit}, "
+            f"{search.in_vain(found) - over} values that do not go together. Search smaller widths, or raise the limit"
+        )
+    return result
+
+
+def _own_run(store: Store, found, study: Study, plan: Plan) -> None:
+    """Make the study's own run unless it has one in this store."""
+    try:
+        store.entity(found.user_attrs.get("mlflow_run", ""))
+        return
+    except (UserError, StoreTrouble):
+        pass  # none yet, or in another store
+    tags = study_tags(study, plan, search.shown_address())
+    with store.run(f"study {study.name}", tags) as tracked:
+        tracked.open()
+        tracked.params(
+            {f"range.{name}": each.model_dump_json() for name, each in study.parameters.items()}
+            | {"objective": study.objective, "seeds": study.seeds, "base": study.base.name}
+            | {f"fidelity.{name}": value for name, value in study.fidelity.items()}
+            | {"parameter_limit": study.base.target.parameter_limit}
+        )
+        tracked.text("spec.json", study.trained.to_json())
+        found.set_user_attr("mlflow_run", tracked.id)
+
+
+def _work_on(study, plan, budget, workers, run_id, reporter):
+    on_cpu = plan.device.type == "cpu"
+    lost = []
+
+    def again(error):
+        lost.append(error)
+        reporter.warning(f"{error.args[0].partition(';')[0]}. Another takes its place, and its trial is tried again")
+        return len(lost) < LOSSES
+
+    launch.side_by_side(
+        functools.partial(_work, study, plan, budget, run_id),
+        list(range(workers)),
+        workers=workers,
+        threads=max(1, launch.cores() // workers) if on_cpu else 1,
+        hear=lambda what, *content: getattr(reporter, what)(*content),
+        name=lambda number: f"study {study.name}, worker {number + 1} of {workers}",
+        again=again,
+    )
+
+
+def _work(study: Study, plan: Plan, budget: int, parent: str, task: int, tell) -> int:
+    """Train trials until the budget is spent; return how many. Runs in a process of its own, or in the caller's."""
+    store, done = Store(), 0
+    with search.troubles():
+        with search.alone(study.name):
+            worker = search.new_worker(search.opened(study))
+        found = search.opened(study, worker=worker)
+        cap = max(search.ATTEMPTS * budget, search.FEWEST_ATTEMPTS)
+        while True:
+            begun = time.monotonic()
+            with search.alone(study.name):
+                _close(store, search.sweep(found))
+                if search.counted(found) >= budget or search.in_vain(found) >= cap:
+                    return done
+                admitted = search.attempt(found, study, worker)
+            if admitted:
+                _train(study, plan, store, found, parent, worker, admitted, begun, tell)
+                done += 1
+
+
+def _train(study, plan, store, found, parent, worker, admitted, begun, tell):
+    """Train one trial, and tell Optuna, MLflow and the watcher; interrupted, it is given back to be tried again."""
+    trial, spec, measured = admitted
+    training = 0.0
+
+    def report(value, step):
+        trial.report(value, step)
+        return trial.should_prune()
+
+    def train():
+        nonlocal training
+        started = time.monotonic()
+        outcome = train_trial(study, plan.but(spec, measured), report, lambda: trial.set_user_attr("seen", time.time()))
+        training = time.monotonic() - started
+        return outcome
+
+    try:
+        outcome = recorded(
+            store, study, plan.but(spec, measured), trial.number, parent, worker,
+            begun=lambda run_id: trial.set_user_attr("run_id", run_id), training=train,
+            warn=lambda line: tell("warning", line),
+        )  # fmt: skip
+        search.finish(found, trial, outcome, time.monotonic() - begun - training)
+    except BaseException:
+        with search.alone(study.name):
+            search.give_back(found, trial.number, search.INTERRUPTED)
+        raise
+    tell("trial", trial.number, outcome, study.values(trial.params), measured.parameters)
+
+
+def _close(store: Store, run_ids: list[str]):
+    """End the runs of trials whose process was killed; a run that is not there any more is none to end."""
+    for run_id in run_ids:
+        try:
+            with store.run("", {}, run_id=run_id) as tracked:
+                tracked.open()
+                tracked.tags({"tinycnn.trial_state": search.LOST})
+                tracked.end("KILLED")
+        except StoreTrouble:
+            continue
+
+
+def _record(tracked, study: Study, found, result: dict, reporter):
+    """Add to the study's own run what was found: numbers, tables, figures."""
+    try:
+        numbers = {name: result[name] for name in ("value", "accuracy", "parameters") if result.get("best") is not None}
+        tracked.metrics({f"best_{name}": value for name, value in numbers.items()} | {"trials": result["trained"]})
+        tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
+        tracked.text("study.json", json.dumps(result, indent=1, default=str) + "\n")
+        tracked.text("best.md", findings.text(study, result))
+        tracked.description(findings.text(study, result))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "trials.csv"
+            findings.frame(study, found).to_csv(path, index=False)
+            tracked.file(path)
+        for name, figure in findings.figures(found):
+            tracked.figure(f"{name}.png", figure)
+    except StoreTrouble as error:
+        reporter.warning(f"{error}. The study is whole in its storage; search again to record it")
+        tracked.failure = str(error)
