@@ -152,7 +152,20 @@ STUDIES = {
     "accuracy": {"objective": "validation_accuracy"},
     "four fields": {"ranges": dict(list(frames.RANGES.items())[:4])},
     "a thousand": {"trials": 1_000},
+    "some running": {"trials": 9, "states": ("complete", "running")},
 }
+
+
+def test_a_study_without_a_limit_or_with_gaps_is_legible():
+    trials, curves, facts = frames.study(12)
+    trials["excess"] = pd.array([None] * 12, dtype="Int64")
+    trials["parameters"] = trials["parameters"].astype("Int64")
+    trials.loc[3:4, ["parameters", *facts["ranges"]]] = None
+    facts["limit"] = None
+    assert_legible(figures.feasibility(trials, facts))
+    assert_legible(figures.parallel(trials, facts))
+    assert_legible(figures.contour(trials, facts, "optimizer.lr", "optimizer.name"))
+    assert_legible(figures.history(trials, facts))
 
 
 @pytest.mark.parametrize("case", STUDIES)
