@@ -42,12 +42,12 @@ def place(axes, labels, segments=()) -> list:
         note.remove()
         if spot is None:
             continue
-        middle, far = spot
-        line = {"arrowstyle": "-", "linewidth": 0.4, "color": style.GREY, "shrinkA": 0, "shrinkB": 2.5}
+        middle, end = spot
+        line = {"arrowstyle": "-", "linewidth": 0.4, "color": style.GREY, "shrinkA": 0, "shrinkB": 2.5, "relpos": end}
         written.append(
             axes.annotate(text, axes.transData.inverted().transform((x, y)), (middle - (x, y)) / unit, color=color,
                           textcoords="offset points", fontsize=6.2, ha="center", va="center", annotation_clip=False,
-                          arrowprops=line if far else None)  # fmt: skip
+                          arrowprops=line if end is not None else None)  # fmt: skip
         )
     return written
 
@@ -64,7 +64,10 @@ class _Room:
         self._boxes = np.vstack([self._boxes, np.hstack([places - 0.7, places + 0.7])])
 
     def find(self, point, width, height, unit):
-        """Return the middle of a box of that size near a point, and whether it is far; None without room. Take it."""
+        """Take a box of that size near a point; return its middle and where a line to it ends, None without room.
+
+        The end is in shares of the box's width and height, None where the box is too near for a line.
+        """
         half = np.array([width, height]) / 2
         for distance in _DISTANCES:
             for angle in _ANGLES:
@@ -76,7 +79,7 @@ class _Room:
                     self._texts = np.vstack([self._texts, box])
                     if far:
                         self.draw(point, edge)
-                    return middle, far
+                    return middle, (edge - box[:2]) / (2 * half) if far else None
         return None
 
     def _free(self, box):

@@ -67,8 +67,11 @@ class _Scale:
         known = values.dropna()
         if facts.get("kind") == "choice" or not pd.api.types.is_numeric_dtype(values):
             self.names = [str(choice) for choice in facts.get("choices") or []]
-            self.names += sorted(set(known.astype(str)) - set(self.names))
+            self.names += sorted(set(known.astype(str)) - set(self.names)) if not facts.get("choices") else []
             self.low, self.high = 0, len(self.names) - 1
+            # by its words and by itself: in a column with gaps the choice 8 has become 8.0
+            self._places = {name: place for place, name in enumerate(self.names)}
+            self._places |= {choice: place for place, choice in enumerate(facts.get("choices") or []) if _plain(choice)}
         else:
             self.low, self.high = (
                 fallback if facts.get(end) is None else facts[end]
@@ -78,7 +81,7 @@ class _Scale:
     def places(self, values) -> np.ndarray:
         """Return where values lie, as floats."""
         if self.names:
-            return values.astype(str).map({name: place for place, name in enumerate(self.names)}).to_numpy(float)
+            return values.map(self._places).to_numpy(float)
         return np.log10(values.to_numpy(float)) if self.log else values.to_numpy(float)
 
     def ends(self) -> tuple[float, float]:
@@ -114,6 +117,10 @@ class _Scale:
         else:
             ticks.set_major_locator(MaxNLocator(most))
             ticks.set_major_formatter(FuncFormatter(lambda place, _: f"{place:g}"))
+
+
+def _plain(choice) -> bool:
+    return isinstance(choice, str | int | float)
 
 
 def _norm(values):

@@ -18,6 +18,7 @@ _OTHERS = {
     "over_limit": ("over the limit", {"color": style.GREY, "marker": "^"}),
     "failed": ("failed", {"color": style.BLACK, "marker": "s"}),
     "interrupted": ("interrupted", {"color": style.BLACK, "marker": "D"}),
+    "running": ("running", {"color": style.GREEN, "marker": "o"}),
 }
 """States of trials without a value: what they are called and how they are drawn."""
 
@@ -96,7 +97,7 @@ def feasibility(trials: pd.DataFrame, facts: dict) -> Figure:
     known = trials.dropna(subset=["parameters"])
     if known.empty:
         return axis.empty("No trial's parameters are known")
-    limit, over = facts.get("limit"), known["excess"] > 0
+    limit, over = facts.get("limit"), known["excess"].astype(float) > 0
     figure = style.new(style.COLUMN, 2.4)
     axes = figure.subplots()
     cross = {"color": style.VERMILION, "marker": "x", **_DOTS}

@@ -204,6 +204,15 @@ def test_parallel_lines_go_through_the_values_on_the_scale_that_was_searched():
     assert places["optimizer.name"] == 1 and places["schedule.step_size"] == 0.5
 
 
+def test_choices_that_are_numbers_are_known_in_a_column_with_gaps():
+    trials, _, facts = frames.study(3, states=("complete", "complete", "failed"))
+    facts["ranges"] = {"train.batch_size": {"kind": "choice", "choices": [128, 32]}}
+    trials["train.batch_size"] = [32, 128, np.nan]
+    axes = figures.contour(trials, facts, "model.dropout", "train.batch_size").axes[0]
+    assert axes.collections[-1].get_offsets()[:, 1].tolist() == [1, 0]
+    assert axes.yaxis.get_major_formatter()(0, 0) == "128"
+
+
 def test_a_map_is_drawn_between_numbers_and_not_between_choices():
     trials, _, facts = frames.study()
     numbers = figures.contour(trials, facts, "model.dropout", "schedule.step_size").axes[0]

@@ -104,6 +104,21 @@ def test_figures_of_summaries_are_legible(case):
     assert_legible(figures.cost(summary()))
 
 
+@pytest.mark.parametrize("count", [3, 20])
+def test_names_of_points_keep_off_every_point_and_their_lines_off_every_name(count):
+    summary = frames.summary(count)
+    for figure in (figures.cost(summary), figures.accuracy_against_parameters(summary, frames.references(), 8_000)):
+        drawn_texts(figure)
+        for axes in (axes for axes in figure.axes if axes.texts):
+            boxes = {text: Text.get_window_extent(text) for text in axes.texts}
+            for line in (line for line in axes.lines if line.get_marker() in ("o", "s")):
+                for place in axes.transData.transform(line.get_xydata()):
+                    assert not any(box.contains(*place) for box in boxes.values())
+            for text in (text for text in axes.texts if text.arrow_patch):
+                way = text.arrow_patch.get_path().transformed(text.arrow_patch.get_transform())
+                assert not any(way.intersects_bbox(box) for other, box in boxes.items() if other is not text)
+
+
 @pytest.mark.parametrize("name", ["exp{}", frames.LONG])
 @pytest.mark.parametrize("fields", [1, 30])
 @pytest.mark.parametrize("count", [0, 1, 3, 20, 40])
@@ -137,7 +152,20 @@ STUDIES = {
     "accuracy": {"objective": "validation_accuracy"},
     "four fields": {"ranges": dict(list(frames.RANGES.items())[:4])},
     "a thousand": {"trials": 1_000},
+    "some running": {"trials": 9, "states": ("complete", "running")},
 }
+
+
+def test_a_study_without_a_limit_or_with_gaps_is_legible():
+    trials, curves, facts = frames.study(12)
+    trials["excess"] = pd.array([None] * 12, dtype="Int64")
+    trials["parameters"] = trials["parameters"].astype("Int64")
+    trials.loc[3:4, ["parameters", *facts["ranges"]]] = None
+    facts["limit"] = None
+    assert_legible(figures.feasibility(trials, facts))
+    assert_legible(figures.parallel(trials, facts))
+    assert_legible(figures.contour(trials, facts, "optimizer.lr", "optimizer.name"))
+    assert_legible(figures.history(trials, facts))
 
 
 @pytest.mark.parametrize("case", STUDIES)
