@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.evidence import FOLDER
+from analysis.committed import FOLDER
 from tinycnn import experiments, findings, search
 
 STUDIES = FOLDER / "studies"

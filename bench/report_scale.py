@@ -20,6 +20,7 @@ from pathlib import Path
 from tinycnn import ROOT, experiments, tables
 
 SEEDS, EPOCHS = 10, 15
+_RUN = "run_uuid name source_type status start_time end_time lifecycle_stage artifact_uri experiment_id user_id"
 _TAGS = {
     "tinycnn.role": "seed", "tinycnn.data": "mnist", "tinycnn.data_digest": "f" * 64, "tinycnn.code_hash": "0" * 12,
     "tinycnn.evaluated_on": "test", "tinycnn.fallback": "false", "mlflow.source.git.commit": "0" * 40,
@@ -75,7 +76,7 @@ def fill(file: Path, count: int):
         widths = [4 + which % 9, 8 + which // 9 % 9, 12, 12, 12, 10, 14]
         spec = base.but(name=f"fake{which:04}", model={"widths": widths})
         run_id = f"{number:032x}"
-        runs.append((run_id, f"fake {number}", "LOCAL", "FINISHED", number, number + 1, "active", "", experiment))
+        runs.append((run_id, f"fake {number}", "LOCAL", "FINISHED", number, number + 1, "active", "", experiment, ""))
         own = {"tinycnn.experiment": spec.name, "tinycnn.spec_hash": spec.hash, "tinycnn.seed": str(seed)}
         own |= {"tinycnn.spec": spec.model_dump_json(exclude={"notes"})}
         tags += [(key, value, run_id) for key, value in (_TAGS | own).items()]
@@ -84,17 +85,15 @@ def fill(file: Path, count: int):
                 metrics.append((name, value, epoch, run_id, epoch, False))
         latest.append(("parameters", 7000.0, 0, 0, False, run_id))
     with contextlib.closing(sqlite3.connect(file)) as store, store:
-        many = store.executemany
-        many(
-            "insert into runs (run_uuid, name, source_type, status, start_time, end_time, lifecycle_stage, artifact_uri, "
-            "experiment_id) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            runs,
-        )
-        many("insert into tags (key, value, run_uuid) values (?, ?, ?)", tags)
-        many("insert into metrics (key, value, timestamp, run_uuid, step, is_nan) values (?, ?, ?, ?, ?, ?)", metrics)
-        many(
-            "insert into latest_metrics (key, value, timestamp, step, is_nan, run_uuid) values (?, ?, ?, ?, ?, ?)", latest
-        )
+        for name, columns, rows in (
+            ("runs", _RUN, runs),
+            ("tags", "key value run_uuid", tags),
+            ("metrics", "key value timestamp run_uuid step is_nan", metrics),
+            ("latest_metrics", "key value timestamp step is_nan run_uuid", latest),
+        ):
+            names = columns.split()
+            marks = ", ".join("?" * len(names))
+            store.executemany(f"insert into {name} ({', '.join(names)}) values ({marks})", rows)
 
 
 def _epoch(chance, which, epoch) -> dict:

@@ -82,6 +82,17 @@ def test_the_evidence_holds_every_epoch_of_every_seed_with_its_origin(repository
     assert not frame[["commit", "code_hash", "torch", "data_digest", "threads"]].isna().any().any()
 
 
+def test_the_evidence_holds_which_images_each_seed_got_wrong(repository, on_test, plan):
+    evidence.write()
+    wrong = committed.mistakes("tiny")
+    count = len(plan.data.evaluation.labels)
+    for summary in on_test["seeds"]:
+        assert 100 * (1 - (wrong["seed"] == summary["seed"]).sum() / count) == pytest.approx(summary["last"])
+    labels = plan.data.evaluation.labels
+    assert committed.class_counts() == {"mnist5k": labels.bincount(minlength=10).tolist()}
+    assert wrong["label"].tolist() == labels[wrong["index"].tolist()].tolist()
+
+
 def test_the_table_says_mean_deviation_and_minimum_of_the_last_epoch(repository, on_test):
     evidence.write()
     row = next(line for line in readme.README.read_text().splitlines() if line.startswith("| tiny"))

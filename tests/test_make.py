@@ -47,7 +47,7 @@ def test_make_alone_lists_every_experiment_and_target_with_a_line(clone):
     for path in experiments:
         first = path.read_text().split('"""')[1].strip().splitlines()[0]
         assert first in lines[path.stem]
-    for target in ["setup", "quick", "test", "test-slow", "lint", "ui", "evidence", "list", "doctor"]:
+    for target in ["setup", "quick", "test", "test-slow", "lint", "ui", "evidence", "report", "list", "doctor"]:
         assert "(" in lines[target], f"{target} does not say how long it takes"
     assert "__init__" not in lines
 
@@ -68,6 +68,8 @@ def test_variables_become_options(clone):
     assert last.replace("'", "").split() == f"{RUN} exp3 --seeds 5 --device cpu --set a=1 b=2 --force".split()
     last = make(clone, "-n", "quick", SET="b=2").splitlines()[-1]
     assert last.replace("'", "").split() == f"{RUN} exp3 --set data.name=mnist5k train.epochs=2 b=2".split()
+    last = make(clone, "-n", "report", "EXPERIMENTS=exp2 exp3").splitlines()[-1]
+    assert last.replace("'", "").strip() == ".venv/bin/python -m tinycnn report exp2 exp3"
 
 
 @pytest.mark.parametrize("value", ["it's", "a;touch${IFS}made", "$(touch made)", "`touch made`", 'a"b', "a\\b", "*"])
