@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
             help="train so many of several seeds at once on the CPU, with the same numbers (default: one per core)",
         )  # fmt: skip
 
-    verb("list", list_, "list the experiments, networks and data sets")
+    verb("list", list_, "list the experiments, studies, networks and data sets")
 
     show_ = verb("show", show, "print a spec, its difference from its parent, and its layer table")
     experiment(show_)
@@ -247,12 +247,13 @@ def _print_json(result):
 
 
 def list_(chosen) -> int:
-    """List the experiments, networks and data sets."""
+    """List the experiments, studies, networks and data sets."""
     from tinycnn import overview
 
     rows = overview.experiments()
     if chosen.json:
-        _print_json({"experiments": rows, "networks": overview.networks(), "data": overview.data_sets()})
+        others = {"studies": overview.studies(), "networks": overview.networks(), "data": overview.data_sets()}
+        _print_json({"experiments": rows} | others)
     else:
         print(overview.text(rows))
     return DONE

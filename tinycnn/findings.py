@@ -82,6 +82,7 @@ def findings(study: Study, found: optuna.Study) -> dict:
         **({} if best is None else {name: float(best[name]) for name in ("value", "accuracy", "parameters")}),
         "best_values": {} if best is None else {name: best[name] for name in study.parameters},
         "base_value": _number(complete.loc[complete["number"] == 0, "value"]),
+        "top": _top(complete, smallest=study.objective == "validation_loss"),
         "edges": [] if best is None else edges(study, best),
         "importances": importances(found, len(complete)),
         "wall_seconds": sum(each["seconds"] for each in sessions),
@@ -92,6 +93,12 @@ def findings(study: Study, found: optuna.Study) -> dict:
         "epochs_saved_by_pruning": int((whole - trials.loc[trials["state"] == PRUNED, "epochs"]).sum()),
         "identity": found.user_attrs.get("identity"),
     }
+
+
+def _top(complete, smallest):
+    """Return the best trials, the best first."""
+    columns = ["number", "value", "accuracy", "parameters", "epochs", "seconds"]
+    return complete.sort_values("value", ascending=smallest)[columns].head(_SHOWN).to_dict("records")
 
 
 def _number(values):
@@ -146,6 +153,12 @@ def _best(study, result):
     base = result["base_value"]
     against = "" if base is None else f"; the base's, trial 0: {base:.5f}"
     yield f"best: trial {result['best']}, {study.objective} {result['value']:.5f}{against}"
+    top = [
+        (str(t["number"]), f"{t['value']:.5f}", f"{t['accuracy']:.2f}", f"{t['parameters']:,}", f"{t['seconds']:.0f}")
+        for t in result["top"]
+    ]
+    yield markdown(("trial", study.objective.replace("_", " "), "accuracy %", "parameters", "seconds"), top, ">>>>>")
+    yield ""
     fields = study.trained.flat()
     rows = []
     for name, value in result["best_values"].items():
@@ -163,17 +176,6 @@ def _importances(result):
 
 def _short(value):
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-
-
-def table(study: Study, trials: pd.DataFrame) -> str:
-    """Return a table of the best trials, in Markdown."""
-    complete = trials[(trials["state"] == "complete") & ~(trials["excess"] > 0)]
-    ordered = complete.sort_values("value", ascending=study.objective == "validation_loss").head(_SHOWN)
-    rows = [
-        (str(row.number), f"{row.value:.5f}", f"{row.accuracy:.2f}", f"{row.parameters:,}", f"{row.seconds:.0f}")
-        for row in ordered.itertuples()
-    ]
-    return markdown(("trial", study.objective.replace("_", " "), "accuracy %", "parameters", "seconds"), rows, ">>>>>")
 
 
 def figures(found: optuna.Study):

@@ -37,6 +37,17 @@ def experiments() -> list[dict]:
     return rows
 
 
+def studies() -> dict[str, str]:
+    """Return the first line of each study's docstring, or what is wrong with its file, by its name."""
+    found = {}
+    for name in library.studies():
+        try:
+            found[name] = sections(library.load_study(name).notes)["title"]
+        except UserError as error:
+            found[name] = str(error)
+    return found
+
+
 def networks() -> dict[str, str]:
     """Return the first line of each network's docstring by its name."""
     return {name: inspect.getdoc(function).splitlines()[0] for name, function in NETWORKS.items()}
@@ -48,11 +59,12 @@ def data_sets() -> dict[str, dict]:
 
 
 def text(rows: list[dict]) -> str:
-    """Put experiments, networks and data sets into lines for the terminal."""
+    """Put experiments, studies, networks and data sets into lines for the terminal."""
     lines = ["Experiments (python -m tinycnn show NAME, make NAME)"]
     for row in rows:
         facts = row["error"] or f"{row['parameters']:,} parameters, {row['data']}, {row['epochs']} epochs"
         lines += [_entry(row["name"], row["title"] or "-"), _entry("", facts)]
+    lines += ["", "Studies (make study STUDY=NAME)", *(_entry(name, words) for name, words in studies().items())]
     lines += ["", "Networks (model.name)", *(_entry(name, words) for name, words in networks().items())]
     lines += ["", "Data sets (data.name)"]
     for name, facts in DATASETS.items():

@@ -40,7 +40,6 @@ SILENT = 3600.0
 """Seconds without a finished epoch after which a trial of another host is taken for lost."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def address() -> str:
@@ -107,6 +106,7 @@ def opened(study: Study, *, worker: int = 0, make=False, identity: dict | None =
 
     Raises UserError where there is none, or where it was begun with another definition, data set or code.
     """
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of the Wilcoxon pruner, and constraints
     sampler = optuna.samplers.TPESampler(seed=_sampler_seed(study, worker))
     pruner = (
         optuna.pruners.MedianPruner(n_startup_trials=8, n_min_trials=4)

@@ -175,7 +175,9 @@ def _record(tracked, study: Study, found, result: dict, reporter):
     """Add to the study's own run what was found: numbers, tables, figures."""
     try:
         numbers = {name: result[name] for name in ("value", "accuracy", "parameters") if result.get("best") is not None}
-        tracked.metrics({f"best_{name}": value for name, value in numbers.items()} | {"trials": result["trained"]})
+        shares = {f"importance.{name}": share for name, share in result["importances"].items()}
+        best = {f"best_{name}": value for name, value in numbers.items()}
+        tracked.metrics(best | shares | {"trials": result["trained"]})
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
         tracked.text("study.json", json.dumps(result, indent=1, default=str) + "\n")
         tracked.text("best.md", findings.text(study, result))
