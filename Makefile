@@ -90,7 +90,7 @@ study: setup ## an Optuna study, STUDY=dropout_lr unless told; run again, it goe
 dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA_STORAGE if set (5 s to start)
 	@exec .venv/bin/optuna-dashboard --port $(call quote,PORT) $(call each,ARGS) "$${OPTUNA_STORAGE:-optuna.journal}"
 
-list: setup ## experiments, networks and data sets (2 s)
+list: setup ## experiments, studies, networks and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)
 
 doctor: setup ## what this machine has and what it lacks (10 s)

@@ -54,7 +54,7 @@ def test_the_file_is_a_spec_that_differs_from_its_base_as_the_trial_did(study):
     }
     text = path.read_text()
     assert "optimizer.lr 0.007 -> 0.0123" in text and "trial 1 of the study some" in text
-    assert "validation loss 0.40000, its base's 0.50000" in text and "Run       make exp4" in text
+    assert "validation loss 0.40000, its base's 0.50000" in text and "Run       make exp4 (2 min)" in text
     lint = [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", path]
     assert subprocess.run(lint, capture_output=True).returncode == 0
     assert not spec.data.validation and spec.data.images is None  # all images, and the test set

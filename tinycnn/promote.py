@@ -1,11 +1,13 @@
 """From a study's best trial to an experiment: the spec file, and the comparison with its base on the test set."""
 
 import datetime
+import re
 import textwrap
 
 from scipy import stats
 
 from tinycnn import experiments, run, search
+from tinycnn.describe import sections
 from tinycnn.errors import SpecError, UserError
 from tinycnn.findings import findings, frame
 from tinycnn.spec import Spec
@@ -71,23 +73,29 @@ def _file(study, base, spec, trial, result) -> str:
         "Change": f"from {base.name}: {changed}",
         "Source": source,
         "Analysis": f"open until `python -m tinycnn confirm {study.name} --name {spec.name}` has compared both",
-        "Run": f"make {spec.name}",
+        "Run": f"make {spec.name}{_time(base)}",
     }
     wrapped = [
         textwrap.fill(f"{head:<10}{words}", 110, subsequent_indent=" " * 10, break_on_hyphens=False)
         for head, words in parts.items()
     ]
-    sections = {}
+    changes = {}
     for field, (_, now) in difference.items():
         section, _, own = field.partition(".")
-        sections.setdefault(section, {})[own] = tuple(now) if isinstance(now, list) else now
-    lines = [f"    {section}={_dict(fields)},\n" for section, fields in sections.items()]
+        changes.setdefault(section, {})[own] = tuple(now) if isinstance(now, list) else now
+    lines = [f"    {section}={_dict(fields)},\n" for section, fields in changes.items()]
     title = f"{base.name} with what the study {study.name} found best."
     return (
         f'"""{title}\n\n' + "\n".join(wrapped) + '\n"""\n\n'
         f"from experiments.{base.name} import SPEC as {base.name.upper().replace('-', '_')}\n\n"
         f"SPEC = {base.name.upper().replace('-', '_')}.but(\n    name={_quoted(spec.name)},\n{''.join(lines)})\n"
     )
+
+
+def _time(base) -> str:
+    """Return how long the base takes, as its file says: its offspring will take about as long."""
+    said = re.search(r"\(\d+ min\)", sections(base.notes).get("Run", ""))
+    return f" {said[0]}" if said else ""
 
 
 def _dict(fields) -> str:
