@@ -2,11 +2,11 @@
 
 import re
 
-_HEADING = re.compile(r"^(Target|Change|Analysis|Run)\b[ \t]*(.*)$")
+_HEADING = re.compile(r"^(Target|Change|Source|Analysis|Run)\b[ \t]*(.*)$")
 
 
 def sections(notes: str) -> dict[str, str]:
-    """Split an experiment's docstring into its title and its Target, Change, Analysis and Run sections."""
+    """Split an experiment's docstring into its title and its Target, Change, Source (of what was promoted), Analysis and Run sections."""
     lines = notes.strip().splitlines()
     found = {"title": lines[0].strip() if lines else ""}
     current = None
@@ -24,7 +24,7 @@ def describe(spec, measured, summary: dict | None, verdict: tuple[str, str] | No
     words = sections(spec.notes)
     parts = [f"**{warning}**"] if warning else []
     parts.append(f"### {words['title'] or spec.name}")
-    for name in ("Target", "Change"):
+    for name in ("Target", "Change", "Source"):
         if words.get(name):
             parts.append(f"**{name}** {words[name]}")
     result = [f"{measured.parameters:,} parameters, {measured.macs:,} multiply-accumulates, receptive field "

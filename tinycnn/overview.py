@@ -111,7 +111,7 @@ def show_text(spec, shown: dict) -> str:
     """Put what ``show`` returns into Markdown for the terminal."""
     words = {name: visible(text) for name, text in sections(spec.notes).items()}
     lines = [f"# {spec.name}: {words['title']}".rstrip(": "), ""]
-    lines += [textwrap.fill(f"{n}: {words[n]}", 80) for n in ("Target", "Change", "Analysis") if words.get(n)]
+    lines += [textwrap.fill(f"{n}: {words[n]}", 80) for n in ("Target", "Change", "Source", "Analysis") if words.get(n)]
     lines += ["", f"Spec {spec.hash}" + (f", derived from {spec.parent}" if spec.parent else "")]
     changes = shown["difference"]
     for name, value in spec.flat().items():
