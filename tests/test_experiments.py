@@ -113,11 +113,11 @@ Target    more
 Change    from exp3:
           the rate alone
 Analysis  none yet
-Run       make exp4
+Run       make exp9
 """
 from experiments.exp3 import SPEC as EXP3
 
-SPEC = EXP3.but(name="exp4", optimizer={"lr": 0.02})
+SPEC = EXP3.but(name="exp9", optimizer={"lr": 0.02})
 '''
 
 
@@ -131,17 +131,17 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_dropping_a_file_into_the_folder_adds_an_experiment(folder):
-    (folder / "exp4.py").write_text(NEW)
-    assert experiments.names() == sorted([*NAMES, "exp4"])
-    spec = experiments.load("exp4")
-    assert (spec.name, spec.parent, spec.optimizer.lr) == ("exp4", "exp3", 0.02)
+    (folder / "exp9.py").write_text(NEW)
+    assert experiments.names() == sorted([*NAMES, "exp9"])
+    spec = experiments.load("exp9")
+    assert (spec.name, spec.parent, spec.optimizer.lr) == ("exp9", "exp3", 0.02)
     assert spec.difference(experiments.load("exp3")) == {"optimizer.lr": (experiments.load("exp3").optimizer.lr, 0.02)}
     assert sections(spec.notes) == {
         "title": "Iteration 4: a longer exp3.",
         "Target": "more",
         "Change": "from exp3: the rate alone",
         "Analysis": "none yet",
-        "Run": "make exp4",
+        "Run": "make exp9",
     }
 
 

@@ -46,15 +46,15 @@ def searched(study, *trials):
 
 def test_the_file_is_a_spec_that_differs_from_its_base_as_the_trial_did(study):
     searched(study, ({"optimizer.lr": 0.0123456, "model.widths.0": 10, "model.widths.6": 16}, 0.4))
-    path = promote.promote(study, "exp4")
-    spec = experiments.load("exp4")
+    path = promote.promote(study, "exp9")
+    spec = experiments.load("exp9")
     assert spec.parent == "exp3" and spec.difference(experiments.load("exp3")) == {
         "model.widths": ([8, 12, 12, 12, 12, 10, 18], [10, 12, 12, 12, 12, 10, 16]),
         "optimizer.lr": (0.007, 0.0123),
     }
     text = path.read_text()
     assert "optimizer.lr 0.007 -> 0.0123" in text and "trial 1 of the study some" in text
-    assert "validation loss 0.40000, its base's 0.50000" in text and "Run       make exp4 (2 min)" in text
+    assert "validation loss 0.40000, its base's 0.50000" in text and "Run       make exp9 (2 min)" in text
     lint = [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", path]
     assert subprocess.run(lint, capture_output=True).returncode == 0
     assert not spec.data.validation and spec.data.images is None  # all images, and the test set
@@ -62,14 +62,14 @@ def test_the_file_is_a_spec_that_differs_from_its_base_as_the_trial_did(study):
 
 def test_another_kind_of_optimizer_comes_with_its_name(study):
     searched(study, ({"optimizer.name": "AdamW", "schedule.step_size": 3}, 0.4))
-    promote.promote(study, "exp4")
-    assert experiments.load("exp4").optimizer.name == "AdamW" and experiments.load("exp4").schedule.step_size == 3
+    promote.promote(study, "exp9")
+    assert experiments.load("exp9").optimizer.name == "AdamW" and experiments.load("exp9").schedule.step_size == 3
 
 
 def test_a_trial_may_be_named_and_must_have_come_to_its_end(study):
     searched(study, ({"optimizer.lr": 0.02}, 0.4), ({"optimizer.lr": 0.03}, 0.45), ({"optimizer.lr": 0.04}, None))
-    promote.promote(study, "exp4", 2)
-    assert experiments.load("exp4").optimizer.lr == 0.03
+    promote.promote(study, "exp9", 2)
+    assert experiments.load("exp9").optimizer.lr == 0.03
     for number in (3, 9):
         with pytest.raises(UserError, match=f"has no complete trial {number}"):
             promote.promote(study, "exp5", number)
@@ -81,19 +81,19 @@ def test_nothing_that_is_there_is_overwritten_and_no_bad_file_is_left(study):
     with pytest.raises(SpecError, match="exp2.py is there already"):
         promote.promote(study, "exp2")
     assert (experiments.FOLDER / "exp2.py").read_text() == before
-    for name in ("Exp 4", "../exp4", "4", ""):
+    for name in ("Exp 4", "../exp9", "4", ""):
         with pytest.raises(SpecError) as caught:
             promote.promote(study, name)
         assert "\n" not in str(caught.value)
-    assert not (experiments.FOLDER.parent / "exp4.py").exists()
+    assert not (experiments.FOLDER.parent / "exp9.py").exists()
 
 
 def test_the_base_itself_and_a_study_not_begun_are_told(study):
     with pytest.raises(UserError, match="search some begins it"):
-        promote.promote(study, "exp4")
+        promote.promote(study, "exp9")
     searched(study)
     with pytest.raises(UserError, match="is exp3 itself: there is nothing to promote"):
-        promote.promote(study, "exp4")
+        promote.promote(study, "exp9")
 
 
 def test_the_interval_is_students_over_pairs_by_seed():

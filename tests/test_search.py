@@ -35,11 +35,13 @@ def small(tiny):
 
 
 @pytest.fixture
-def quick(monkeypatch, few_images, database):
+def quick(monkeypatch, request, few_images, database):
     """Trials do not train: their loss is a function of the learning rate, in both epochs."""
     from tinycnn import trial
 
     trained = []
+    if "figures" not in request.keywords:
+        monkeypatch.setattr(findings, "figures", lambda found: [])  # they take longer than all the rest
 
     def train(spec, seed, **_):
         trained.append((spec, seed))
@@ -216,6 +218,7 @@ def test_ctrl_c_gives_the_trial_back_and_ends_the_runs_as_killed(quick, small, s
     assert states(small) == ["complete", "interrupted", "complete", "complete"]
 
 
+@pytest.mark.figures
 def test_mlflow_has_a_parent_and_lean_children_linked_both_ways(quick, small, store):
     study_run.run(small)
     found = search.opened(small)

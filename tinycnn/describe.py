@@ -6,7 +6,7 @@ _HEADING = re.compile(r"^(Target|Change|Source|Analysis|Run)\b[ \t]*(.*)$")
 
 
 def sections(notes: str) -> dict[str, str]:
-    """Split an experiment's docstring into its title and its Target, Change, Source (of what was promoted), Analysis and Run sections."""
+    """Split an experiment's docstring into its title and its sections, Target, Change, Source, Analysis and Run."""
     lines = notes.strip().splitlines()
     found = {"title": lines[0].strip() if lines else ""}
     current = None
