@@ -157,14 +157,14 @@ def test_an_experiment_is_named_by_its_name_its_file_or_the_json_of_a_run(tmp_pa
     assert experiments.load(str(tmp_path / "spec.json")) == spec
     monkeypatch.chdir(tmp_path)
     assert experiments.load("spec.json") == spec == experiments.load("exp3")
-    (tmp_path / "exp9.py").write_text(NEW.replace("exp4", "exp9"))
+    (tmp_path / "exp9.py").write_text(NEW.replace("exp9", "exp9"))
     assert experiments.load("exp9.py").name == "exp9"
 
 
 def test_an_experiment_does_not_change_because_another_was_loaded(folder):
     before = experiments.load("exp3")
-    (folder / "exp4.py").write_text(NEW)
-    experiments.load("exp4")
+    (folder / "exp9.py").write_text(NEW)
+    experiments.load("exp9")
     assert experiments.load("exp3") == before
 
 
