@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import figures, style
 from analysis.pictured import effective, pictured, wrong_images
+from analysis.statistics import last_epochs
 from tinycnn.datasets import DATASETS
 
 MOST = 20
@@ -95,13 +96,13 @@ def comparison(found, data: str, album: Album) -> list[Picture]:
     changed = found.changes[found.changes["experiment"].isin(summary["experiment"])]
     drawn = curves(album, epochs, summary, f"learning_curves_{data}")
     drawn += against_parameters(album, summary, references, f"accuracy_parameters_{data}")
-    last = epochs.loc[epochs.groupby(["experiment", "seed"])["epoch"].idxmax()]
+    last = last_epochs(epochs)
     drawn += album.add(
         f"seeds_{data}",
         "Each seed's last epoch as a point, their mean and its 95 % interval (Student's t; for a single run Wilson's, "
         "over test images).",
         last[["experiment", "data", "seed", "epoch", "test_accuracy"]],
-        lambda: figures.seeds(epochs),
+        lambda: figures.seeds(last),
     )
     if len(changed):
         drawn += album.add(

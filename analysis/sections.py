@@ -1,6 +1,7 @@
 """The parts of a report, as blocks: what is said of the results, of each iteration and of each study."""
 
 import math
+import re
 
 import pandas as pd
 
@@ -20,8 +21,17 @@ def heading(level: int, text: str) -> dict:
 
 def paragraph(text: str, label: str = "") -> dict:
     """Return a paragraph, its label before it in bold."""
-    text = " ".join(text.split())
+    text = _unbroken(" ".join(text.split()))
     return {"kind": "paragraph", "text": text[:1].upper() + text[1:], "label": label}
+
+
+def bullets(items: list[str]) -> dict:
+    """Return a list of sentences."""
+    return {"kind": "list", "items": [_unbroken(item) for item in items]}
+
+
+def _unbroken(text: str) -> str:
+    return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
 
 
 def table(head, rows, sides: str) -> dict:
@@ -44,7 +54,7 @@ def opening(found) -> list[dict]:
     )
     blocks = [heading(1, "tinycnn: what the runs say"), paragraph(text)]
     if found.notes:
-        blocks += [heading(2, "To be read with care"), {"kind": "list", "items": list(found.notes)}]
+        blocks += [heading(2, "To be read with care"), bullets(found.notes)]
     return blocks
 
 
@@ -109,7 +119,7 @@ def iteration(found, name: str, fields: list, seen: list, mistakes: list) -> lis
     if told.get("Analysis"):
         blocks.append(paragraph(told["Analysis"], "In the author's words"))
     target = None if pd.isna(row.target_accuracy) else row.target_accuracy
-    blocks += [paragraph("computed from the runs:", "Diagnosis"), {"kind": "list", "items": diagnose(epochs, target)}]
+    blocks += [paragraph("computed from the runs:", "Diagnosis"), bullets(diagnose(epochs, target))]
     if mistakes:
         blocks.append(pictures(mistakes))
     return blocks + [heading(4, "Receptive Field")] + _fields(found.measured[name], fields, seen)
@@ -131,21 +141,20 @@ def _change(told: dict, spec) -> list[dict]:
 
 def _result(found, row, epochs) -> list[dict]:
     """Return what the runs came to, the verdict, the difference from the parent, and where it is from."""
-    head = ("parameters", "multiply-accumulates", "n", "train", "last epoch", "best (epoch)", "min of last 5",
+    head = ("last epoch", "n", "best (epoch)", "min of last 5", "train", "parameters", "multiply-accumulates",
             "seconds", "target")  # fmt: skip
     cells = (
-        _count(row.parameters), _count(row.macs), row.n, _number(row.clean_train),
-        _number(row.last_mean, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"),
-        _with_epoch(row.best_median, row.best_epoch_median), _number(row.min_last5), _number(row.seconds, 0),
-        row.verdict,
+        _number(row.last_mean, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"), row.n,
+        _with_epoch(row.best_median, row.best_epoch_median), _number(row.min_last5), _number(row.clean_train),
+        _count(row.parameters), _count(row.macs), _number(row.seconds, 0), row.verdict,
     )  # fmt: skip
     blocks = [table(head, [cells], ">" * 8 + "<"), paragraph(f"{row.verdict}: {row.reason}.", "Verdict")]
     for change in found.changes[found.changes["experiment"] == row.experiment].itertuples():
         blocks.append(paragraph(_brought(change), f"Against {change.parent}"))
     first = epochs.iloc[0]
     commit, threads = str(first.get("commit"))[:12], first.get("threads")
-    text = f"{found.sources[row.experiment]}; commit {commit}, torch {first.get('torch')}, {first.get('device')}"
-    return [*blocks, paragraph(f"{text}, threads {threads}.", "From")]
+    made = f"commit {commit}, torch {first.get('torch')}, {first.get('device')}, threads {threads}"
+    return [*blocks, paragraph(f"Numbers from {found.sources[row.experiment]}; {made}.")]
 
 
 def _brought(change) -> str:

@@ -6,12 +6,13 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import frames
 import pandas as pd
 import pytest
+from foreign import foreign_run
 from mlflow import MlflowClient
 
 from analysis import committed, draw, gather, load, pictured, readme, report, sections
-from tests.test_load import foreign_run
 from tinycnn import cli, experiments, run
 from tinycnn.errors import SpecError, UserError
 
@@ -196,6 +197,41 @@ def test_runs_that_no_file_speaks_for_are_shown_with_what_they_tell(no_evidence,
     text = (tmp_path / "reports" / "report.md").read_text()
     assert "| theirs/../x " in text and "98.550" in text
     assert any("1 runs in the store were not made by this project" in note for note in notes)
+    assert not any("cannot be drawn" in note for note in notes)
+
+
+def test_runs_that_lack_numbers_are_left_out_or_shown_without_them(no_evidence, store, tmp_path):
+    client = MlflowClient()
+    for seed, accuracies in enumerate([[98.0, 98.5], [float("nan"), 97.0], [99.0, float("nan")], []]):
+        foreign_run(client, "0", accuracies, name="gaps", seed=seed)
+    foreign_run(client, "0", [], name="nothing")
+    notes = report.write(None, tmp_path / "reports")[1]
+    row = next(line for line in (tmp_path / "reports" / "report.md").read_text().splitlines() if "| gaps " in line)
+    assert "97.750" in row.split("|")[2] and row.split("|")[4].strip() == "2"  # (98.5 + 97) / 2
+    assert "Without any test accuracy in their record, so left out: nothing." in notes
+    assert not any("cannot be drawn" in note for note in notes)
+
+
+def test_a_store_without_any_accuracy_is_a_line(no_evidence, store, tmp_path):
+    foreign_run(MlflowClient(), "0", [], name="nothing")
+    with pytest.raises(UserError, match="no run has a test accuracy"):
+        report.write(None, tmp_path)
+
+
+def test_studies_are_shown_with_their_figures(tmp_path, monkeypatch):
+    shutil.copy(committed.FOLDER / "exp3.csv", tmp_path)
+    trials, curves, facts = frames.study()
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    trials.to_csv(studies / "made_up.csv", index=False)
+    curves.to_csv(studies / "made_up_epochs.csv", index=False)
+    (studies / "made_up.json").write_text(json.dumps(facts, default=str))
+    monkeypatch.setattr(committed, "FOLDER", tmp_path)
+    notes = report.write(["exp3"], tmp_path / "reports")[1]
+    names = {path.stem for path in (tmp_path / "reports" / "figures").glob("study_made_up_*.svg")}
+    kinds = ("history", "importances", "contour", "parallel", "feasibility", "pruned")
+    assert names == {f"study_made_up_{kind}" for kind in kinds}
+    assert "### Study made_up" in (tmp_path / "reports" / "report.md").read_text()
     assert not any("cannot be drawn" in note for note in notes)
 
 
