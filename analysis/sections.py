@@ -1,48 +1,17 @@
 """The parts of a report, as blocks: what is said of the results, of each iteration and of each study."""
 
 import math
-import re
 
 import pandas as pd
 
 from analysis import draw
+from analysis.blocks import bullets, count, heading, number, paragraph, pictures, table, with_epoch
 from analysis.diagnosis import diagnose
 from analysis.receptive import SHARE
 from analysis.statistics import plain, runs_needed
 from tinycnn import experiments
 from tinycnn.describe import sections as words_of
 from tinycnn.errors import SpecError
-
-
-def heading(level: int, text: str) -> dict:
-    """Return a heading; level 1 is the report's."""
-    return {"kind": "heading", "level": level, "text": text}
-
-
-def paragraph(text: str, label: str = "") -> dict:
-    """Return a paragraph, its label before it in bold."""
-    text = _unbroken(" ".join(text.split()))
-    return {"kind": "paragraph", "text": text[:1].upper() + text[1:], "label": label}
-
-
-def bullets(items: list[str]) -> dict:
-    """Return a list of sentences."""
-    return {"kind": "list", "items": [_unbroken(item) for item in items]}
-
-
-def _unbroken(text: str) -> str:
-    return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
-
-
-def table(head, rows, sides: str) -> dict:
-    """Return a table of strings; ``sides``: a "<" or ">" for each column."""
-    clean = [tuple(str(cell).replace("|", "/") for cell in row) for row in rows]
-    return {"kind": "table", "head": tuple(head), "rows": clean, "sides": sides}
-
-
-def pictures(drawn: list) -> dict:
-    """Return a group of figures."""
-    return {"kind": "figures", "pictures": drawn}
 
 
 def opening(found) -> list[dict]:
@@ -66,17 +35,17 @@ def results(found, data: str) -> list[dict]:
             "parameters", "target met, or how picked")  # fmt: skip
     rows = [
         (
-            row.experiment, _number(row.last_mean, 3), f"{row.last_low:.2f} to {row.last_high:.2f}", row.n,
-            _number(row.last_std, 3), _number(row.last_min), _number(row.min_last5),
-            _with_epoch(row.best_median, row.best_epoch_median), _number(row.clean_train), _count(row.parameters),
+            row.experiment, number(row.last_mean, 3), f"{row.last_low:.2f} to {row.last_high:.2f}", row.n,
+            number(row.last_std, 3), number(row.last_min), number(row.min_last5),
+            with_epoch(row.best_median, row.best_epoch_median), number(row.clean_train), count(row.parameters),
             row.verdict,
         )
         for row in summary.itertuples()
     ]  # fmt: skip
     rows += [
         (
-            f"({row.name})", _number(row.last), "-", _runs(row.note), "-", "-", _number(row.min_last5),
-            _with_epoch(row.best, row.best_epoch), "-", _count(row.parameters), row.note,
+            f"({row.name})", number(row.last), "-", _runs(row.note), "-", "-", number(row.min_last5),
+            with_epoch(row.best, row.best_epoch), "-", count(row.parameters), row.note,
         )
         for row in published.itertuples(index=False)
     ]  # fmt: skip
@@ -144,9 +113,9 @@ def _result(found, row, epochs) -> list[dict]:
     head = ("last epoch", "n", "best (epoch)", "min of last 5", "train", "parameters", "multiply-accumulates",
             "seconds", "target")  # fmt: skip
     cells = (
-        _number(row.last_mean, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"), row.n,
-        _with_epoch(row.best_median, row.best_epoch_median), _number(row.min_last5), _number(row.clean_train),
-        _count(row.parameters), _count(row.macs), _number(row.seconds, 0), row.verdict,
+        number(row.last_mean, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"), row.n,
+        with_epoch(row.best_median, row.best_epoch_median), number(row.min_last5), number(row.clean_train),
+        count(row.parameters), count(row.macs), number(row.seconds, 0), row.verdict,
     )  # fmt: skip
     blocks = [table(head, [cells], ">" * 8 + "<"), paragraph(f"{row.verdict}: {row.reason}.", "Verdict")]
     for change in found.changes[found.changes["experiment"] == row.experiment].itertuples():
@@ -179,7 +148,7 @@ def _fields(measured, drawn, seen) -> list[dict]:
             output = "×".join(map(str, layer.output))
             cells = (layer.name, layer.kind, output, f"{layer.parameters:,}", f"{layer.macs:,}")
             side = layer.receptive_field
-            rows.append((*cells, f"{side} × {side}", _number(counts.get(layer.name), 1)))
+            rows.append((*cells, f"{side} × {side}", number(counts.get(layer.name), 1)))
         before = layer.receptive_field
     text = (
         "Sees: the square of pixels that a unit can depend on. Of it counts: the side of a square of as many pixels as "
@@ -230,16 +199,3 @@ def closing(found) -> list[dict]:
     ]
     head = ("name", "data", "source", "recipe", "how it is picked")
     return [heading(2, "Sources of the published figures"), table(head, rows, "<<<<<")]
-
-
-def _number(value, digits: int = 2) -> str:
-    return "-" if value is None or pd.isna(value) else f"{value:.{digits}f}"
-
-
-def _count(value) -> str:
-    return "-" if value is None or pd.isna(value) else f"{value:,.0f}"
-
-
-def _with_epoch(value, epoch) -> str:
-    return _number(value) + ("" if pd.isna(epoch) else f" ({epoch:g})")
-

@@ -12,7 +12,8 @@ import pytest
 from foreign import foreign_run
 from mlflow import MlflowClient
 
-from analysis import committed, draw, gather, load, pictured, readme, report, sections
+from analysis import blocks, committed, gather, load, pictured, readme, report
+from analysis.album import Album
 from tinycnn import cli, experiments, run
 from tinycnn.errors import SpecError, UserError
 
@@ -133,9 +134,9 @@ def test_the_page_and_the_markdown_say_the_same(page, markdown):
 
 
 def test_what_an_author_writes_cannot_break_the_page(tmp_path):
-    blocks = [sections.heading(1, "<b>&"), sections.paragraph("<script>alert(1)</script>")]
-    blocks += [sections.table(("a|b",), [("<i>|",)], "<")]
-    page = Page(report.render(blocks, "html", tmp_path))
+    content = [blocks.heading(1, "<b>&"), blocks.paragraph("<script>alert(1)</script>")]
+    content += [blocks.table(("a|b",), [("<i>|",)], "<")]
+    page = Page(report.render(content, "html", tmp_path))
     assert "script" not in page.texts and "i" not in page.texts and "b" not in page.texts
     assert page.texts["p"] == ["<script>alert(1)</script>"]
 
@@ -260,7 +261,7 @@ def test_what_every_seed_gets_wrong_is_shown_where_the_images_are(
 
 
 def test_a_figure_that_cannot_be_drawn_costs_no_other(tmp_path):
-    album = draw.Album(tmp_path, [])
+    album = Album(tmp_path, [])
     assert album.add("bad", "", pd.DataFrame(), lambda: 1 / 0) == []
     assert album.notes == ["figure bad: cannot be drawn (ZeroDivisionError: division by zero)."]
 
@@ -268,7 +269,7 @@ def test_a_figure_that_cannot_be_drawn_costs_no_other(tmp_path):
 def test_figures_of_an_earlier_report_go_and_the_readmes_stay(tmp_path):
     for name in ("old.png", "old.csv", "readme_x.png", "notes.txt"):
         (tmp_path / name).write_text("")
-    draw.Album(tmp_path, []).forget_others()
+    Album(tmp_path, []).forget_others()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "readme_x.png"]
 
 
