@@ -1,57 +1,15 @@
-"""Findings -> figures on disk, each as PNG and SVG with the CSV it was drawn from beside it."""
-
-import gc
-import os
-from dataclasses import dataclass
-from pathlib import Path
+"""Findings -> the figures of a report: which there are, what each shows, and from which frame."""
 
 import pandas as pd
 
-from analysis import figures, style
+from analysis import figures
+from analysis.album import Album, Picture
 from analysis.pictured import effective, pictured, wrong_images
+from analysis.statistics import last_epochs
 from tinycnn.datasets import DATASETS
 
 MOST = 20
 """Experiments in one figure; with more nobody could tell them apart."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure on disk: its file's name without ending, what it shows, and whether it takes a page's width."""
-
-    name: str
-    caption: str
-    wide: bool
-
-
-class Album:
-    """The figures of one report, in ``folder``; what cannot be drawn becomes a line of ``notes``."""
-
-    def __init__(self, folder: Path, notes: list[str]):
-        self.folder, self.notes, self.names = folder, notes, []
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def add(self, name: str, caption: str, frame: pd.DataFrame, draw) -> list[Picture]:
-        """Save the figure that ``draw()`` returns, and ``frame`` beside it; return it, or nothing if it failed."""
-        try:
-            figure = draw()
-            style.save(figure, self.folder / name)
-        except Exception as error:  # one figure that strange numbers break must not cost the others
-            if os.environ.get("TINYCNN_DEBUG"):
-                raise
-            self.notes.append(f"figure {name}: cannot be drawn ({type(error).__name__}: {error}).")
-            return []
-        gc.collect()  # a figure refers to itself in circles: a few would be in memory at a time
-        frame.to_csv(self.folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.8g")
-        self.names.append(name)
-        return [Picture(name, caption, figure.get_figwidth() > style.COLUMN + 1)]
-
-    def forget_others(self):
-        """Delete what an earlier report left in the folder, but for the README's."""
-        for path in self.folder.iterdir():
-            ours = path.suffix in (".png", ".svg", ".csv") and not path.name.startswith("readme_")
-            if ours and path.stem not in self.names:
-                path.unlink()
 
 
 def curves(album: Album, epochs: pd.DataFrame, summary: pd.DataFrame, name: str) -> list[Picture]:
@@ -95,13 +53,13 @@ def comparison(found, data: str, album: Album) -> list[Picture]:
     changed = found.changes[found.changes["experiment"].isin(summary["experiment"])]
     drawn = curves(album, epochs, summary, f"learning_curves_{data}")
     drawn += against_parameters(album, summary, references, f"accuracy_parameters_{data}")
-    last = epochs.loc[epochs.groupby(["experiment", "seed"])["epoch"].idxmax()]
+    last = last_epochs(epochs)
     drawn += album.add(
         f"seeds_{data}",
         "Each seed's last epoch as a point, their mean and its 95 % interval (Student's t; for a single run Wilson's, "
         "over test images).",
         last[["experiment", "data", "seed", "epoch", "test_accuracy"]],
-        lambda: figures.seeds(epochs),
+        lambda: figures.seeds(last),
     )
     if len(changed):
         drawn += album.add(

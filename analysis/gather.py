@@ -68,6 +68,11 @@ def _findings(picked, words, frame, notes) -> Findings:
     if stored:
         parts.append(evidence.of_runs(pd.concat(stored, ignore_index=True)))
     epochs = pd.concat(parts, ignore_index=True)
+    epochs = epochs[epochs.groupby("experiment")["test_accuracy"].transform("count") > 0]
+    if empty := sorted(picked.keys() - set(epochs["experiment"])):
+        notes.append(f"Without any test accuracy in their record, so left out: {', '.join(empty)}.")
+    if epochs.empty:
+        raise UserError("nothing to report: no run has a test accuracy in its record; make exp3 makes one that has")
     names = _ordered(epochs, words)
     epochs = epochs.set_index("experiment").loc[names].reset_index()
     measured = _measured({name: picked[name].spec or words[name] for name in names})

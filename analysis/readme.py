@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import committed, draw, gather
+from analysis.album import Album
 from tinycnn import ROOT
 from tinycnn.errors import UserError
 from tinycnn.tables import markdown
@@ -36,7 +37,7 @@ def figures(folder: Path) -> list[Path]:
     data = found.summary["data"].iloc[0]
     summary = found.summary[found.summary["data"] == data]
     epochs = found.epochs[found.epochs["data"] == data]
-    album = draw.Album(folder, found.notes)
+    album = Album(folder, found.notes)
     draw.curves(album, epochs, summary, "readme_learning_curves")
     published = found.references[found.references["data"] == data]
     draw.against_parameters(album, summary, published, "readme_accuracy_parameters")

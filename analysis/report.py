@@ -1,7 +1,6 @@
 """Findings and figures -> ``report.md`` and a self-contained ``report.html`` of the same content.
 
-The content is a list of blocks, plain dicts that the two templates lay out: heading (level, text), paragraph (text,
-label), list (items), table (head, rows, sides), figures (pictures).
+The content is a list of blocks (``analysis.blocks``), which the two templates beside this file lay out.
 """
 
 import base64
@@ -10,7 +9,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from analysis import blocks as make
 from analysis import draw, gather, readme, sections
+from analysis.album import Album
 from tinycnn import ROOT
 from tinycnn.tables import markdown
 
@@ -23,7 +24,7 @@ def write(names: list[str] | None = None, folder: Path = FOLDER) -> tuple[list[P
     Raises SpecError for an unknown name, UserError where there is nothing to report.
     """
     found = gather.gather(names)
-    album = draw.Album(folder / "figures", found.notes)
+    album = Album(folder / "figures", found.notes)
     blocks = content(found, album)
     album.forget_others()
     written = []
@@ -36,12 +37,12 @@ def write(names: list[str] | None = None, folder: Path = FOLDER) -> tuple[list[P
     return written, found.notes
 
 
-def content(found, album: draw.Album) -> list[dict]:
+def content(found, album: Album) -> list[dict]:
     """Return the blocks of the whole report, its figures drawn into ``album``."""
     body = []
     for data in dict.fromkeys(found.summary["data"]):
-        body += sections.results(found, data) + [sections.pictures(draw.comparison(found, data, album))]
-    body += [sections.heading(2, "Iterations")]
+        body += sections.results(found, data) + [make.pictures(draw.comparison(found, data, album))]
+    body += [make.heading(2, "Iterations")]
     fields = {}
     for name in found.summary["experiment"]:
         drawn, seen = draw.field_of(found, name, album, fields)

@@ -5,34 +5,13 @@ import math
 import pandas as pd
 
 from analysis import draw
+from analysis.blocks import bullets, count, heading, number, paragraph, pictures, table, with_epoch
 from analysis.diagnosis import diagnose
 from analysis.receptive import SHARE
 from analysis.statistics import plain, runs_needed
 from tinycnn import experiments
 from tinycnn.describe import sections as words_of
 from tinycnn.errors import SpecError
-
-
-def heading(level: int, text: str) -> dict:
-    """Return a heading; level 1 is the report's."""
-    return {"kind": "heading", "level": level, "text": text}
-
-
-def paragraph(text: str, label: str = "") -> dict:
-    """Return a paragraph, its label before it in bold."""
-    text = " ".join(text.split())
-    return {"kind": "paragraph", "text": text[:1].upper() + text[1:], "label": label}
-
-
-def table(head, rows, sides: str) -> dict:
-    """Return a table of strings; ``sides``: a "<" or ">" for each column."""
-    clean = [tuple(str(cell).replace("|", "/") for cell in row) for row in rows]
-    return {"kind": "table", "head": tuple(head), "rows": clean, "sides": sides}
-
-
-def pictures(drawn: list) -> dict:
-    """Return a group of figures."""
-    return {"kind": "figures", "pictures": drawn}
 
 
 def opening(found) -> list[dict]:
@@ -44,7 +23,7 @@ def opening(found) -> list[dict]:
     )
     blocks = [heading(1, "tinycnn: what the runs say"), paragraph(text)]
     if found.notes:
-        blocks += [heading(2, "To be read with care"), {"kind": "list", "items": list(found.notes)}]
+        blocks += [heading(2, "To be read with care"), bullets(found.notes)]
     return blocks
 
 
@@ -56,17 +35,17 @@ def results(found, data: str) -> list[dict]:
             "parameters", "target met, or how picked")  # fmt: skip
     rows = [
         (
-            row.experiment, _number(row.last_mean, 3), f"{row.last_low:.2f} to {row.last_high:.2f}", row.n,
-            _number(row.last_std, 3), _number(row.last_min), _number(row.min_last5),
-            _with_epoch(row.best_median, row.best_epoch_median), _number(row.clean_train), _count(row.parameters),
+            row.experiment, number(row.last_mean, 3), f"{row.last_low:.2f} to {row.last_high:.2f}", row.n,
+            number(row.last_std, 3), number(row.last_min), number(row.min_last5),
+            with_epoch(row.best_median, row.best_epoch_median), number(row.clean_train), count(row.parameters),
             row.verdict,
         )
         for row in summary.itertuples()
     ]  # fmt: skip
     rows += [
         (
-            f"({row.name})", _number(row.last), "-", _runs(row.note), "-", "-", _number(row.min_last5),
-            _with_epoch(row.best, row.best_epoch), "-", _count(row.parameters), row.note,
+            f"({row.name})", number(row.last), "-", _runs(row.note), "-", "-", number(row.min_last5),
+            with_epoch(row.best, row.best_epoch), "-", count(row.parameters), row.note,
         )
         for row in published.itertuples(index=False)
     ]  # fmt: skip
@@ -109,7 +88,7 @@ def iteration(found, name: str, fields: list, seen: list, mistakes: list) -> lis
     if told.get("Analysis"):
         blocks.append(paragraph(told["Analysis"], "In the author's words"))
     target = None if pd.isna(row.target_accuracy) else row.target_accuracy
-    blocks += [paragraph("computed from the runs:", "Diagnosis"), {"kind": "list", "items": diagnose(epochs, target)}]
+    blocks += [paragraph("computed from the runs:", "Diagnosis"), bullets(diagnose(epochs, target))]
     if mistakes:
         blocks.append(pictures(mistakes))
     return blocks + [heading(4, "Receptive Field")] + _fields(found.measured[name], fields, seen)
@@ -131,21 +110,20 @@ def _change(told: dict, spec) -> list[dict]:
 
 def _result(found, row, epochs) -> list[dict]:
     """Return what the runs came to, the verdict, the difference from the parent, and where it is from."""
-    head = ("parameters", "multiply-accumulates", "n", "train", "last epoch", "best (epoch)", "min of last 5",
+    head = ("last epoch", "n", "best (epoch)", "min of last 5", "train", "parameters", "multiply-accumulates",
             "seconds", "target")  # fmt: skip
     cells = (
-        _count(row.parameters), _count(row.macs), row.n, _number(row.clean_train),
-        _number(row.last_mean, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"),
-        _with_epoch(row.best_median, row.best_epoch_median), _number(row.min_last5), _number(row.seconds, 0),
-        row.verdict,
+        number(row.last_mean, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"), row.n,
+        with_epoch(row.best_median, row.best_epoch_median), number(row.min_last5), number(row.clean_train),
+        count(row.parameters), count(row.macs), number(row.seconds, 0), row.verdict,
     )  # fmt: skip
     blocks = [table(head, [cells], ">" * 8 + "<"), paragraph(f"{row.verdict}: {row.reason}.", "Verdict")]
     for change in found.changes[found.changes["experiment"] == row.experiment].itertuples():
         blocks.append(paragraph(_brought(change), f"Against {change.parent}"))
     first = epochs.iloc[0]
     commit, threads = str(first.get("commit"))[:12], first.get("threads")
-    text = f"{found.sources[row.experiment]}; commit {commit}, torch {first.get('torch')}, {first.get('device')}"
-    return [*blocks, paragraph(f"{text}, threads {threads}.", "From")]
+    made = f"commit {commit}, torch {first.get('torch')}, {first.get('device')}, threads {threads}"
+    return [*blocks, paragraph(f"Numbers from {found.sources[row.experiment]}; {made}.")]
 
 
 def _brought(change) -> str:
@@ -170,7 +148,7 @@ def _fields(measured, drawn, seen) -> list[dict]:
             output = "×".join(map(str, layer.output))
             cells = (layer.name, layer.kind, output, f"{layer.parameters:,}", f"{layer.macs:,}")
             side = layer.receptive_field
-            rows.append((*cells, f"{side} × {side}", _number(counts.get(layer.name), 1)))
+            rows.append((*cells, f"{side} × {side}", number(counts.get(layer.name), 1)))
         before = layer.receptive_field
     text = (
         "Sees: the square of pixels that a unit can depend on. Of it counts: the side of a square of as many pixels as "
@@ -221,16 +199,3 @@ def closing(found) -> list[dict]:
     ]
     head = ("name", "data", "source", "recipe", "how it is picked")
     return [heading(2, "Sources of the published figures"), table(head, rows, "<<<<<")]
-
-
-def _number(value, digits: int = 2) -> str:
-    return "-" if value is None or pd.isna(value) else f"{value:.{digits}f}"
-
-
-def _count(value) -> str:
-    return "-" if value is None or pd.isna(value) else f"{value:,.0f}"
-
-
-def _with_epoch(value, epoch) -> str:
-    return _number(value) + ("" if pd.isna(epoch) else f" ({epoch:g})")
-

@@ -81,8 +81,8 @@ def runs_needed(distance: float, deviation: float) -> int:
 
 
 def last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
-    """Return the last epoch of each run of ``epochs``."""
-    return epochs.loc[epochs.groupby(["experiment", "seed"], sort=False)["epoch"].idxmax()]
+    """Return the rows of each experiment's last epoch; a run whose record ends before it has none."""
+    return epochs[epochs["epoch"] == epochs.groupby("experiment")["epoch"].transform("max")]
 
 
 def summarise(epochs: pd.DataFrame, spec=None, measured=None, barred: str = "") -> dict:
@@ -93,7 +93,7 @@ def summarise(epochs: pd.DataFrame, spec=None, measured=None, barred: str = "") 
     """
     data, accuracies = str(epochs["data"].iloc[0]), last_epochs(epochs)
     last, runs = accuracies["test_accuracy"], epochs.groupby("seed", sort=False)
-    best = epochs.loc[runs["test_accuracy"].idxmax().dropna()]
+    best = epochs.loc[epochs.dropna(subset=["test_accuracy"]).groupby("seed")["test_accuracy"].idxmax()]
     low, high = mean_interval(last, images(data))
     word, reason = (verdict.NOT_JUDGED, barred) if barred else judge(epochs, spec)
     target = spec.target if spec else None

@@ -8,25 +8,13 @@ import urllib.request
 
 import pandas as pd
 import pytest
+from foreign import foreign_run
 from mlflow import MlflowClient
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import Metric
 
 from analysis import load, stores
 from tinycnn import run, tracking
 from tinycnn.errors import StoreTrouble
-
-TAGS = {"tinycnn.role": "seed", "tinycnn.data": "mnist", "tinycnn.evaluated_on": "test", "tinycnn.fallback": "false",
-        "tinycnn.spec_hash": "a" * 12, "tinycnn.code_hash": "b" * 12}  # fmt: skip
-
-
-def foreign_run(client, experiment_id, accuracies, status="FINISHED", name="theirs", seed=0, **tags):
-    """Make a run by MLflow's client alone, as another program might."""
-    own = {"tinycnn.experiment": name, "tinycnn.seed": str(seed)} | tags
-    run_id = client.create_run(experiment_id).info.run_id
-    metrics = [Metric("test_accuracy", value, 1000 + step, step) for step, value in enumerate(accuracies, start=1)]
-    client.log_batch(run_id, metrics, tags=[RunTag(*pair) for pair in (TAGS | own).items()])
-    client.set_terminated(run_id, status)
-    return run_id
 
 
 @pytest.fixture
@@ -146,9 +134,13 @@ def test_a_server_gives_what_its_database_holds(theirs, database, tmp_path, monk
             except OSError:
                 time.sleep(0.5)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        tracking.Store().client.create_run(tracking.Store().experiment_id)  # what foreign() would count; it is not ours
         for ours, theirs_ in zip(expected, (load.runs(stores.EVERY), load.epochs(theirs)), strict=True):
             pd.testing.assert_frame_equal(ours, theirs_)
+        client = tracking.Store().client
+        with_file = foreign_run(client, client.create_experiment("by way of the server"), [99.0], seed=9)
+        client.log_text(with_file, "index,label,predicted\n5,3,8\n", load.MISTAKES)
+        client.set_tag(with_file, "tinycnn.class_counts", "1")
+        assert load.mistakes(load.runs())[["seed", "index", "label", "predicted"]].values.tolist() == [[9, 5, 3, 8]]
     finally:
         server.terminate()
         server.wait(30)

@@ -6,12 +6,14 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import frames
 import pandas as pd
 import pytest
+from foreign import foreign_run
 from mlflow import MlflowClient
 
-from analysis import committed, draw, gather, load, pictured, readme, report, sections
-from tests.test_load import foreign_run
+from analysis import blocks, committed, gather, load, pictured, readme, report
+from analysis.album import Album
 from tinycnn import cli, experiments, run
 from tinycnn.errors import SpecError, UserError
 
@@ -132,9 +134,9 @@ def test_the_page_and_the_markdown_say_the_same(page, markdown):
 
 
 def test_what_an_author_writes_cannot_break_the_page(tmp_path):
-    blocks = [sections.heading(1, "<b>&"), sections.paragraph("<script>alert(1)</script>")]
-    blocks += [sections.table(("a|b",), [("<i>|",)], "<")]
-    page = Page(report.render(blocks, "html", tmp_path))
+    content = [blocks.heading(1, "<b>&"), blocks.paragraph("<script>alert(1)</script>")]
+    content += [blocks.table(("a|b",), [("<i>|",)], "<")]
+    page = Page(report.render(content, "html", tmp_path))
     assert "script" not in page.texts and "i" not in page.texts and "b" not in page.texts
     assert page.texts["p"] == ["<script>alert(1)</script>"]
 
@@ -199,6 +201,41 @@ def test_runs_that_no_file_speaks_for_are_shown_with_what_they_tell(no_evidence,
     assert not any("cannot be drawn" in note for note in notes)
 
 
+def test_runs_that_lack_numbers_are_left_out_or_shown_without_them(no_evidence, store, tmp_path):
+    client = MlflowClient()
+    for seed, accuracies in enumerate([[98.0, 98.5], [float("nan"), 97.0], [99.0, float("nan")], []]):
+        foreign_run(client, "0", accuracies, name="gaps", seed=seed)
+    foreign_run(client, "0", [], name="nothing")
+    notes = report.write(None, tmp_path / "reports")[1]
+    row = next(line for line in (tmp_path / "reports" / "report.md").read_text().splitlines() if "| gaps " in line)
+    assert "97.750" in row.split("|")[2] and row.split("|")[4].strip() == "2"  # (98.5 + 97) / 2
+    assert "Without any test accuracy in their record, so left out: nothing." in notes
+    assert not any("cannot be drawn" in note for note in notes)
+
+
+def test_a_store_without_any_accuracy_is_a_line(no_evidence, store, tmp_path):
+    foreign_run(MlflowClient(), "0", [], name="nothing")
+    with pytest.raises(UserError, match="no run has a test accuracy"):
+        report.write(None, tmp_path)
+
+
+def test_studies_are_shown_with_their_figures(tmp_path, monkeypatch):
+    shutil.copy(committed.FOLDER / "exp3.csv", tmp_path)
+    trials, curves, facts = frames.study()
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    trials.to_csv(studies / "made_up.csv", index=False)
+    curves.to_csv(studies / "made_up_epochs.csv", index=False)
+    (studies / "made_up.json").write_text(json.dumps(facts, default=str))
+    monkeypatch.setattr(committed, "FOLDER", tmp_path)
+    notes = report.write(["exp3"], tmp_path / "reports")[1]
+    names = {path.stem for path in (tmp_path / "reports" / "figures").glob("study_made_up_*.svg")}
+    kinds = ("history", "importances", "contour", "parallel", "feasibility", "pruned")
+    assert names == {f"study_made_up_{kind}" for kind in kinds}
+    assert "### Study made_up" in (tmp_path / "reports" / "report.md").read_text()
+    assert not any("cannot be drawn" in note for note in notes)
+
+
 def test_more_seeds_of_the_same_spec_speak_before_fewer(only_tiny, plan, no_artifacts, store, tiny):
     run.run(plan, seeds=3)
     whole = load.epochs(load.runs()["run_id"].tolist())
@@ -224,7 +261,7 @@ def test_what_every_seed_gets_wrong_is_shown_where_the_images_are(
 
 
 def test_a_figure_that_cannot_be_drawn_costs_no_other(tmp_path):
-    album = draw.Album(tmp_path, [])
+    album = Album(tmp_path, [])
     assert album.add("bad", "", pd.DataFrame(), lambda: 1 / 0) == []
     assert album.notes == ["figure bad: cannot be drawn (ZeroDivisionError: division by zero)."]
 
@@ -232,7 +269,7 @@ def test_a_figure_that_cannot_be_drawn_costs_no_other(tmp_path):
 def test_figures_of_an_earlier_report_go_and_the_readmes_stay(tmp_path):
     for name in ("old.png", "old.csv", "readme_x.png", "notes.txt"):
         (tmp_path / name).write_text("")
-    draw.Album(tmp_path, []).forget_others()
+    Album(tmp_path, []).forget_others()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "readme_x.png"]
 
 
