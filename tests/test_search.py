@@ -218,6 +218,24 @@ def test_ctrl_c_gives_the_trial_back_and_ends_the_runs_as_killed(quick, small, s
     assert states(small) == ["complete", "interrupted", "complete", "complete"]
 
 
+def test_the_runs_of_a_study_are_left_to_it_by_resume_close_and_doctor(quick, small, store):
+    from tinycnn import resume
+
+    study_run.run(small, trials=1)
+    found = search.opened(small)
+    for run_id in (found.user_attrs["mlflow_run"], found.trials[0].user_attrs["run_id"]):
+        for verb in (resume.resume, resume.rerun, resume.close):
+            with pytest.raises(UserError, match="python -m tinycnn search small goes on with that"):
+                verb(run_id)
+    assert resume.left_over() == []
+    store.client.update_run(found.user_attrs["mlflow_run"], status="RUNNING")
+    assert resume.left_over() == []  # this process is at it
+    gone = json.dumps(search.process() | {"pid": 1})
+    store.client.set_tag(found.user_attrs["mlflow_run"], "tinycnn.process", gone)
+    (left,) = resume.left_over()
+    assert left["study"] == "small" and left["run_id"] == found.user_attrs["mlflow_run"]
+
+
 @pytest.mark.figures
 def test_mlflow_has_a_parent_and_lean_children_linked_both_ways(quick, small, store):
     study_run.run(small)

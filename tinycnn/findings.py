@@ -146,7 +146,17 @@ def text(study: Study, result: dict) -> str:
     if result["best"] is None:
         return "\n".join([*lines, "no trial was trained to its end: there is nothing to choose from"])
     warned = [f"warning: {line}" for line in result["edges"]]
-    return "\n".join([*lines, "", *_best(study, result), "", *_importances(result), *warned])
+    return "\n".join([*lines, "", *_best(study, result), "", *_importances(result), "", *warned, _efficiency(result)])
+
+
+def _efficiency(result):
+    """Say what the search took, and what it cost beside training."""
+    wall, training, rest = (result[f"{name}_seconds"] for name in ("wall", "trial", "overhead"))
+    whole = result["epochs_trained"] + result["epochs_saved_by_pruning"]
+    return (
+        f"{wall / 60:.0f} min for {training / 60:.0f} min of training; Optuna and MLflow took "
+        f"{100 * rest / training:.1f} % beside it; pruning saved {result['epochs_saved_by_pruning']} of {whole} epochs"
+    )
 
 
 def _best(study, result):

@@ -183,6 +183,10 @@ def _seeds(store, entity):
 def _known(entity):
     """Raise UserError unless a run has the tags that it is taken up or made again by."""
     tags = entity.data.tags
+    if name := tags.get("tinycnn.study"):
+        raise UserError(
+            f"run {entity.info.run_id}: belongs to the study {name}: python -m tinycnn search {name} goes on with that"
+        )
     wanted = {"role", "spec_hash", "device", "machine.threads"}
     wanted |= {"seeds", "first_seed"} if tags.get("tinycnn.role") == "seeds" else {"seed"}
     if missing := [f"tinycnn.{name}" for name in sorted(wanted) if f"tinycnn.{name}" not in tags]:

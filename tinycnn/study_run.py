@@ -132,26 +132,20 @@ def _work(study: Study, plan: Plan, budget: int, parent: str, task: int, tell) -
 def _train(study, plan, store, found, parent, worker, admitted, begun, tell):
     """Train one trial, and tell Optuna, MLflow and the watcher; interrupted, it is given back to be tried again."""
     trial, spec, measured = admitted
-    training = 0.0
+    plan = plan.but(spec, measured)
 
     def report(value, step):
         trial.report(value, step)
         return trial.should_prune()
 
-    def train():
-        nonlocal training
-        started = time.monotonic()
-        outcome = train_trial(study, plan.but(spec, measured), report, lambda: trial.set_user_attr("seen", time.time()))
-        training = time.monotonic() - started
-        return outcome
-
     try:
         outcome = recorded(
-            store, study, plan.but(spec, measured), trial.number, parent, worker,
-            begun=lambda run_id: trial.set_user_attr("run_id", run_id), training=train,
+            store, study, plan, trial.number, parent, worker,
+            begun=lambda run_id: trial.set_user_attr("run_id", run_id),
+            training=lambda: train_trial(study, plan, report, lambda: trial.set_user_attr("seen", time.time())),
             warn=lambda line: tell("warning", line),
         )  # fmt: skip
-        search.finish(found, trial, outcome, time.monotonic() - begun - training)
+        search.finish(found, trial, outcome, time.monotonic() - begun - outcome.seconds)
     except BaseException:
         with search.alone(study.name):
             search.give_back(found, trial.number, search.INTERRUPTED)

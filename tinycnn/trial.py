@@ -49,18 +49,20 @@ def train_trial(study, plan: Plan, report, epoch_done=lambda: None) -> Outcome:
     """Train ``plan`` once per seed of ``study`` and return what came of it.
 
     ``report(value, step)`` is told of each epoch of the only seed, or of each of several seeds, and returns whether to
-    stop here; ``epoch_done()`` is called after every epoch.
+    stop here; ``epoch_done()`` is called after every epoch. The time both take is not counted as training.
     """
     spec, outcome, last = plan.spec, Outcome(), []
-    begun = time.monotonic()
     wanted = study.objective.removeprefix("validation_")
+    begun, away = time.monotonic(), 0.0
     try:
         for number in range(study.seeds):
             for result in train(spec, spec.train.seed + number, data=plan.data, device=str(plan.device)):
                 row = (result.epoch, result.train_loss, result.loss, result.accuracy, result.learning_rate)
                 outcome.epochs.append((spec.train.seed + number, *row))
+                left = time.monotonic()
                 epoch_done()
                 stop = study.seeds == 1 and report(getattr(result, wanted), result.epoch)
+                away += time.monotonic() - left
                 if stop and warm_up(spec) < result.epoch < spec.train.epochs:
                     outcome.state = PRUNED
                     return outcome
@@ -73,7 +75,7 @@ def train_trial(study, plan: Plan, report, epoch_done=lambda: None) -> Outcome:
     except Diverged as error:
         outcome.state, outcome.reason = DIVERGED, str(error)
     finally:
-        outcome.seconds = time.monotonic() - begun
+        outcome.seconds = time.monotonic() - begun - away
     return outcome
 
 
