@@ -379,11 +379,11 @@ def read(real, journal):
 
 
 def until(true):
-    for _ in range(1200):
+    for _ in range(3600):
         if found := true():
             return found
         time.sleep(0.05)
-    raise AssertionError("waited for a minute")
+    raise AssertionError("waited for three minutes")
 
 
 def running(real, journal):
