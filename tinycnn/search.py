@@ -192,6 +192,11 @@ def in_vain(found: optuna.Study) -> int:
     return sum(trial.user_attrs.get("state") in (OVER_LIMIT, INVALID) for trial in trials)
 
 
+def given_up(found: optuna.Study, budget: int) -> bool:
+    """Tell whether so many tries were in vain that there is no point in more."""
+    return in_vain(found) >= max(ATTEMPTS * budget, FEWEST_ATTEMPTS)
+
+
 def sweep(found: optuna.Study) -> list[str]:
     """Mark the trials whose process is gone and have them tried again; return the MLflow runs they left.
 

@@ -59,13 +59,15 @@ def run(study: Study, *, trials: int | None = None, workers=1, device="auto", of
                 search.add_session(found, workers=workers, begun=begun, seconds=time.time() - begun)
         result = findings.findings(study, found) | {"run_id": tracked.id, "budget": budget}
         _record(tracked, study, found, result, reporter)
-    if search.counted(found) < budget:
+    if search.counted(found) < budget and search.given_up(found, budget):
         over = result["states"].get(search.OVER_LIMIT, 0)
         raise OverLimit(
             f"study {study.name}: given up with {search.counted(found)} of {budget} trials. Of {len(found.trials)} "
             f"tries {over} had more parameters than target.parameter_limit = {study.base.target.parameter_limit}, "
             f"{search.in_vain(found) - over} values that do not go together. Search smaller widths, or raise the limit"
         )
+    if search.counted(found) < budget:  # another session, killed meanwhile, left its last trials
+        reporter.notice(f"{search.counted(found)} of {budget} trials are trained: search again for the others")
     return result
 
 
@@ -116,12 +118,11 @@ def _work(study: Study, plan: Plan, budget: int, parent: str, task: int, tell) -
         with search.alone(study.name):
             worker = search.new_worker(search.opened(study))
         found = search.opened(study, worker=worker)
-        cap = max(search.ATTEMPTS * budget, search.FEWEST_ATTEMPTS)
         while True:
             begun = time.monotonic()
             with search.alone(study.name):
                 _close(store, search.sweep(found))
-                if search.counted(found) >= budget or search.in_vain(found) >= cap:
+                if search.counted(found) >= budget or search.given_up(found, budget):
                     return done
                 admitted = search.attempt(found, study, worker)
             if admitted:
