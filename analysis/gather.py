@@ -56,7 +56,9 @@ def gather(names: list[str] | None = None, store: bool = True) -> Findings:
         else:
             notes.append(f"{name}: no finished run on test images; make {name} makes one.")
     if not picked:
-        raise UserError("nothing to report: no finished run in the store or in reports/evidence; make exp3 makes one")
+        which = f" of {', '.join(names)}" if names else ""
+        cure = names[0] if names else "exp3"
+        raise UserError(f"nothing to report: no finished run{which} in store or evidence; make {cure} makes one")
     if others := stores.foreign() if store else 0:
         notes.append(f"{others} runs in the store were not made by this project and are left out.")
     return _findings(picked, words, frame, notes)
@@ -82,12 +84,15 @@ def _findings(picked, words, frame, notes) -> Findings:
         for name, part in epochs.groupby("experiment", sort=False)
     ]
     _tell_of_code(epochs, notes)
+    mistakes = _mistakes(picked, names)
+    if untold := [name for name in names if name not in set(mistakes["experiment"])]:
+        notes.append(f"Which images were wrong is not in the record of {', '.join(untold)}: no figures of that.")
     studies, lines = committed.studies()
     return Findings(
         epochs=epochs,
         summary=pd.DataFrame(rows),
         changes=statistics.changes(epochs, specs),
-        mistakes=_mistakes(picked, names),
+        mistakes=mistakes,
         references=committed.references(),
         looks=committed.looks(evidence.with_judged(frame)),
         class_counts=_class_counts(picked),

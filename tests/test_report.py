@@ -157,6 +157,8 @@ def only_tiny(no_evidence, tiny, monkeypatch):
 def test_an_empty_store_and_no_evidence_are_a_line(only_tiny, tmp_path):
     with pytest.raises(UserError, match="nothing to report: .*make exp3"):
         report.write(None, tmp_path)
+    with pytest.raises(UserError, match="no finished run of tiny .*make tiny"):
+        report.write(["tiny"], tmp_path)
 
 
 def test_an_unknown_name_is_a_line_with_the_nearest_known(tmp_path):
