@@ -224,6 +224,9 @@ def test_a_store_without_any_accuracy_is_a_line(no_evidence, store, tmp_path):
 def test_studies_are_shown_with_their_figures(tmp_path, monkeypatch):
     shutil.copy(committed.FOLDER / "exp3.csv", tmp_path)
     trials, curves, facts = frames.study()
+    facts |= {"edges": ["optimizer.lr: at the upper end"], "comparison": {
+        "base": "exp3", "promoted": "exp9", "seeds": 5, "difference": 0.02, "low": -0.01, "high": 0.05,
+        "word": "inconclusive"}}  # fmt: skip
     studies = tmp_path / "studies"
     studies.mkdir()
     trials.to_csv(studies / "made_up.csv", index=False)
@@ -234,7 +237,9 @@ def test_studies_are_shown_with_their_figures(tmp_path, monkeypatch):
     names = {path.stem for path in (tmp_path / "reports" / "figures").glob("study_made_up_*.svg")}
     kinds = ("history", "importances", "contour", "parallel", "feasibility", "pruned")
     assert names == {f"study_made_up_{kind}" for kind in kinds}
-    assert "### Study made_up" in (tmp_path / "reports" / "report.md").read_text()
+    text = (tmp_path / "reports" / "report.md").read_text().split("### Study made_up")[1]
+    assert "- optimizer.lr: at the upper end\n" in text
+    assert "exp9 against exp3 on the test set, 5 seeds, paired: +0.020 points" in text and "inconclusive" in text
     assert not any("cannot be drawn" in note for note in notes)
 
 
