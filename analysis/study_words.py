@@ -13,8 +13,8 @@ def study_facts(trials, facts: dict) -> list[dict]:
     counted = ", ".join(f"{states[state]} {state.replace('_', ' ')}" for state in sorted(states.index))
     limit = "none" if facts.get("limit") is None else f"{facts['limit']:,}"
     objective = str(facts.get("objective")).replace("_", " ")
-    text = f"From {facts.get('base')}; objective: {objective} of the last epoch, on images held out of the training set; "
-    text += f"parameter limit: {limit}. Trials: {counted}."
+    text = f"From {facts.get('base')}; objective: {objective} of the last epoch, on images held out of the training set"
+    text += f"; parameter limit: {limit}. Trials: {counted}."
     if facts.get("seeds") and facts.get("epochs"):
         text += f" Each trained {facts['epochs']} epochs with {facts['seeds']} seed(s)."
     if facts.get("fidelity"):

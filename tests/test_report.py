@@ -195,10 +195,13 @@ def test_runs_of_another_spec_are_shown_with_a_line(only_tiny, plan, no_artifact
 def test_runs_that_no_file_speaks_for_are_shown_with_what_they_tell(no_evidence, store, tmp_path):
     MlflowClient().create_run("0")
     for seed in range(2):
-        foreign_run(MlflowClient(), "0", [98.0, 98.5 + seed / 10], name="theirs/../x", seed=seed)
+        tags = {"tinycnn.data": "../a set", "tinycnn.class_counts": "1"}
+        run_id = foreign_run(MlflowClient(), "0", [98.0, 98.5 + seed / 10], name="theirs/../x", seed=seed, **tags)
+        MlflowClient().log_text(run_id, "index,label,predicted\n1,2,3\n", load.MISTAKES)
     notes = report.write(None, tmp_path / "reports")[1]
     text = (tmp_path / "reports" / "report.md").read_text()
     assert "| theirs/../x " in text and "98.550" in text
+    assert "(figures/seeds____a_set.png)" in text
     assert any("1 runs in the store were not made by this project" in note for note in notes)
     assert not any("cannot be drawn" in note for note in notes)
 
