@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Album:
 
     def add(self, name: str, caption: str, frame: pd.DataFrame, draw) -> list[Picture]:
         """Save the figure that ``draw()`` returns, and ``frame`` beside it; return it, or nothing if it failed."""
+        name = re.sub(r"[^\w-]", "_", name)  # a store of others may call its data sets and experiments anything
         try:
             figure = draw()
             style.save(figure, self.folder / name)

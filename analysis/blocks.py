@@ -7,7 +7,7 @@ import pandas as pd
 
 def heading(level: int, text: str) -> dict:
     """Return a heading; level 1 is the report's."""
-    return {"kind": "heading", "level": level, "text": text}
+    return {"kind": "heading", "level": level, "text": " ".join(text.split())}
 
 
 def paragraph(text: str, label: str = "") -> dict:
@@ -27,8 +27,8 @@ def _unbroken(text: str) -> str:
 
 def table(head, rows, sides: str) -> dict:
     """Return a table of strings; ``sides``: a "<" or ">" for each column."""
-    clean = [tuple(str(cell).replace("|", "/") for cell in row) for row in rows]
-    return {"kind": "table", "head": tuple(head), "rows": clean, "sides": sides}
+    head, *clean = [tuple(" ".join(str(cell).replace("|", "/").split()) for cell in row) for row in (head, *rows)]
+    return {"kind": "table", "head": head, "rows": clean, "sides": sides}
 
 
 def pictures(drawn: list) -> dict:

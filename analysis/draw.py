@@ -131,9 +131,9 @@ def field_of(found, name: str, album: Album, known: dict) -> tuple[list[Picture]
 def mistakes(found, name: str, album: Album) -> list[Picture]:
     """Draw an experiment's confusion matrix and the images that every seed gets wrong, where its runs tell."""
     mine = found.mistakes[found.mistakes["experiment"] == name]
-    if mine.empty:
+    data = None if mine.empty else str(mine["data"].iloc[0])
+    if data not in DATASETS:
         return []
-    data = str(mine["data"].iloc[0])
     classes, drawn = DATASETS[data].classes, []
     if data in found.class_counts:
         counts = found.class_counts[data]

@@ -56,7 +56,9 @@ def gather(names: list[str] | None = None, store: bool = True) -> Findings:
         else:
             notes.append(f"{name}: no finished run on test images; make {name} makes one.")
     if not picked:
-        raise UserError("nothing to report: no finished run in the store or in reports/evidence; make exp3 makes one")
+        which = f" of {', '.join(names)}" if names else ""
+        cure = names[0] if names else "exp3"
+        raise UserError(f"nothing to report: no finished run{which} in store or evidence; make {cure} makes one")
     if others := stores.foreign() if store else 0:
         notes.append(f"{others} runs in the store were not made by this project and are left out.")
     return _findings(picked, words, frame, notes)
@@ -70,7 +72,7 @@ def _findings(picked, words, frame, notes) -> Findings:
     epochs = pd.concat(parts, ignore_index=True)
     epochs = epochs[epochs.groupby("experiment")["test_accuracy"].transform("count") > 0]
     if empty := sorted(picked.keys() - set(epochs["experiment"])):
-        notes.append(f"Without any test accuracy in their record, so left out: {', '.join(empty)}.")
+        notes.append(f"Without any test accuracy in their record, so left out: {_listed(empty)}.")
     if epochs.empty:
         raise UserError("nothing to report: no run has a test accuracy in its record; make exp3 makes one that has")
     names = _ordered(epochs, words)
@@ -81,13 +83,18 @@ def _findings(picked, words, frame, notes) -> Findings:
         statistics.summarise(part, specs[name], measured[name], picked[name].barred)
         for name, part in epochs.groupby("experiment", sort=False)
     ]
+    if alone := [name for name in names if words[name] is None and not picked[name].barred]:
+        notes.append(f"Shown as recorded, without a file in experiments/: {_listed(alone)}.")
     _tell_of_code(epochs, notes)
+    mistakes = _mistakes(picked, names)
+    if untold := [name for name in names if name not in set(mistakes["experiment"])]:
+        notes.append(f"Which images were wrong is not in the record of {_listed(untold)}: no figures of that.")
     studies, lines = committed.studies()
     return Findings(
         epochs=epochs,
         summary=pd.DataFrame(rows),
         changes=statistics.changes(epochs, specs),
-        mistakes=_mistakes(picked, names),
+        mistakes=mistakes,
         references=committed.references(),
         looks=committed.looks(evidence.with_judged(frame)),
         class_counts=_class_counts(picked),
@@ -144,13 +151,18 @@ def _class_counts(picked) -> dict:
     return counts
 
 
+def _listed(names: list[str]) -> str:
+    rest = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(names[:12]) + rest
+
+
 def _tell_of_code(epochs, notes):
     """Say which numbers come from other code than that of now, or from changes that were never committed."""
     firsts = epochs.groupby("experiment", sort=False)[["code_hash", "dirty"]].agg("first")
     if other := [name for name, row in firsts.iterrows() if row["code_hash"] != code_hash()]:
         notes.append(
-            f"Trained before the latest change of the code that numbers depend on: {', '.join(other)}; to train again "
+            f"Trained before the latest change of the code that numbers depend on: {_listed(other)}; to train again "
             "says whether that changes anything."
         )
     if dirty := [name for name, row in firsts.iterrows() if str(row["dirty"]).lower() == "true"]:
-        notes.append(f"Trained with changes that were not committed: {', '.join(dirty)}.")
+        notes.append(f"Trained with changes that were not committed: {_listed(dirty)}.")

@@ -54,9 +54,9 @@ def of_experiment(name, spec, mine, notes) -> Record | None:
     found = [record for record in (_committed(name, spec, notes), _stored(spec, mine)) if record]
     _tell_what_is_left_out(name, mine, notes)
     best = max(found, key=lambda record: (record.rank, record.n), default=None)  # of equals the first
-    if best and best.rank == _OLDER:
-        now = f"its spec is now {spec.hash}" if spec else "there is no file of it in experiments/"
-        notes.append(f"{name}: {best.barred or 'shown as it was recorded'} ({best.source}; {now}).")
+    if best and best.barred:
+        now = f"; its spec is now {spec.hash}" if spec else ""
+        notes.append(f"{name}: {best.barred} ({best.source}{now}).")
     return best
 
 

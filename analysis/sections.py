@@ -9,6 +9,7 @@ from analysis.blocks import bullets, count, heading, number, paragraph, pictures
 from analysis.diagnosis import diagnose
 from analysis.receptive import SHARE
 from analysis.statistics import plain, runs_needed
+from analysis.study_words import study_facts
 from tinycnn import experiments
 from tinycnn.describe import sections as words_of
 from tinycnn.errors import SpecError
@@ -161,25 +162,9 @@ def studies(found, album) -> list[dict]:
     """Return a section for each study."""
     blocks = [heading(2, "Studies")] if found.studies else []
     for name, (trials, curves, facts) in found.studies.items():
-        states = trials["state"].value_counts()
-        counted = ", ".join(f"{states[state]} {state.replace('_', ' ')}" for state in sorted(states.index))
-        limit = "none" if facts.get("limit") is None else f"{facts['limit']:,}"
-        told = f"from {facts.get('base')}; objective: {facts.get('objective')}; parameter limit: {limit}"
-        blocks += [heading(3, f"Study {name}"), paragraph(f"{told}; trials: {counted}.")]
-        best = trials[trials["number"] == facts.get("best")]
-        if len(best):
-            fields = [field for field in facts.get("ranges", {}) if field in trials]
-            rows = [(field, _range(facts["ranges"][field]), plain(best[field].iloc[0])) for field in fields]
-            blocks.append(table(("field", "searched", f"best (trial {facts['best']})"), rows, "<<<"))
+        blocks += [heading(3, f"Study {name}"), *study_facts(trials, facts)]
         blocks.append(pictures(draw.study(name, trials, curves, facts, album)))
     return blocks
-
-
-def _range(facts: dict) -> str:
-    if facts.get("choices"):
-        return ", ".join(map(plain, facts["choices"]))
-    scale = ", logarithmic" if facts.get("log") else ""
-    return f"{plain(facts.get('low'))} to {plain(facts.get('high'))}{scale}"
 
 
 def looks(found, drawn: list) -> list[dict]:

@@ -117,7 +117,7 @@ def _runs_by_client(tags, metrics) -> list[dict]:
     from tinycnn.tracking import Store
 
     rows = []
-    for entity in Store().search({"tinycnn.role": "seed"}, EVERY, everywhere=True):
+    for entity in Store.to_read().search({"tinycnn.role": "seed"}, EVERY, everywhere=True):
         info, data = entity.info, entity.data
         row = dict(zip(RUN, (info.run_id, info.start_time, info.status, info.artifact_uri), strict=True))
         row |= {name: data.tags.get(tag) for name, tag in tags.items()}
@@ -128,7 +128,7 @@ def _runs_by_client(tags, metrics) -> list[dict]:
 def _values_by_client(run_ids, metrics) -> list[tuple]:
     from tinycnn.tracking import Store
 
-    store = Store()
+    store = Store.to_read()
     parts = [(run_ids[first : first + 100], name) for name in metrics for first in range(0, len(run_ids), 100)]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         return [each for found in pool.map(lambda part: store.histories(*part), parts) for each in found]

@@ -89,6 +89,11 @@ def test_reading_leaves_the_store_as_it_was(theirs, database):
     assert database.read_bytes() == before
 
 
+def test_reading_through_the_client_makes_nothing_either(database, by_client):
+    assert load.runs().empty and load.epochs([]).empty
+    assert MlflowClient().get_experiment_by_name(tracking.EXPERIMENT) is None
+
+
 @pytest.mark.parametrize("content", [b"no database" * 100, None])
 def test_a_file_that_is_no_store_is_a_line(tmp_path, monkeypatch, content):
     path = tmp_path / "file.db"

@@ -157,6 +157,8 @@ def only_tiny(no_evidence, tiny, monkeypatch):
 def test_an_empty_store_and_no_evidence_are_a_line(only_tiny, tmp_path):
     with pytest.raises(UserError, match="nothing to report: .*make exp3"):
         report.write(None, tmp_path)
+    with pytest.raises(UserError, match="no finished run of tiny .*make tiny"):
+        report.write(["tiny"], tmp_path)
 
 
 def test_an_unknown_name_is_a_line_with_the_nearest_known(tmp_path):
@@ -193,10 +195,13 @@ def test_runs_of_another_spec_are_shown_with_a_line(only_tiny, plan, no_artifact
 def test_runs_that_no_file_speaks_for_are_shown_with_what_they_tell(no_evidence, store, tmp_path):
     MlflowClient().create_run("0")
     for seed in range(2):
-        foreign_run(MlflowClient(), "0", [98.0, 98.5 + seed / 10], name="theirs/../x", seed=seed)
+        tags = {"tinycnn.data": "../a set", "tinycnn.class_counts": "1"}
+        run_id = foreign_run(MlflowClient(), "0", [98.0, 98.5 + seed / 10], name="theirs/../x", seed=seed, **tags)
+        MlflowClient().log_text(run_id, "index,label,predicted\n1,2,3\n", load.MISTAKES)
     notes = report.write(None, tmp_path / "reports")[1]
     text = (tmp_path / "reports" / "report.md").read_text()
     assert "| theirs/../x " in text and "98.550" in text
+    assert "(figures/seeds____a_set.png)" in text
     assert any("1 runs in the store were not made by this project" in note for note in notes)
     assert not any("cannot be drawn" in note for note in notes)
 
@@ -222,6 +227,9 @@ def test_a_store_without_any_accuracy_is_a_line(no_evidence, store, tmp_path):
 def test_studies_are_shown_with_their_figures(tmp_path, monkeypatch):
     shutil.copy(committed.FOLDER / "exp3.csv", tmp_path)
     trials, curves, facts = frames.study()
+    facts |= {"edges": ["optimizer.lr: at the upper end"], "comparison": {
+        "base": "exp3", "promoted": "exp9", "seeds": 5, "difference": 0.02, "low": -0.01, "high": 0.05,
+        "word": "inconclusive"}}  # fmt: skip
     studies = tmp_path / "studies"
     studies.mkdir()
     trials.to_csv(studies / "made_up.csv", index=False)
@@ -232,7 +240,9 @@ def test_studies_are_shown_with_their_figures(tmp_path, monkeypatch):
     names = {path.stem for path in (tmp_path / "reports" / "figures").glob("study_made_up_*.svg")}
     kinds = ("history", "importances", "contour", "parallel", "feasibility", "pruned")
     assert names == {f"study_made_up_{kind}" for kind in kinds}
-    assert "### Study made_up" in (tmp_path / "reports" / "report.md").read_text()
+    text = (tmp_path / "reports" / "report.md").read_text().split("### Study made_up")[1]
+    assert "- optimizer.lr: at the upper end\n" in text
+    assert "exp9 against exp3 on the test set, 5 seeds, paired: +0.020 points" in text and "inconclusive" in text
     assert not any("cannot be drawn" in note for note in notes)
 
 

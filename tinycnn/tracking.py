@@ -70,6 +70,18 @@ class Store:
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise UserError(f"the store {uri()} cannot be used: {with_cure(error)}") from None
 
+    @classmethod
+    def to_read(cls) -> "Store":
+        """Return the store as it is, for searches everywhere and histories: nothing is made in it.
+
+        Raises StoreTrouble.
+        """
+        store = cls.__new__(cls)
+        with troubles():
+            mlflow.set_tracking_uri(uri())
+            store.client, store.experiment_id = MlflowClient(), None
+        return store
+
     def _open(self, artifacts=None):
         mlflow.set_tracking_uri(uri())
         self.client = MlflowClient()
