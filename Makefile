@@ -46,7 +46,7 @@ help:
 	@echo '             which of them make report is about'
 	@echo '  ARGS="..." anything else for the command underneath, split at blanks'
 	@echo '  PYTHON=    what .venv is made with; another version makes it anew'
-	@echo '  PORT=5000  where make ui and make dashboard listen'
+	@echo '  PORT=5000  where make ui (or make dashboard: 8080) listens'
 
 setup: ## .venv with what requirements.txt pins; every target does this by itself (4 min, then a blink)
 	@command -v $(call quote,PYTHON) >/dev/null || \
@@ -88,7 +88,10 @@ study: setup ## an Optuna study, STUDY=dropout_lr unless told; run again, it goe
 	    $(call each,ARGS)
 
 dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA_STORAGE if set (5 s to start)
-	@exec .venv/bin/optuna-dashboard --port $(call quote,PORT) $(call each,ARGS) "$${OPTUNA_STORAGE:-optuna.journal}"
+	@place="$${OPTUNA_STORAGE:-optuna.journal}"; case "$$place" in *://*) ;; *) test -f "$$place" || \
+	    { echo "dashboard: there is no study in $$place yet: make study" >&2; exit 1; }; esac; \
+	exec .venv/bin/optuna-dashboard --port $(if $(filter file,$(origin PORT)),8080,$(call quote,PORT)) \
+	    $(call each,ARGS) "$$place"
 
 list: setup ## experiments, studies, networks and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)

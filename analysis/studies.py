@@ -1,12 +1,14 @@
 """The committed evidence of the studies: their trials, the epochs these trained, and what they came to."""
 
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.committed import FOLDER
 from tinycnn import experiments, findings, search
+from tinycnn.errors import UserError
 
 STUDIES = FOLDER / "studies"
 
@@ -21,8 +23,12 @@ def write() -> list[Path]:
         if name not in stored:
             continue
         study = experiments.load_study(name)
-        with search.troubles():
+        try:
             found = search.opened(study)
+        except UserError as error:  # its file has changed since, or it was searched on stand-in data
+            print(f"note: {error}", file=sys.stderr)
+            continue
+        with search.troubles():
             trials, epochs = findings.frame(study, found), findings.curves(found)
             facts = findings.findings(study, found)
         path = STUDIES / f"{name}.csv"
@@ -33,10 +39,6 @@ def write() -> list[Path]:
         for frame, to in ((trials, path), (epochs, STUDIES / f"{name}_epochs.csv")):
             frame.to_csv(to, index=False, lineterminator="\n", float_format="%.6g")
             written.append(to)
-        (STUDIES / f"{name}.json").write_text(json.dumps(facts, indent=1, default=_plain) + "\n")
+        (STUDIES / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
         written.append(STUDIES / f"{name}.json")
     return written
-
-
-def _plain(value):
-    return value.item() if hasattr(value, "item") else str(value)

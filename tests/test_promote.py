@@ -66,6 +66,33 @@ def test_another_kind_of_optimizer_comes_with_its_name(study):
     assert experiments.load("exp9").optimizer.name == "AdamW" and experiments.load("exp9").schedule.step_size == 3
 
 
+@pytest.mark.parametrize(
+    "section, kind, gone", [("optimizer", "SGD", "optimizer.beta1"), ("schedule", "OneCycle", "schedule.gamma")]
+)
+def test_a_kind_that_lacks_fields_of_the_bases_is_promoted_without_them(study, section, kind, gone):
+    own = getattr(study.base, section).name
+    other = study.model_copy(update={"ranges": {f"{section}.name": Choice(own, kind)}})
+    searched(other, ({f"{section}.name": kind}, 0.4))
+    promote.promote(other, "exp9")
+    spec = experiments.load("exp9")
+    assert getattr(spec, section).name == kind and gone not in spec.flat()
+
+
+def test_the_best_so_far_can_be_promoted_while_another_trial_waits(study):
+    searched(study, ({"optimizer.lr": 0.02}, 0.4))
+    search.opened(study).enqueue_trial(study.base_parameters() | {"optimizer.lr": 0.03})
+    promote.promote(study, "exp9")
+    assert experiments.load("exp9").optimizer.lr == 0.02
+
+
+def test_nothing_is_trained_for_a_comparison_that_cannot_be_kept(study, monkeypatch):
+    searched(study.model_copy(update={"name": "another"}), ({"optimizer.lr": 0.02}, 0.4))
+    promote.promote(study.model_copy(update={"name": "another"}), "exp9")
+    monkeypatch.setattr(promote.run, "run", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(UserError, match="search some begins it"):
+        promote.confirm(study, "exp9", 5)
+
+
 def test_a_trial_may_be_named_and_must_have_come_to_its_end(study):
     searched(study, ({"optimizer.lr": 0.02}, 0.4), ({"optimizer.lr": 0.03}, 0.45), ({"optimizer.lr": 0.04}, None))
     promote.promote(study, "exp9", 2)
@@ -112,6 +139,8 @@ def test_the_interval_is_students_over_pairs_by_seed():
         ([99.4, 99.5, 99.6], [99.1, 99.2, 99.31], "worse"),
         ([99.4, 99.5, 99.6], [99.4, 99.5, 99.6], "inconclusive"),
         ([99.4], [99.9], "inconclusive"),
+        ([99.4, 99.4], [99.5, 99.5], "inconclusive"),
+        ([99.4, 99.4], [99.5, 99.51], "inconclusive"),
     ],
 )
 def test_no_more_is_claimed_than_the_seeds_can_carry(before, after, word):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -323,6 +325,91 @@ def test_findings_name_the_best_its_edge_and_the_base(quick, small):
     assert len(findings.curves(found)) == 12
 
 
+def test_without_a_limit_there_is_a_best_trial_too(quick, small):
+    free = small.model_copy(update={"base": small.base.but(target={"parameter_limit": None})})
+    result = study_run.run(free)
+    assert result["best"] is not None and result["value"] == min(trial.value for trial in search.opened(free).trials)
+    assert search.opened(free).trials[0].constraints == {}
+
+
+def test_the_base_is_known_by_its_values_and_trained_with_all_their_digits(quick, small):
+    exact = small.model_copy(update={"base": small.base.but(optimizer={"lr": 0.0123456})})
+    result = study_run.run(exact)
+    assert quick[0][0].optimizer.lr == 0.0123456 and result["base_value"] == pytest.approx(0.5076544)
+    outside = small.model_copy(update={"name": "outside", "base": small.base.but(optimizer={"lr": 0.5})})
+    assert study_run.run(outside)["base_value"] is None
+
+
+def test_a_study_whose_file_has_changed_since_is_refused_wherever_it_is_read(quick, small):
+    study_run.run(small, trials=1)
+    edited = small.model_copy(update={"ranges": {"model.dropout": Float(0.0, 0.1)}})
+    with pytest.raises(UserError, match="begun with another definition"):
+        search.opened(edited)
+
+
+def test_a_trial_that_fails_is_tried_again_twice_and_then_given_up(quick, small, monkeypatch):
+    from tinycnn import trial
+
+    original = trial.train
+
+    def train(spec, seed, **options):
+        if spec.optimizer.lr == 0.01:
+            raise RuntimeError("out of memory")
+        yield from original(spec, seed, **options)
+
+    monkeypatch.setattr(trial, "train", train)
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            study_run.run(small)
+    assert study_run.run(small)["trained"] == 3
+    assert states(small) == ["failed"] * 3 + ["complete"] * 3
+
+
+def test_trials_of_unlike_length_are_not_compared_by_epoch(quick, small):
+    longer = Study(name="longer", base=small.base, ranges={"train.epochs": Int(2, 6)}, trials=4)
+    result = study_run.run(longer)
+    assert isinstance(search.opened(longer).pruner, optuna.pruners.NopPruner)
+    assert result["epochs_saved_by_pruning"] == 0 and result["epochs_trained"] == sum(
+        trial.params["train.epochs"] for trial in search.opened(longer).trials
+    )
+    assert json.loads(json.dumps(result))["best_values"]["train.epochs"] in range(2, 7)
+
+
+def test_two_seeds_that_are_both_worse_are_enough_to_prune_a_third(quick, small):
+    several = small.model_copy(update={"seeds": 4, "ranges": {"optimizer.lr": Float(0.01, 0.1, log=True)}})
+    study_run.run(several, trials=6)
+    trials = search.opened(several).trials
+    best = trials[0]  # 0.01 is 0.01 from the optimum at 0.02
+    pruned = [trial for trial in trials if trial.user_attrs["state"] == "pruned"]
+    assert pruned and all(len(trial.intermediate_values) == 2 for trial in pruned)
+    assert all(trial.intermediate_values[0] > best.intermediate_values[0] for trial in pruned)
+
+
+def test_sqlite_keeps_a_study_as_well(quick, small, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{tmp_path / 'studies.db'}")
+    study_run.run(small, trials=2)
+    assert study_run.run(small)["trained"] == 3 and search.names() == ["small"]
+    assert len(findings.curves(search.opened(small))) == 6
+
+
+def test_on_stand_in_data_the_record_is_of_what_was_trained(tiny, no_data, monkeypatch, store):
+    from tinycnn import trial
+
+    monkeypatch.setattr(trial, "train", lambda spec, seed, **_: iter([EpochResult(1, 1, 50, 0.5, 90, 0.1, 1, 1, 0)]))
+    monkeypatch.setattr(findings, "figures", lambda found: [])
+    base = tiny.but(name="base", data={"name": "mnist"}, train={"epochs": 1})
+    study = Study(name="far", base=base, fidelity={"data.images": 20_000}, ranges={"model.dropout": Float(0.0, 0.1)})
+    assert study_run.run(study, trials=1)["trained"] == 1
+    (run,) = store.search({"tinycnn.role": "trial"}, ("FINISHED",))
+    assert run.data.params["data.name"] == "mnist5k" and run.data.params["data.images"] == "None"
+    assert (
+        float(run.data.params["data.validation"]) == pytest.approx(1 / 6)
+        and run.data.tags["tinycnn.fallback"] == "true"
+    )
+    with pytest.raises(UserError, match="begun with another definition"):  # it is no evidence of MNIST
+        search.opened(study)
+
+
 def test_storage_that_cannot_be_used_is_one_line(monkeypatch, tmp_path, small, quick):
     (tmp_path / "file").write_text("")
     for where in ("postgresql://nobody@127.0.0.1:1/none", "mysql://host/name", str(tmp_path / "file" / "x")):
@@ -458,28 +545,26 @@ def test_sigint_stops_a_study_cleanly_and_it_goes_on(real, journal, store):
 
 
 @pytest.fixture
-def postgresql(tmp_path):
+def postgresql():
     """A PostgreSQL server of this test's own, on a socket in its folder."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found:
         pytest.skip("needs a PostgreSQL server: Debian's package postgresql")
-    folder = tmp_path / "pg"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp())  # not below pytest's, which only its owner may enter
     wrapper = []
     if os.getuid() == 0:  # the server refuses to run as root
         wrapper = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        for above in [folder, *folder.parents][:4]:
-            above.chmod(0o755)
-        subprocess.run(["chown", "postgres", folder], check=True)
+        shutil.chown(folder, "postgres")
 
     def call(program, *arguments):
-        subprocess.run([*wrapper, found[-1] / program, *arguments], check=True, capture_output=True, cwd=folder)
+        subprocess.run([*wrapper, found[-1] / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd=folder)
 
     call("initdb", "-D", folder / "data", "-U", "tester", "--auth=trust")
     options = f"-k {folder} -c listen_addresses='' -c fsync=off"
     call("pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start")
     yield f"postgresql://tester@/postgres?host={folder}"
     call("pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+    shutil.rmtree(folder)
 
 
 @pytest.mark.slow

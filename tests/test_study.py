@@ -47,11 +47,14 @@ def test_a_study_is_evaluated_on_the_standard_validation_split_unless_told_anoth
         ({"model.widths": Int(4, 8)}, "model.widths: needs a tuple of 7 ranges"),
         ({"model.widths": (Int(4, 8),) * 6}, "model.widths: needs a tuple of 7 ranges"),
         ({"model.dropout": (Float(0, 0.1),)}, "model.dropout: needs one range"),
-        ({"schedule.step_size": Int(2, 16)}, "searched up to 16, more than the 15 epochs of a trial"),
+        ({"schedule.step_size": Int(2, 16)}, "up to 16, more than the 15 epochs that a trial may have"),
         ({"optimizer.name": Choice("SGD", "Adm")}, "'Adm' is unknown; did you mean 'Adam'?"),
         ({"target.accuracy": Float(1, 2)}, "target.accuracy: nothing to search by"),
         ({"train.seed": Int(1, 9)}, "train.seed: nothing to search by"),
         ({"data.validation": Float(0.1, 0.2)}, "data.validation: nothing to search by"),
+        ({"data.name": Choice("mnist", "cifar10")}, "data.name: nothing to search by"),
+        ({"data.images": Int(100, 200)}, "data.images: nothing to search by"),
+        ({"train.epochs": Int(4, 15)}, "schedule.step_size: up to 5, more than the 4 epochs that a trial may have"),
     ],
 )
 def test_a_range_the_spec_cannot_have_is_refused_by_name_in_one_line(exp3, ranges, words):

@@ -73,6 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _way_on(chosen) -> str:
+    if chosen.verb is search:
+        return f"; `python -m tinycnn search {chosen.study}` goes on from there"
     run_id = getattr(getattr(chosen, "reporter", None), "run_id", None)
     return f"; `python -m tinycnn resume {run_id}` goes on from there" if run_id else ""
 
@@ -177,7 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     search_ = verb("search", search, "run an Optuna study, or go on with it, until its trials are trained")
     search_.add_argument("study", help="a name (dropout_lr) or a file")
     search_.add_argument("--trials", type=_budget, metavar="N", help="in all, restarts included (default: the study's)")
-    search_.add_argument("--workers", type=_count, metavar="N", help="processes (default: one per core)")
+    search_.add_argument(
+        "--workers", type=_count, metavar="N", help="processes (default: one per core; on an accelerator 1)"
+    )
     promote_ = verb("promote", promote, "write an experiment from the best trial of a study")
     promote_.add_argument("study", help="a name (dropout_lr) or a file")
     promote_.add_argument("--name", required=True, help="of the experiment, and its file")
@@ -404,14 +408,14 @@ def search(chosen) -> int:
     from tinycnn.study import check_study
 
     check_study(study)  # before the seconds that importing MLflow and Optuna takes
-    from tinycnn import findings, launch, study_run
+    from tinycnn import findings, study_run
     from tinycnn.terminal import StudyTerminal
 
     with contextlib.closing(StudyTerminal()) as reporter:
         result = study_run.run(
             study,
             trials=chosen.trials,
-            workers=chosen.workers or launch.cores(),
+            workers=chosen.workers,
             device=chosen.device,
             offline=chosen.offline,
             reporter=reporter,

@@ -12,9 +12,10 @@ import optuna.visualization.matplotlib as drawn
 import pandas as pd
 from matplotlib import pyplot
 
-from tinycnn.study import Choice, Study
+from tinycnn.errors import SpecError
+from tinycnn.study import Choice, Int, Study
 from tinycnn.tables import markdown
-from tinycnn.trial import COLUMNS, PRUNED, TRAINED
+from tinycnn.trial import COLUMNS, COMPLETE, PRUNED, TRAINED
 
 _EDGE = 0.05
 """A best value in so small a share of its range at either end may have wanted to go further."""
@@ -40,9 +41,10 @@ def frame(study: Study, found: optuna.Study) -> pd.DataFrame:
         row["value"] = trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None
         row["epochs"] = len(own.get("epochs", ()))
         row["excess"] = None if None in (limit, row["parameters"]) else row["parameters"] - limit
-        row |= {name: study.parameters[name].rounded(value) for name, value in trial.params.items()}
+        row |= {name: study.rounded(name, value) for name, value in trial.params.items()}
         rows.append(row)
-    whole = dict.fromkeys(("parameters", "excess", "worker"), "Int64")
+    integers = [name for name, given in study.parameters.items() if isinstance(given, Int)]  # those waiting have none
+    whole = dict.fromkeys(("parameters", "excess", "worker", *integers), "Int64")
     return pd.DataFrame(rows, columns=[*_FIRST, *study.parameters]).astype(whole)
 
 
@@ -57,14 +59,14 @@ def findings(study: Study, found: optuna.Study) -> dict:
     """Return what a study came to, as plain values."""
     trials = frame(study, found)
     states = Counter(trials["state"])
-    complete = trials[(trials["state"] == "complete") & ~(trials["excess"] > 0)]
+    complete = trials[trials["state"] == COMPLETE]
     trained = trials[trials["state"].isin(TRAINED)]
     best = None
     if len(complete):
         smallest = study.objective == "validation_loss"
         best = complete.loc[complete["value"].idxmin() if smallest else complete["value"].idxmax()]
-    sessions = found.user_attrs.get("sessions", [])
-    whole = study.trained.train.epochs * study.seeds
+    pruned = trials[trials["state"] == PRUNED]
+    whole = pruned.get("train.epochs", study.trained.train.epochs) * study.seeds
     return {
         "study": study.name,
         "base": study.base.name,
@@ -80,17 +82,16 @@ def findings(study: Study, found: optuna.Study) -> dict:
         "best": None if best is None else int(best["number"]),
         "best_run": None if best is None else best["run_id"],
         **({} if best is None else {name: float(best[name]) for name in ("value", "accuracy", "parameters")}),
-        "best_values": {} if best is None else {name: best[name] for name in study.parameters},
-        "base_value": _number(complete.loc[complete["number"] == 0, "value"]),
+        "best_values": {} if best is None else {name: _plain(best[name]) for name in study.parameters},
+        "base_value": _base_value(study, complete),
         "top": _top(complete, smallest=study.objective == "validation_loss"),
         "edges": [] if best is None else edges(study, best),
         "importances": importances(found, len(complete)),
-        "wall_seconds": sum(each["seconds"] for each in sessions),
-        "sessions": sessions,
+        "wall_seconds": _wall_seconds(found),
         "trial_seconds": float(trained["seconds"].sum()),
         "overhead_seconds": float(trained["overhead"].sum()),
         "epochs_trained": int(trained["epochs"].sum()),
-        "epochs_saved_by_pruning": int((whole - trials.loc[trials["state"] == PRUNED, "epochs"]).sum()),
+        "epochs_saved_by_pruning": int((whole - pruned["epochs"]).sum()),
         "identity": found.user_attrs.get("identity"),
     }
 
@@ -98,11 +99,33 @@ def findings(study: Study, found: optuna.Study) -> dict:
 def _top(complete, smallest):
     """Return the best trials, the best first."""
     columns = ["number", "value", "accuracy", "parameters", "epochs", "seconds"]
-    return complete.sort_values("value", ascending=smallest)[columns].head(_SHOWN).to_dict("records")
+    top = complete.sort_values("value", ascending=smallest)[columns].head(_SHOWN)
+    return [{name: _plain(value) for name, value in row.items()} for row in top.to_dict("records")]
 
 
-def _number(values):
-    return float(values.iloc[0]) if len(values) else None
+def _base_value(study, complete):
+    """Return the objective of the trial that was the base itself, None where there is none."""
+    own = study.base_parameters()
+    if own.keys() != study.parameters.keys():
+        return None
+    same = complete[[all(row[name] == value for name, value in own.items()) for _, row in complete.iterrows()]]
+    return float(same["value"].iloc[0]) if len(same) else None
+
+
+def _wall_seconds(found) -> float:
+    """Return the seconds in which at least one trial was being trained, to what came of it."""
+    trials = [trial for trial in found.get_trials(deepcopy=False) if trial.user_attrs.get("state") in TRAINED]
+    total, until = 0.0, None
+    for trial in sorted(trials, key=lambda trial: trial.datetime_start):
+        begun = trial.datetime_start if until is None else max(trial.datetime_start, until)
+        total += max((trial.datetime_complete - begun).total_seconds(), 0.0)
+        until = trial.datetime_complete if until is None else max(until, trial.datetime_complete)
+    return total
+
+
+def _plain(value):
+    """Return a value as Python's own, which JSON can hold."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def _range(given) -> dict:
@@ -133,10 +156,25 @@ def edges(study: Study, best) -> list[str]:
             share = pd.Series([value, low, high], dtype=float).transform("log10")
             value, low, high = share
         place = (value - low) / (high - low)
-        if place <= _EDGE or place >= 1 - _EDGE:
-            end = f"the lower end, {given.low:g}" if place < 0.5 else f"the upper end, {given.high:g}"
+        low_end = place <= _EDGE
+        if (low_end or place >= 1 - _EDGE) and _may_go_on(study, name, given.low if low_end else given.high, low_end):
+            end = f"the lower end, {given.low:g}" if low_end else f"the upper end, {given.high:g}"
             lines.append(f"{name}: the best value, {best[name]:g}, is at {end}, of its range: the best may lie beyond")
     return lines
+
+
+def _may_go_on(study, name, end, downwards) -> bool:
+    """Tell whether the spec would allow values beyond an end of a range."""
+    step = 1 if isinstance(study.parameters[name], Int) else abs(end) / 100 or 1e-6
+    beyond, (field, _, index) = end - step if downwards else end + step, name.rpartition(".")
+    fields = study.trained.flat()
+    if name not in fields:
+        beyond, name = [beyond if i == int(index) else each for i, each in enumerate(fields[field])], field
+    try:
+        study.trained.with_values({name: beyond})
+    except SpecError:
+        return False
+    return True
 
 
 def text(study: Study, result: dict) -> str:
@@ -161,7 +199,7 @@ def _efficiency(result):
 
 def _best(study, result):
     base = result["base_value"]
-    against = "" if base is None else f"; the base's, trial 0: {base:.5f}"
+    against = "" if base is None else f"; the base's: {base:.5f}"
     yield f"best: trial {result['best']}, {study.objective} {result['value']:.5f}{against}"
     top = [
         (str(t["number"]), f"{t['value']:.5f}", f"{t['accuracy']:.2f}", f"{t['parameters']:,}", f"{t['seconds']:.0f}")
@@ -169,12 +207,7 @@ def _best(study, result):
     ]
     yield markdown(("trial", study.objective.replace("_", " "), "accuracy %", "parameters", "seconds"), top, ">>>>>")
     yield ""
-    fields = study.trained.flat()
-    rows = []
-    for name, value in result["best_values"].items():
-        field, _, index = name.rpartition(".")
-        own = fields[name] if name in fields else fields[field][int(index)]
-        rows.append((name, _short(own), _short(value)))
+    rows = [(name, _short(study.own(name)), _short(value)) for name, value in result["best_values"].items()]
     yield markdown(("field", study.base.name, "best"), rows, "<>>")
 
 

@@ -9,9 +9,10 @@ from scipy import stats
 from tinycnn import experiments, run, search
 from tinycnn.describe import sections
 from tinycnn.errors import SpecError, UserError
-from tinycnn.findings import findings, frame
+from tinycnn.findings import findings
 from tinycnn.spec import Spec
 from tinycnn.study import Study
+from tinycnn.trial import COMPLETE
 
 FIRST_SEED = 1000
 """Of the seeds that compare base and promoted spec: no study, and no experiment unless told to, uses these."""
@@ -29,15 +30,13 @@ def promote(study: Study, name: str, number: int | None = None):
         raise SpecError(f"--name {name}: {path} is there already; take another name, or delete it first")
     with search.troubles():
         found = search.opened(study)
-        result, trials = findings(study, found), frame(study, found)
+        result, trials = findings(study, found), found.get_trials(deepcopy=False)
     number = result["best"] if number is None else number
-    row = trials[(trials["number"] == number) & (trials["state"] == "complete")]
-    if row.empty:
+    if number is None or number >= len(trials) or trials[number].user_attrs.get("state") != COMPLETE:
         what = "has no trial trained to its end yet" if number is None else f"has no complete trial {number}"
         raise UserError(f"study {study.name}: {what}; python -m tinycnn search {study.name} goes on")
-    trial, base = row.iloc[0], _experiment(study.base)
-    changes = study.values(trial[list(study.parameters)].to_dict())
-    spec = base.with_values(changes, name=name, parent=base.name, notes="")
+    trial, base = trials[number], _experiment(study.base)
+    spec = base.with_values(study.values(trial.params), name=name, parent=base.name, notes="")
     if not spec.difference(base):
         raise UserError(f"study {study.name}: trial {number} is {base.name} itself: there is nothing to promote")
     path.write_text(_file(study, base, spec, trial, result), encoding="utf-8")
@@ -53,6 +52,8 @@ def promote(study: Study, name: str, number: int | None = None):
 
 def _experiment(base: Spec) -> Spec:
     """Return the experiment that the study's base is."""
+    if not base.name.isidentifier():
+        raise UserError(f"the base {base.name}: a file of that name cannot be imported from; rename it, without -")
     if base.name in experiments.names() and (known := experiments.load(base.name)).hash == base.hash:
         return known
     raise UserError(f"the base {base.name} is no experiment of {experiments.FOLDER}: make it one, then promote")
@@ -65,7 +66,7 @@ def _file(study, base, spec, trial, result) -> str:
     against = "" if result["base_value"] is None else f", its base's {result['base_value']:.5f}"
     fidelity = ", ".join(f"{field} {value}" for field, value in study.fidelity.items())
     source = (
-        f"trial {trial['number']} of the study {study.name} ({study.objective.replace('_', ' ')} {trial['value']:.5f}"
+        f"trial {trial.number} of the study {study.name} ({study.objective.replace('_', ' ')} {trial.value:.5f}"
         f"{against}; {result['trained']} trials{f' with {fidelity}' if fidelity else ''}), {datetime.date.today()}"
     )
     parts = {
@@ -81,14 +82,16 @@ def _file(study, base, spec, trial, result) -> str:
     ]
     changes = {}
     for field, (_, now) in difference.items():
+        if field not in spec.flat():
+            continue  # another kind of optimizer or schedule has none
         section, _, own = field.partition(".")
         changes.setdefault(section, {})[own] = tuple(now) if isinstance(now, list) else now
     lines = [f"    {section}={_dict(fields)},\n" for section, fields in changes.items()]
     title = f"{base.name} with what the study {study.name} found best."
     return (
         f'"""{title}\n\n' + "\n".join(wrapped) + '\n"""\n\n'
-        f"from experiments.{base.name} import SPEC as {base.name.upper().replace('-', '_')}\n\n"
-        f"SPEC = {base.name.upper().replace('-', '_')}.but(\n    name={_quoted(spec.name)},\n{''.join(lines)})\n"
+        f"from experiments.{base.name} import SPEC as {base.name.upper()}\n\n"
+        f"SPEC = {base.name.upper()}.but(\n    name={_quoted(spec.name)},\n{''.join(lines)})\n"
     )
 
 
@@ -118,6 +121,7 @@ def confirm(study: Study, name: str, seeds: int, *, workers=1, device="auto", of
     What was trained before is not trained again. The result also goes into the study's storage.
     """
     base, promoted = _experiment(study.base), experiments.load(name)
+    found = search.opened(study)
     if promoted.hash == base.hash:
         raise SpecError(f"{name}: is {base.name} itself; give --name the spec that was promoted")
     outcomes = []
@@ -128,22 +132,22 @@ def confirm(study: Study, name: str, seeds: int, *, workers=1, device="auto", of
         )
     result = compared(base.name, name, *([each["last"] for each in outcome["seeds"]] for outcome in outcomes))
     with search.troubles(), search.alone(study.name):
-        search.opened(study).set_user_attr("comparison", result)
+        found.set_user_attr("comparison", result)
     return result
 
 
 def compared(base: str, promoted: str, before: list[float], after: list[float]) -> dict:
     """Return the mean difference of accuracies, paired by seed, with its 95 % interval (Student's t) and a word for it.
 
-    ``inconclusive`` where the interval includes 0, or where one seed a side allows none.
+    ``inconclusive`` where the interval includes 0, where fewer than three seeds cannot carry one, and where all
+    differences are the same, so that there is none.
     """
     differences = [b - a for a, b in zip(before, after, strict=True)]
     mean, low, high = sum(differences) / len(differences), None, None
     if len(set(differences)) > 1:
         low, high = map(float, stats.ttest_1samp(differences, 0).confidence_interval(0.95))
-    elif len(differences) > 1:
-        low = high = mean
-    word = INCONCLUSIVE if low is None or low <= 0 <= high else BETTER if low > 0 else WORSE
+    unclear = low is None or low <= 0 <= high or len(differences) < 3
+    word = INCONCLUSIVE if unclear else BETTER if low > 0 else WORSE
     accuracies = {base: before, promoted: after}
     return {
         "base": base, "promoted": promoted, "seeds": len(before), "first_seed": FIRST_SEED, "accuracies": accuracies,

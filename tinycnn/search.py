@@ -30,12 +30,12 @@ from tinycnn.measure import count_parameters
 from tinycnn.study import Choice, Int, Study
 from tinycnn.trial import COMPLETE, TRAINED, Outcome
 
-OVER_LIMIT, INVALID, INTERRUPTED, LOST = "over_limit", "invalid", "interrupted", "lost"
+OVER_LIMIT, INVALID, INTERRUPTED, LOST, FAILED = "over_limit", "invalid", "interrupted", "lost", "failed"
 """States of trials that the budget does not count, beside those of ``trial.TRAINED``."""
 ATTEMPTS, FEWEST_ATTEMPTS = 10, 100
 """So many trials that may not be trained, for each of the budget's and at least, are enough to see that few can."""
 TRIES = 3
-"""A trial whose process is killed so often is not tried again: it may be what kills it."""
+"""A trial that fails, or whose process is killed, so often is not tried again: it may be what kills it."""
 SILENT = 3600.0
 """Seconds without a finished epoch after which a trial of another host is taken for lost."""
 
@@ -108,11 +108,6 @@ def opened(study: Study, *, worker: int = 0, make=False, identity: dict | None =
     """
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of the Wilcoxon pruner, and constraints
     sampler = optuna.samplers.TPESampler(seed=_sampler_seed(study, worker))
-    pruner = (
-        optuna.pruners.MedianPruner(n_startup_trials=8, n_min_trials=4)
-        if study.seeds == 1  # three seeds that are all worse than the best trial's have p = 0.125
-        else optuna.pruners.WilcoxonPruner(p_threshold=0.2, n_startup_steps=2)
-    )
     direction = "minimize" if study.objective == "validation_loss" else "maximize"
     with troubles():
         place = storage()
@@ -120,19 +115,30 @@ def opened(study: Study, *, worker: int = 0, make=False, identity: dict | None =
             begin = f"python -m tinycnn search {study.name} begins it"
             raise UserError(f"study {study.name}: not in {shown_address()}; {begin}")
         shape = {"direction": direction, "load_if_exists": True}
-        found = optuna.create_study(study_name=study.name, storage=place, sampler=sampler, pruner=pruner, **shape)
+        found = optuna.create_study(
+            study_name=study.name, storage=place, sampler=sampler, pruner=_pruner(study), **shape
+        )
         begun_with = found.user_attrs.get("identity")
         if begun_with is None and make:
             if not found.get_trials(deepcopy=False):
                 found.enqueue_trial(study.base_parameters())
             found.set_user_attr("identity", identity)
-        elif identity is not None and begun_with != identity:
-            what = ", ".join(key for key in identity if (begun_with or {}).get(key) != identity[key])
+        wanted = identity or {"definition": study.digest}
+        if what := [key for key in wanted if (begun_with or wanted).get(key, wanted[key]) != wanted[key]]:
             raise UserError(
-                f"study {study.name} in {shown_address()} was begun with another {what}: its trials cannot be compared "
-                "with new ones. Go back to that, or give the file and the study another name"
+                f"study {study.name} in {shown_address()} was begun with another {', '.join(what)}: its trials cannot "
+                "be compared with new ones. Go back to that, or give the file and the study another name"
             )
     return found
+
+
+def _pruner(study):
+    """Return what compares trials: one seed's by epoch, several by seed; of trials of unlike length nothing does."""
+    if study.seeds > 1:  # two seeds that are both worse than the best trial's have p = 0.25
+        return optuna.pruners.WilcoxonPruner(p_threshold=0.26, n_startup_steps=2)
+    if "train.epochs" in study.parameters:
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner(n_startup_trials=8, n_min_trials=4)
 
 
 def _sampler_seed(study, worker):
@@ -157,7 +163,8 @@ def _begun(pid: int) -> str | None:
     Elsewhere "" stands for a process that is there.
     """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if state in "ZX" else rest[18]  # a zombie has ended
     except OSError:
         if Path("/proc/self/stat").exists():
             return None
@@ -197,29 +204,33 @@ def given_up(found: optuna.Study, budget: int) -> bool:
     return in_vain(found) >= max(ATTEMPTS * budget, FEWEST_ATTEMPTS)
 
 
-def sweep(found: optuna.Study) -> list[str]:
+def sweep(found: optuna.Study, leaving: bool = False) -> list[str]:
     """Mark the trials whose process is gone and have them tried again; return the MLflow runs they left.
 
-    To be called alone.
+    Where this process is ``leaving``, its own count as interrupted. To be called alone.
     """
-    left = []
+    left, own = [], process()
     for frozen in found.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         attributes = frozen.user_attrs
-        if "process" in attributes and alive(attributes["process"], attributes["seen"]):
+        who = attributes.get("process")
+        interrupted = leaving and who == own
+        if who and not interrupted and alive(who, attributes["seen"]):
             continue
         if run_id := attributes.get("run_id"):
             left.append(run_id)
-        give_back(found, frozen.number, LOST)
+        give_back(found, frozen.number, INTERRUPTED if interrupted else LOST)
     return left
 
 
 def give_back(found: optuna.Study, number: int, state: str):
-    """End a trial that was not trained to its end, LOST or INTERRUPTED, and have its values tried again.
+    """End a trial that was not trained to its end, INTERRUPTED, LOST or FAILED, and have its values tried again.
 
-    A trial whose process was killed again and again is not: it may be what kills it. To be called alone.
+    One that has failed, or lost its process, again and again is not: it may be what kills it. To be called alone.
     """
     frozen = found.get_trials(deepcopy=False)[number]
-    tries = frozen.user_attrs.get("tries", 1) + (state == LOST)
+    if frozen.state.is_finished():
+        return
+    tries = frozen.user_attrs.get("tries", 1) + (state != INTERRUPTED)
     admitted = "admitted" in frozen.user_attrs
     values = frozen.params if admitted else frozen.system_attrs.get("fixed_params")  # as trial 0 has, and a retry
     optuna.trial.Trial(found, frozen._trial_id).set_user_attr("state", state)
@@ -280,8 +291,3 @@ def finish(found: optuna.Study, trial: optuna.Trial, outcome: Outcome, overhead:
         found.tell(trial, outcome.value)
     else:
         found.tell(trial, state=TrialState.PRUNED)
-
-
-def add_session(found: optuna.Study, **facts):
-    """Note how long a process searched, and with how many workers. To be called alone."""
-    found.set_user_attr("sessions", [*found.user_attrs.get("sessions", []), facts])

@@ -13,8 +13,8 @@ from tinycnn.spec import Name, Spec
 
 DIGITS = 3
 """Significant digits of a float that is searched: what is trained can be written down, and promoted, as it was."""
-_NO_NUMBERS = ("target", "data.validation", "data.fallback", "train.seed", "train.kernels", "train.compile")
-"""Sections and fields that a study cannot rank by: they change no number, or it sets them itself."""
+_NO_NUMBERS = ("target", "data", "train.seed", "train.kernels", "train.compile")
+"""Sections and fields that a study cannot rank by: they change no number, or all of its trials have the same."""
 
 
 class Float(Section):
@@ -113,7 +113,7 @@ class Study(Section):
     name: Name
     base: Spec
     ranges: Annotated[dict[str, Range | tuple[Range, ...]], Field(min_length=1)]
-    fidelity: dict[str, bool | int | float | str] = {}
+    fidelity: dict[str, bool | int | float | str | None] = {}
     objective: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
     seeds: Annotated[int, Field(ge=1, le=100)] = 1
     trials: Annotated[int, Field(ge=1, le=100_000, description="trained, or pruned in training, in all")] = 60
@@ -149,11 +149,21 @@ class Study(Section):
 
     def values(self, parameters: dict) -> dict:
         """Return the spec's fields, by dotted name, for a value of each of ``parameters``."""
-        rounded = {name: self.parameters[name].rounded(value) for name, value in parameters.items()}
+        rounded = {name: self.rounded(name, value) for name, value in parameters.items()}
         return {
             field: [rounded[f"{field}.{i}"] for i in range(len(given))] if isinstance(given, tuple) else rounded[field]
             for field, given in self.ranges.items()
         }
+
+    def rounded(self, name: str, value):
+        """Return what is trained for a value of the parameter ``name``: the base's own value as it is."""
+        return value if value == self.own(name) else self.parameters[name].rounded(value)
+
+    def own(self, name: str):
+        """Return the base's own value of the parameter ``name``."""
+        fields = self.trained.flat()
+        field, _, index = name.rpartition(".")
+        return fields[name] if name in fields else fields[field][int(index)]
 
     def spec(self, parameters: dict) -> Spec:
         """Return the spec that a trial trains. Raises SpecError where the values do not go together."""
@@ -161,11 +171,9 @@ class Study(Section):
 
     def base_parameters(self) -> dict:
         """Return the base's own values by the names of ``parameters``, as far as they lie within the ranges."""
-        fields = self.trained.flat()
         own = {}
         for name, given in self.parameters.items():
-            field, _, index = name.rpartition(".")
-            value = fields[name] if name in fields else fields[field][int(index)]
+            value = self.own(name)
             inside = value in given.values if isinstance(given, Choice) else given.low <= value <= given.high
             if inside and not (isinstance(given, Int) and (value - given.low) % given.step):
                 own[name] = value
@@ -187,10 +195,10 @@ def check_study(study: Study) -> list[str]:
     longest = max(steps.ends()) if steps else getattr(study.trained.schedule, "step_size", 0)
     epochs = study.parameters.get("train.epochs")
     shortest = min(epochs.ends()) if epochs else fields["train.epochs"]
-    if steps and longest > shortest:
+    if (steps or epochs) and longest > shortest:
         raise SpecError(
-            f"{where}: schedule.step_size: searched up to {longest}, more than the {shortest} epochs of a trial, which "
-            "would never step; search smaller steps or train longer"
+            f"{where}: schedule.step_size: up to {longest}, more than the {shortest} epochs that a trial may have, "
+            "which would never step; search smaller steps or train longer"
         )
     _, notices = check(study.trained.with_values({"target.parameter_limit": None, "target.accuracy": None}))
     outside = study.parameters.keys() - study.base_parameters().keys()

@@ -20,14 +20,17 @@ LOSSES = 10
 class Watcher(Reporter):
     """What a study tells whoever watches it; this one keeps silent."""
 
-    def study(self, study: Study, budget: int, done: int, workers: int, run_id: str): ...
+    def study(self, study: Study, budget: int, done: int, best: float | None, workers: int, run_id: str): ...
     def trial(self, number: int, outcome: Outcome, values: dict, parameters: int): ...
 
 
-def run(study: Study, *, trials: int | None = None, workers=1, device="auto", offline=False, reporter=None) -> dict:
+def run(
+    study: Study, *, trials: int | None = None, workers: int | None = 1, device="auto", offline=False, reporter=None
+) -> dict:
     """Search until ``trials`` (or the study's own number) have been trained, in all, and return what was found.
 
-    What other processes and earlier sessions did counts; ``workers`` processes share the cores. Raises SpecError for a
+    What other processes and earlier sessions did counts; ``workers`` processes share the cores; None is one per
+    core, and on an accelerator one in all. Raises SpecError for a
     study that cannot be, UserError where its storage or the store cannot be used, and OverLimit where so few values
     keep to the parameter limit that the search was given up: what there is is kept.
     """
@@ -37,17 +40,16 @@ def run(study: Study, *, trials: int | None = None, workers=1, device="auto", of
     unjudged = study.trained.with_values({"target.parameter_limit": None, "target.accuracy": None})
     plan = prepare(unjudged, device=device, offline=offline, reporter=reporter)
     if plan.fallback:
-        study = study.model_copy(
-            update={"fidelity": study.fidelity | {"data.name": plan.data.name, "data.images": None}}
-        )
+        stand_in = {f"data.{name}": getattr(plan.spec.data, name) for name in ("name", "images", "validation")}
+        study = study.model_copy(update={"fidelity": study.fidelity | stand_in})
+    workers = workers or (launch.cores() if plan.device.type == "cpu" else 1)
     identity = {"definition": study.digest, "data": plan.data.digest, "code": provenance.code_hash()}
     store = Store(reporter.notice)
     with search.troubles(), search.alone(study.name):
         found = search.opened(study, make=True, identity=identity)
         _own_run(store, found, study, plan)
-        done = search.counted(found)
-    begun = time.time()
-    reporter.study(study, budget, done, workers, found.user_attrs["mlflow_run"])
+        before = findings.findings(study, found)
+    reporter.study(study, budget, before["trained"], before.get("value"), workers, found.user_attrs["mlflow_run"])
     with store.run("", {}, run_id=found.user_attrs["mlflow_run"]) as tracked:
         tracked.open()
         tracked.tags({"tinycnn.process": json.dumps(search.process())})
@@ -55,8 +57,7 @@ def run(study: Study, *, trials: int | None = None, workers=1, device="auto", of
             _work_on(study, plan, budget, workers, tracked.id, reporter)
         finally:
             with search.troubles(), search.alone(study.name):
-                _close(store, search.sweep(found))
-                search.add_session(found, workers=workers, begun=begun, seconds=time.time() - begun)
+                _close(store, search.sweep(found, leaving=True))
         result = findings.findings(study, found) | {"run_id": tracked.id, "budget": budget}
         _record(tracked, study, found, result, reporter)
     if search.counted(found) < budget and search.given_up(found, budget):
@@ -66,8 +67,13 @@ def run(study: Study, *, trials: int | None = None, workers=1, device="auto", of
             f"tries {over} had more parameters than target.parameter_limit = {study.base.target.parameter_limit}, "
             f"{search.in_vain(found) - over} values that do not go together. Search smaller widths, or raise the limit"
         )
-    if search.counted(found) < budget:  # another session, killed meanwhile, left its last trials
-        reporter.notice(f"{search.counted(found)} of {budget} trials are trained: search again for the others")
+    if result["trained"] < budget:
+        others = search.counted(found) - result["trained"]
+        reporter.notice(
+            f"{result['trained']} of {budget} trials are trained"
+            + (f", {others} are in the hands of other processes" if others else "")
+            + "; search again for what is missing then"
+        )
     return result
 
 
@@ -114,42 +120,48 @@ def _work_on(study, plan, budget, workers, run_id, reporter):
 def _work(study: Study, plan: Plan, budget: int, parent: str, task: int, tell) -> int:
     """Train trials until the budget is spent; return how many. Runs in a process of its own, or in the caller's."""
     store, done = Store(), 0
-    with search.troubles():
-        with search.alone(study.name):
-            worker = search.new_worker(search.opened(study))
-        found = search.opened(study, worker=worker)
-        while True:
-            begun = time.monotonic()
-            with search.alone(study.name):
-                _close(store, search.sweep(found))
-                if search.counted(found) >= budget or search.given_up(found, budget):
-                    return done
-                admitted = search.attempt(found, study, worker)
-            if admitted:
-                _train(study, plan, store, found, parent, worker, admitted, begun, tell)
-                done += 1
+    with search.troubles(), search.alone(study.name):
+        worker = search.new_worker(search.opened(study))
+    found = search.opened(study, worker=worker)
+    while True:
+        begun = time.monotonic()
+        with search.troubles(), search.alone(study.name):
+            _close(store, search.sweep(found))
+            if search.counted(found) >= budget or search.given_up(found, budget):
+                return done
+            admitted = search.attempt(found, study, worker)
+        if admitted:
+            _train(study, plan, store, found, parent, worker, admitted, begun, tell)
+            done += 1
 
 
 def _train(study, plan, store, found, parent, worker, admitted, begun, tell):
     """Train one trial, and tell Optuna, MLflow and the watcher; interrupted, it is given back to be tried again."""
     trial, spec, measured = admitted
-    plan = plan.but(spec, measured)
+    plan = plan.but(spec.but(train={"compile": plan.spec.train.compile}), measured)  # off without a compiler
 
     def report(value, step):
-        trial.report(value, step)
-        return trial.should_prune()
+        with search.troubles():
+            trial.report(value, step)
+            return trial.should_prune()
+
+    def seen():
+        with search.troubles():
+            trial.set_user_attr("seen", time.time())
 
     try:
         outcome = recorded(
             store, study, plan, trial.number, parent, worker,
             begun=lambda run_id: trial.set_user_attr("run_id", run_id),
-            training=lambda: train_trial(study, plan, report, lambda: trial.set_user_attr("seen", time.time())),
+            training=lambda: train_trial(study, plan, report, seen),
             warn=lambda line: tell("warning", line),
         )  # fmt: skip
-        search.finish(found, trial, outcome, time.monotonic() - begun - outcome.seconds)
-    except BaseException:
+        with search.troubles():
+            search.finish(found, trial, outcome, time.monotonic() - begun - outcome.seconds)
+    except BaseException as error:
         with search.alone(study.name):
-            search.give_back(found, trial.number, search.INTERRUPTED)
+            interrupted = isinstance(error, KeyboardInterrupt)
+            search.give_back(found, trial.number, search.INTERRUPTED if interrupted else search.FAILED)
         raise
     tell("trial", trial.number, outcome, study.values(trial.params), measured.parameters)
 

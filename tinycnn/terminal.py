@@ -80,7 +80,8 @@ class StudyTerminal(Watcher):
     def warning(self, line):
         _say(f"warning: {line}")
 
-    def study(self, study, budget, done, workers, run_id):
+    def study(self, study, budget, done, best, workers, run_id):
+        self.best = best
         self.objective, self.smallest = study.objective, study.objective == "validation_loss"
         begun = f", {done} trained before" if done else ""
         _say(f"study {study.name}: {budget} trials{begun}, {workers} at a time: MLflow run {run_id}")
