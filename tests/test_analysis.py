@@ -7,7 +7,7 @@ import statistics
 import pandas as pd
 import pytest
 
-from analysis import committed, compare, evidence, load, readme
+from analysis import committed, compare, evidence, load, readme, report
 from tinycnn import ROOT, experiments, run
 from tinycnn.errors import UserError
 
@@ -91,6 +91,14 @@ def test_the_evidence_holds_which_images_each_seed_got_wrong(repository, on_test
     labels = plan.data.evaluation.labels
     assert committed.class_counts() == {"mnist5k": labels.bincount(minlength=10).tolist()}
     assert wrong["label"].tolist() == labels[wrong["index"].tolist()].tolist()
+
+
+def test_a_fresh_clone_draws_the_mistakes_from_what_is_committed(repository, on_test, monkeypatch):
+    evidence.write()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository / 'none.db'}")
+    notes = report.write(None, repository / "clone")[1]
+    assert (repository / "clone" / "figures" / "confusion_tiny.svg").exists()
+    assert any("images that every seed gets wrong are not shown" in note for note in notes)  # it has no such images
 
 
 def test_the_table_says_mean_deviation_and_minimum_of_the_last_epoch(repository, on_test):
