@@ -39,6 +39,8 @@ class Findings:
 def gather(names: list[str] | None = None, store: bool = True) -> Findings:
     """Read evidence and, unless told not to, the store; ``names``: of which experiments, or else all with a record.
 
+    With ``names``, of the studies those are taken that start from one of them.
+
     Raises SpecError for an unknown name, and UserError where there is nothing to report.
     """
     frame, notes = load.runs(stores.EVERY if store else ()), []
@@ -61,7 +63,10 @@ def gather(names: list[str] | None = None, store: bool = True) -> Findings:
         raise UserError(f"nothing to report: no finished run{which} in store or evidence; make {cure} makes one")
     if others := stores.foreign() if store else 0:
         notes.append(f"{others} runs in the store were not made by this project and are left out.")
-    return _findings(picked, words, frame, notes)
+    found = _findings(picked, words, frame, notes)
+    if names:
+        found.studies = {name: each for name, each in found.studies.items() if each[2].get("base") in names}
+    return found
 
 
 def _findings(picked, words, frame, notes) -> Findings:

@@ -98,6 +98,7 @@ def iteration(found, name: str, fields: list, seen: list, mistakes: list) -> lis
 def _change(told: dict, spec) -> list[dict]:
     """Return the author's words on the change, and the computed difference from the parent."""
     blocks = [paragraph(told["Change"])] if told.get("Change") else []
+    blocks += [paragraph(told["Source"], "Source")] if told.get("Source") else []
     if spec is None or spec.parent not in experiments.names():
         return blocks or [paragraph("Derived from no experiment that is here.")]
     try:

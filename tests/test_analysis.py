@@ -7,7 +7,7 @@ import statistics
 import pandas as pd
 import pytest
 
-from analysis import committed, compare, evidence, load, readme
+from analysis import committed, compare, evidence, load, readme, report
 from tinycnn import ROOT, experiments, run
 from tinycnn.errors import UserError
 
@@ -93,6 +93,14 @@ def test_the_evidence_holds_which_images_each_seed_got_wrong(repository, on_test
     assert wrong["label"].tolist() == labels[wrong["index"].tolist()].tolist()
 
 
+def test_a_fresh_clone_draws_the_mistakes_from_what_is_committed(repository, on_test, monkeypatch):
+    evidence.write()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository / 'none.db'}")
+    notes = report.write(None, repository / "clone")[1]
+    assert (repository / "clone" / "figures" / "confusion_tiny.svg").exists()
+    assert any("images that every seed gets wrong are not shown" in note for note in notes)  # it has no such images
+
+
 def test_the_table_says_mean_deviation_and_minimum_of_the_last_epoch(repository, on_test):
     evidence.write()
     row = next(line for line in readme.README.read_text().splitlines() if line.startswith("| tiny"))
@@ -128,7 +136,9 @@ def test_the_readme_of_this_repository_says_what_its_evidence_says():
 def test_the_iteration_that_the_readme_shows_works_when_dropped_in(tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = readme.split("```python\n")[1].split("```")[0]
-    (tmp_path / "exp4.py").write_text(shown, encoding="utf-8")
-    spec = experiments.load(str(tmp_path / "exp4.py"))
+    name = re.search(r'SPEC = .*name="(\w+)"', shown)[1]
+    path = tmp_path / f"{name}.py"
+    path.write_text(shown, encoding="utf-8")
+    spec = experiments.load(str(path))
     assert list(spec.difference(experiments.load("exp3")))[0] == "schedule.name"
     assert len(shown.splitlines()) <= 14

@@ -1,6 +1,7 @@
 """Stores of every kind -> frames: our own by SQL, others by MLflow, the same numbers from both."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -125,7 +126,9 @@ def test_runs_without_their_mistakes_have_none_and_a_file_that_is_gone_is_left_o
 
 @pytest.mark.slow
 def test_a_server_gives_what_its_database_holds(theirs, database, tmp_path, monkeypatch):
-    port = "5127"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}", "--port", port,
                "--workers", "1", "--artifacts-destination", str(tmp_path / "artifacts")]  # fmt: skip
     expected = load.runs(stores.EVERY), load.epochs(theirs)

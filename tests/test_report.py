@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import frames
@@ -14,7 +17,7 @@ from mlflow import MlflowClient
 
 from analysis import blocks, committed, gather, load, pictured, readme, report
 from analysis.album import Album
-from tinycnn import cli, experiments, run
+from tinycnn import ROOT, cli, experiments, run
 from tinycnn.errors import SpecError, UserError
 
 FORM = ["Target", "Change", "Result", "Analysis", "Receptive Field"]
@@ -82,11 +85,17 @@ def test_every_figure_is_there_as_png_svg_and_the_data_it_was_drawn_from(publish
         assert len(pd.read_csv(published / "figures" / f"{name}.csv")), name
 
 
-def test_the_same_runs_give_the_same_bytes(published, tmp_path, monkeypatch):
+def test_the_same_runs_give_the_same_bytes_in_another_process(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYCNN_DATA", str(tmp_path / "none"))
-    report.write(None, tmp_path)
-    for path in sorted(path for path in published.rglob("*") if path.suffix in (".md", ".html", ".csv", ".svg")):
-        assert (tmp_path / path.relative_to(published)).read_bytes() == path.read_bytes(), path.name
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    report.write(["exp2", "cifar1"], ours)
+    code = "from pathlib import Path; from analysis import report; report.write(['exp2', 'cifar1'], Path(input()))"
+    command, other = [sys.executable, "-c", code], os.environ | {"PYTHONHASHSEED": "7"}
+    subprocess.run(command, cwd=ROOT, env=other, input=f"{theirs}", text=True, check=True)
+    files = sorted(path.relative_to(ours) for path in ours.rglob("*.*"))
+    assert len(files) > 30
+    for file in files:
+        assert (theirs / file).read_bytes() == (ours / file).read_bytes(), file
 
 
 def test_an_iteration_has_the_seeds_form(markdown):
