@@ -5,7 +5,9 @@ Change    from exp3: model.dropout 0.003 -> 0.0163, optimizer.lr 0.007 -> 0.0074
           schedule.gamma 0.2 -> 0.294
 Source    trial 38 of the study dropout_lr (validation loss 0.02705, its base's 0.03172; 60 trials with
           data.images 20000), 2026-11-24
-Analysis  open until `python -m tinycnn confirm dropout_lr --name exp4` has compared both
+Analysis  inconclusive: on the test set and all training images nothing is left of what the validation images of the
+          study promised; the best of many trials is also the luckiest. A later and gentler drop with more dropout is
+          as good as exp3's, and no better.
 Run       make exp4 (2 min)
 """
 

@@ -99,7 +99,7 @@ def test_a_trial_may_be_named_and_must_have_come_to_its_end(study):
     assert experiments.load("exp9").optimizer.lr == 0.03
     for number in (3, 9):
         with pytest.raises(UserError, match=f"has no complete trial {number}"):
-            promote.promote(study, "exp5", number)
+            promote.promote(study, "exp8", number)
 
 
 def test_nothing_that_is_there_is_overwritten_and_no_bad_file_is_left(study):

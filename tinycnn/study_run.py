@@ -29,10 +29,10 @@ def run(
 ) -> dict:
     """Search until ``trials`` (or the study's own number) have been trained, in all, and return what was found.
 
-    What other processes and earlier sessions did counts; ``workers`` processes share the cores; None is one per
-    core, and on an accelerator one in all. Raises SpecError for a
-    study that cannot be, UserError where its storage or the store cannot be used, and OverLimit where so few values
-    keep to the parameter limit that the search was given up: what there is is kept.
+    What other processes and earlier sessions did counts. ``workers`` processes share the cores; None is one per core,
+    and on an accelerator one in all. Raises SpecError for a study that cannot be, UserError where its storage or the
+    store cannot be used, and OverLimit where so few values keep to the parameter limit that the search was given up:
+    what there is is kept.
     """
     reporter, budget = reporter or Watcher(), trials or study.trials
     for line in check_study(study):
