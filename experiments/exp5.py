@@ -5,9 +5,9 @@ Change    from exp3: model.widths 8-12-12-12-12-10-18 -> 6-10-12-10-10-10-20, mo
           optimizer.lr 0.007 -> 0.00574, schedule.gamma 0.2 -> 0.285
 Source    trial 55 of the study width (validation loss 0.03451, its base's 0.03609; 60 trials with data.images
           10000), 2026-11-24
-Analysis  inconclusive against exp3, and so the more interesting: with about a sixth fewer parameters the test accuracy is
-          the same as far as five seeds can tell. Under the limit the widths matter little; the study found no place
-          where parameters do more good than elsewhere.
+Analysis  inconclusive against exp3, and so the more interesting: with about a seventh fewer parameters the test
+          accuracy is the same as far as five seeds can tell. Under the limit the widths matter little; the study
+          found no place where parameters do more good than elsewhere.
 Run       make exp5 (2 min)
 """
 
