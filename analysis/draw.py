@@ -174,7 +174,7 @@ def study(name: str, trials, curves, facts, album: Album) -> list[Picture]:
     if curves is not None:
         caption = "Validation loss over the epochs of each trial, mean over its seeds; a cross where one was pruned."
         drawn += album.add(
-            f"study_{name}_pruned", caption, curves, lambda: figures.pruned_curves(curves, trials)
+            f"study_{name}_pruned", caption, curves, lambda: figures.pruned_curves(curves, trials, facts)
         )
     return drawn
 

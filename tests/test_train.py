@@ -418,7 +418,7 @@ def test_the_data_set_is_the_one_of_the_spec_where_none_is_given(monkeypatch):
     asked = []
     monkeypatch.setattr(trainer, "load", lambda *arguments: asked.append(arguments) or DATA)
     next(trainer.train(SPEC.but(data={"validation": 0.25}), 0, device="cpu"))
-    assert asked == [("mnist5k", 0.25)]
+    assert asked == [("mnist5k", 0.25, None)]
 
 
 # --- precision and compilation ---------------------------------------------------------------------------------------
