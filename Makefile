@@ -60,7 +60,7 @@ quick: setup ## the whole way in small: exp3, 2 epochs on the 5,000 digits that 
 	$(python) -m tinycnn run exp3 $(options) $(call set,data.name=mnist5k train.epochs=2) $(call each,ARGS)
 
 test: setup ## the tests, without the slow ones (4 min)
-	$(python) -m pytest $(call each,ARGS)
+	$(python) -m pytest --numprocesses auto --dist loadfile $(call each,ARGS)
 
 test-slow: setup ## the slow tests alone (30 min)
 	$(python) -m pytest -m slow $(call each,ARGS)
