@@ -323,7 +323,7 @@ def figure(found: dict) -> Figure:
             axis.errorbar(at, middle, [below, above], marker="o", color=colour, capsize=3)
             axis.set_xscale("log")
             axis.minorticks_off()
-            axis.set_xticks(at, [f"{value:,}" if value < 10_000 else f"{value / 1000:.0f}k" for value in at])
+            axis.set_xticks(at, [f"{value:,}" if value < 1000 else f"{value / 1000:.2g}k" for value in at], fontsize=8)
             axis.grid(alpha=0.3)
         power = 2 if name == "image size" else 1
         line = [rows[0]["seconds"]["median"] * (value / at[0]) ** power for value in at]
