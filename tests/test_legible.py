@@ -19,6 +19,8 @@ from analysis.receptive import effective_receptive_field
 from tinycnn import ROOT, models
 from tinycnn.measure import measure_network
 
+pytestmark = pytest.mark.slow  # a minute of drawing
+
 
 def drawn_texts(figure):
     """Draw a figure; return each text that is on it and the box it takes, in pixels."""

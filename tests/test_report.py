@@ -85,6 +85,7 @@ def test_every_figure_is_there_as_png_svg_and_the_data_it_was_drawn_from(publish
         assert len(pd.read_csv(published / "figures" / f"{name}.csv")), name
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes_in_another_process(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYCNN_DATA", str(tmp_path / "none"))
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
