@@ -5,7 +5,7 @@ import pandas as pd
 from analysis.evidence import of_runs
 from analysis.load import of_spec, runs
 from analysis.statistics import judge
-from tinycnn.check import check
+from tinycnn.network.check import check
 from tinycnn.errors import UserError
 from tinycnn.tables import markdown
 from tinycnn.verdict import NOT_JUDGED

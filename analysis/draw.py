@@ -6,7 +6,7 @@ from analysis import figures
 from analysis.album import Album, Picture
 from analysis.pictured import effective, pictured, wrong_images
 from analysis.statistics import last_epochs
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 
 MOST = 20
 """Experiments in one figure; with more nobody could tell them apart."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import committed, load, readme, stores
-from tinycnn import experiments
-from tinycnn.datasets import DATASETS
+from tinycnn.spec import load as experiments
+from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import UserError
 
 _RECORD = ("commit", "dirty", "code_hash", "torch", "device", "threads", "data", "data_digest", "parameters", "macs",

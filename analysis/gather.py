@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis import committed, evidence, load, records, statistics, stores
-from tinycnn import experiments
-from tinycnn.datasets import DATASETS
+from tinycnn.spec import load as experiments
+from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError, nearest
-from tinycnn.measure import measure
+from tinycnn.network.profile import measure
 from tinycnn.provenance import code_hash
 
 

@@ -7,7 +7,7 @@ import torch
 from analysis.receptive import Seen, effective_receptive_field
 from tinycnn import models
 from tinycnn.data import load
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import UserError
 
 _IMAGES = 8

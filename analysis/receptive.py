@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tinycnn.measure import describe, grow_receptive_field
+from tinycnn.network.profile import describe, grow_receptive_field
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import committed, load
-from tinycnn import experiments
+from tinycnn.spec import load as experiments
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import Spec
 

@@ -10,7 +10,7 @@ from analysis.diagnosis import diagnose
 from analysis.receptive import SHARE
 from analysis.statistics import plain, runs_needed
 from analysis.study_words import study_facts
-from tinycnn import experiments
+from tinycnn.spec import load as experiments
 from tinycnn.describe import sections as words_of
 from tinycnn.errors import SpecError
 

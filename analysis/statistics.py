@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from tinycnn import verdict
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 
 LEVEL = 0.95
 SUMMARY = (

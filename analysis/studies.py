@@ -19,10 +19,10 @@ def write() -> list[Path]:
     A record of more trials than the storage has is left as it is.
     """
     stored, written = search.names(), []
-    for name in experiments.studies():
+    for name in studies_of.names():
         if name not in stored:
             continue
-        study = experiments.load_study(name)
+        study = studies_of.load(name)
         try:
             found = search.opened(study)
         except UserError as error:  # its file has changed since, or it was searched on stand-in data

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from bench import measures, report
-from tinycnn import ROOT, experiments
+from tinycnn import ROOT
+from tinycnn.spec import load as experiments
 
 
 def main():

@@ -22,10 +22,10 @@ from torch import nn
 from bench import plain_loop
 from tinycnn import ROOT, experiments, launch, native
 from tinycnn import train as trainer
-from tinycnn.augment import augment
+from tinycnn.data.augment import augment
 from tinycnn.data import Images, load
-from tinycnn.datasets import DATASETS
-from tinycnn.measure import measure, measure_network
+from tinycnn.data.catalog import DATASETS
+from tinycnn.network.profile import measure, measure_network
 from tinycnn.models import build
 
 CPU = torch.device("cpu")
@@ -587,7 +587,7 @@ def studies(spec, repeats: int) -> dict:
             command = [sys.executable, "-m", "tinycnn", "search", str(path), "--workers", str(workers)]
             subprocess.run(command, cwd=ROOT, env=os.environ | own, capture_output=True, check=True)
             with patched(os, "environ", os.environ | own):
-                study = experiments.load_study(str(path))
+                study = studies_of.load(str(path))
                 trials = findings.frame(study, search.opened(study))
         busy = (trials["seconds"] + trials["overhead"]).groupby(trials["worker"])
         found[workers].append(float((3600 * busy.count() / busy.sum()).sum()))

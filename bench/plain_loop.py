@@ -138,7 +138,7 @@ def throughput(spec, workers: int, images: int) -> float:
 
 def main():
     """Train and print one line of JSON for each epoch."""
-    from tinycnn import experiments
+    from tinycnn.spec import load as experiments
 
     parser = argparse.ArgumentParser(prog="python -m bench.plain_loop", description=__doc__.splitlines()[0])
     parser.add_argument("experiment", nargs="?", default="exp3")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from tinycnn import experiments
+from tinycnn.spec import load as experiments
 from tinycnn.data import Images, Split
-from tinycnn.datasets import DATASETS
-from tinycnn.measure import measure_network
+from tinycnn.data.catalog import DATASETS
+from tinycnn.network.profile import measure_network
 from tinycnn.models import build
 from tinycnn.train import train
 

@@ -7,11 +7,11 @@ Analysis  training and test accuracy end close together: it underfits, and augme
 Run       make cifar1 (3 min)
 """
 
-from tinycnn.spec import SGD, Augment, Data, Model, OneCycle, Spec, Target, Train
+from tinycnn.spec import SGD, Augment, Conv, Data, Head, MaxPool, Network, OneCycle, Spec, Target, Train
 
 SPEC = Spec(
     name="cifar1",
-    model=Model(name="model_2", padding=1),
+    model=Network(Conv(16), Conv(16), MaxPool(2), Conv(16), MaxPool(2), Conv(16), Head(), padding=1),
     data=Data(name="cifar10"),
     augment=Augment(crop=2, flip=True),
     optimizer=SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),

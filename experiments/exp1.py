@@ -9,11 +9,15 @@ Analysis  it learns slowly and has not finished: without batch norm the first ep
 Run       make exp1 (8 min)
 """
 
-from tinycnn.spec import SGD, Augment, Constant, Data, Model, Spec, Target, Train
+from tinycnn.spec import SGD, Augment, Constant, Conv, Data, Head, MaxPool, Network, Spec, Target, Train
 
 SPEC = Spec(
     name="exp1",
-    model=Model(name="model_1"),
+    model=Network(
+        Conv(16), Conv(32), Conv(32), MaxPool(2),
+        Conv(16, kernel=1), Conv(32), Conv(32), Head(classes_first=True),
+        norm="none",
+    ),
     data=Data(name="mnist"),
     augment=Augment(rotation=7.0),
     optimizer=SGD(lr=0.01, momentum=0.9),

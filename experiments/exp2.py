@@ -10,6 +10,10 @@ Run       make exp2 (2 min)
 """
 
 from experiments.exp1 import SPEC as EXP1
-from tinycnn.spec import Model, Target
+from tinycnn.spec import Conv, Head, MaxPool, Network, Target
 
-SPEC = EXP1.but(name="exp2", model=Model(name="model_2", dropout=0.02), target=Target(parameter_limit=8000))
+SPEC = EXP1.but(
+    name="exp2",
+    model=Network(Conv(16), Conv(16), MaxPool(2), Conv(16), MaxPool(2), Conv(16), Head(), dropout=0.02),
+    target=Target(parameter_limit=8000),
+)

@@ -11,11 +11,15 @@ Run       make exp3 (2 min)
 """
 
 from experiments.exp2 import SPEC as EXP2
-from tinycnn.spec import Adam, Augment, Model, StepLR
+from tinycnn.spec import Adam, Augment, Conv, Head, MaxPool, Network, StepLR
 
 SPEC = EXP2.but(
     name="exp3",
-    model=Model(name="model_3", dropout=0.003),
+    model=Network(
+        Conv(8), Conv(12), Conv(12), MaxPool(2),
+        Conv(12), Conv(12), Conv(10), Conv(18), Head(),
+        dropout=0.003,
+    ),
     augment=Augment(rotation=10.0, shift=2.0, scale=0.1, shear=5.0, cutout=4),
     optimizer=Adam(lr=0.007),
     schedule=StepLR(step_size=5, gamma=0.2),

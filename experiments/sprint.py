@@ -10,11 +10,13 @@ Run       make sprint (1 min)
 """
 
 from experiments.exp3 import SPEC as EXP3
-from tinycnn.spec import Adam, Augment, Model, OneCycle, Target
+from tinycnn.spec import Adam, Augment, Conv, Head, MaxPool, Network, OneCycle, Target
 
 SPEC = EXP3.but(
     name="sprint",
-    model=Model(name="early_pool"),
+    model=Network(
+        Conv(8, kernel=5), MaxPool(2), Conv(20), Conv(16), MaxPool(2), Conv(20), Head(),
+    ),
     augment=Augment(rotation=7.5, shift=1.5, scale=0.1),
     optimizer=Adam(lr=0.03),
     schedule=OneCycle(pct_start=0.2, div_factor=10.0),

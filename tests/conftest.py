@@ -101,7 +101,7 @@ def plan(tiny, tiny_data):
     """``tiny`` made ready to run."""
     import torch
 
-    from tinycnn.check import check
+    from tinycnn.network.check import check
     from tinycnn.run import Plan
 
     return Plan(tiny, tiny_data, check(tiny)[0], torch.device("cpu"))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tinycnn import ROOT
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 
 DIGITS, THINGS = DATASETS["mnist"].classes, DATASETS["fashion_mnist"].classes
 LONG = "an-experiment-with-a-name-that-is-as-long-as-a-name-can-be-{:02d}"

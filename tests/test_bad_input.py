@@ -24,7 +24,7 @@ from standins import name, place
 from test_fetch import left_in, mirror
 
 from tinycnn import cli, data, experiments
-from tinycnn.check import check
+from tinycnn.network.check import check
 from tinycnn.errors import DataMissing, SpecError, UserError
 from tinycnn.spec import Spec
 

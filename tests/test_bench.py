@@ -10,9 +10,10 @@ from standins import real
 from torch import nn
 
 from bench import measures, report
-from tinycnn import ROOT, experiments
-from tinycnn.datasets import DATASETS
-from tinycnn.measure import measure
+from tinycnn import ROOT
+from tinycnn.spec import load as experiments
+from tinycnn.data.catalog import DATASETS
+from tinycnn.network.profile import measure
 
 
 def test_a_spread_is_median_least_and_most_and_a_ratio_is_taken_repeat_by_repeat():

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tinycnn import experiments
-from tinycnn.check import check
+from tinycnn.spec import load as experiments
+from tinycnn.network.check import check
 from tinycnn.data import Images, Split
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 from tinycnn.describe import describe, sections
 from tinycnn.errors import SpecError
 from tinycnn.spec import Spec

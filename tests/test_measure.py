@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from tinycnn import models
-from tinycnn.check import check
-from tinycnn.datasets import DATASETS
+from tinycnn.network.check import check
+from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError
-from tinycnn.measure import measure, measure_network
+from tinycnn.network.profile import measure, measure_network
 from tinycnn.spec import Data, Model, Spec
 
 MNIST = DATASETS["mnist"]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tinycnn import experiments, models
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 from tinycnn.spec import Data, Model, Spec
 
 MNIST = DATASETS["mnist"]

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from torch import nn
 
 from tinycnn import measure, models, pictures, tables
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 from tinycnn.train import EpochResult
 
 DIGITS = DATASETS["mnist"].classes

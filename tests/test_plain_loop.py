@@ -12,9 +12,10 @@ from standins import MNIST, expect_tiny, real, tiny_contents, write
 from torch import nn
 
 from bench import plain_loop
-from tinycnn import ROOT, experiments
+from tinycnn import ROOT
+from tinycnn.spec import load as experiments
 from tinycnn.data import load
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 from tinycnn.models import build
 from tinycnn.spec import Augment, Data
 from tinycnn.train import stream_seed

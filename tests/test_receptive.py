@@ -8,7 +8,7 @@ from torch import nn
 
 from analysis.receptive import SHARE, effective_receptive_field
 from tinycnn import models
-from tinycnn.measure import measure_network
+from tinycnn.network.profile import measure_network
 
 NETWORKS = {
     "model_1": lambda: models.model_1(1, 28, 10),

@@ -17,7 +17,7 @@ import torch
 
 from tinycnn import native, provenance, record, resume, tracking
 from tinycnn import run as runs
-from tinycnn.check import check
+from tinycnn.network.check import check
 from tinycnn.errors import DataMissing, Diverged, SpecError, UserError
 from tinycnn.run import Plan, Reporter, prepare
 from tinycnn.train import predict

@@ -458,9 +458,9 @@ def start(real, *arguments, **environment):
 
 
 def read(real, journal):
-    from tinycnn import experiments
+    from tinycnn.spec import load as experiments
 
-    study = experiments.load_study(str(real))
+    study = studies_of.load(str(real))
     try:
         return search.opened(study).trials
     except (UserError, OSError):

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from tinycnn import data, experiments
-from tinycnn.check import check
+from tinycnn.network.check import check
 from tinycnn.errors import OVER_LIMIT, USAGE, OverLimit, SpecError
 from tinycnn.models import NETWORKS
 from tinycnn.spec import (

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from tinycnn import experiments
+from tinycnn.spec import load as experiments
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import StepLR
 from tinycnn.study import Choice, Float, Int, Study, check_study
@@ -19,9 +19,9 @@ def study(base, ranges, **more):
     return Study(name="some", base=base, ranges=ranges, **more)
 
 
-@pytest.mark.parametrize("name", experiments.studies())
+@pytest.mark.parametrize("name", studies_of.names())
 def test_every_study_file_is_sound_and_its_trial_0_is_the_base(name):
-    found = experiments.load_study(name)
+    found = studies_of.load(name)
     assert check_study(found) == [] and found.notes.strip()
     own = found.spec(found.base_parameters())
     assert own.difference(found.base).keys() == {"data.validation", *found.fidelity}
@@ -144,10 +144,10 @@ def test_a_study_file_that_is_none_is_refused_in_one_line(tmp_path, content, wor
     path = tmp_path / "mine.py"
     path.write_text(content)
     with pytest.raises(UserError) as caught:
-        experiments.load_study(str(path))
+        studies_of.load(str(path))
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_unknown_study_is_refused_with_the_nearest():
     with pytest.raises(SpecError, match="no study or file is called 'dropout_rl'; did you mean 'dropout_lr'?"):
-        experiments.load_study("dropout_rl")
+        studies_of.load("dropout_rl")

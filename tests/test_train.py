@@ -18,7 +18,7 @@ from torch import nn
 from tinycnn import ROOT
 from tinycnn import train as trainer
 from tinycnn.data import Images, Split
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import Diverged, SpecError, UserError
 from tinycnn.models import build
 from tinycnn.spec import SGD, Adam, AdamW, Augment, Constant, Cosine, Data, Loss, Model, OneCycle, Spec, StepLR, Train
@@ -466,7 +466,7 @@ import sys
 for name in ("mlflow", "optuna", "pandas", "matplotlib", "sklearn", "torchvision", "mlxtend", "scipy", "tqdm", "rich"):
     sys.modules[name] = None  # importing it fails
 import torch
-from tinycnn.check import check
+from tinycnn.network.check import check
 from tinycnn.data import Images, Split
 from tinycnn.spec import Augment, Data, Model, Spec, Train
 from tinycnn.train import train

@@ -35,7 +35,7 @@ class Saved:
     spec_hash: str
     seed: int
     run_id: str | None
-    code_hash: str
+    code: dict
     versions: dict
     threads: int
     kernels: str
@@ -43,6 +43,7 @@ class Saved:
     last_rate: float
     random: dict
     network: dict
+    averaged: dict | None
     optimizer: dict
     schedule: dict
     history: list
@@ -58,19 +59,21 @@ def save(path: Path, *, spec: Spec, seed: int, run_id: str | None, state: State,
 
     The first one leaves a reserve beside it, some space on the disk, which is given up when the disk has become full.
     """
+    whose = kernels(spec, next(state.network.parameters()).device, state.network)[0]
     content = Saved(
         spec=spec.to_json(),
         spec_hash=spec.hash,
         seed=seed,
         run_id=run_id,
-        code_hash=provenance.code_hash(),
+        code=provenance.code(spec, whose),
         versions=number_versions(),
         threads=torch.get_num_threads(),
-        kernels=kernels(spec, next(state.network.parameters()).device)[0],
+        kernels=whose,
         epoch=state.epoch,
         last_rate=state.last_rate,
         random=random_streams(seed, state.epoch),
         network=dict(state.network.state_dict()),
+        averaged=dict(state.averaged.module.state_dict()) if state.averaged else None,
         optimizer=state.optimizer.state_dict(),
         schedule=state.schedule.state_dict(),
         history=[{name: value for name, value in vars(result).items() if name != "state"} for result in history],
@@ -122,6 +125,9 @@ def restore(state: State, saved: Saved) -> list[EpochResult]:
         if saved.schedule.keys() != state.schedule.state_dict().keys():
             raise ValueError("the schedule is another one")
         state.network.load_state_dict(saved.network)
+        if state.averaged:
+            state.averaged.module.load_state_dict(saved.averaged)
+            state.averaged.n_averaged.fill_(saved.epoch)  # above 0: what is there is moved, not replaced
         state.optimizer.load_state_dict(saved.optimizer)
         state.schedule.load_state_dict(saved.schedule)
         for parameter, kept in state.optimizer.state.items():

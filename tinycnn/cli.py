@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
             help="train so many of several seeds at once on the CPU, with the same numbers (default: one per core)",
         )  # fmt: skip
 
-    verb("list", list_, "list the experiments, studies, networks and data sets")
+    verb("list", list_, "list the experiments, studies, layers and data sets")
 
     show_ = verb("show", show, "print a spec, its difference from its parent, and its layer table")
     experiment(show_)
@@ -240,7 +240,7 @@ def _device(text: str) -> str:
 
 
 def _spec(chosen):
-    from tinycnn import experiments
+    from tinycnn.spec import load as experiments
     from tinycnn.spec import parse_settings
 
     return experiments.load(chosen.experiment).with_values(parse_settings(chosen.set))
@@ -251,12 +251,12 @@ def _print_json(result):
 
 
 def list_(chosen) -> int:
-    """List the experiments, studies, networks and data sets."""
+    """List the experiments, studies, layers and data sets."""
     from tinycnn import overview
 
     rows = overview.experiments()
     if chosen.json:
-        others = {"studies": overview.studies(), "networks": overview.networks(), "data": overview.data_sets()}
+        others = {"studies": overview.studies(), "layers": overview.layers(), "data": overview.data_sets()}
         _print_json({"experiments": rows} | others)
     else:
         print(overview.text(rows))
@@ -281,7 +281,7 @@ def show(chosen) -> int:
 
 def run(chosen) -> int:
     """Train an experiment."""
-    from tinycnn.check import check
+    from tinycnn.network.check import check
 
     spec = _spec(chosen)
     first = spec.train.seed if chosen.first_seed is None else chosen.first_seed
@@ -402,10 +402,10 @@ def close(chosen) -> int:
 
 def search(chosen) -> int:
     """Run a study."""
-    from tinycnn import experiments
-
-    study = experiments.load_study(chosen.study)
+    from tinycnn import study as studies
     from tinycnn.study import check_study
+
+    study = studies.load(chosen.study)
 
     check_study(study)  # before the seconds that importing MLflow and Optuna takes
     from tinycnn import findings, study_run
@@ -431,10 +431,10 @@ def search(chosen) -> int:
 
 def promote(chosen) -> int:
     """Write an experiment from a study."""
-    from tinycnn import experiments
     from tinycnn import promote as promotion
+    from tinycnn import study as studies
 
-    study = experiments.load_study(chosen.study)
+    study = studies.load(chosen.study)
     path = promotion.promote(study, chosen.name, chosen.trial)
     if chosen.json:
         _print_json({"path": str(path), "experiment": chosen.name})
@@ -445,10 +445,11 @@ def promote(chosen) -> int:
 
 def confirm(chosen) -> int:
     """Compare a promoted experiment with its base."""
-    from tinycnn import experiments, launch
+    from tinycnn import launch
     from tinycnn import promote as promotion
+    from tinycnn import study as studies
 
-    study = experiments.load_study(chosen.study)
+    study = studies.load(chosen.study)
     with _reporter(chosen) as reporter:
         result = promotion.confirm(
             study,
@@ -469,7 +470,7 @@ def confirm(chosen) -> int:
 def compare(chosen) -> int:
     """Show what changed between experiments, and what it did."""
     from analysis import compare as comparison
-    from tinycnn import experiments
+    from tinycnn.spec import load as experiments
 
     result = comparison.compare([experiments.load(which) for which in chosen.experiments])
     if chosen.json:

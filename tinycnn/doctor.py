@@ -6,7 +6,7 @@ import platform
 import shutil
 
 from tinycnn import ROOT, provenance
-from tinycnn.datasets import DATASETS
+from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import UserError
 
 

@@ -41,7 +41,7 @@ def frame(study: Study, found: optuna.Study) -> pd.DataFrame:
         row["value"] = trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None
         row["epochs"] = len(own.get("epochs", ()))
         row["excess"] = None if None in (limit, row["parameters"]) else row["parameters"] - limit
-        row |= {name: study.rounded(name, value) for name, value in trial.params.items()}
+        row |= {name: study.shown(name, value) for name, value in trial.params.items()}
         rows.append(row)
     integers = [name for name, given in study.parameters.items() if isinstance(given, Int)]  # those waiting have none
     whole = dict.fromkeys(("parameters", "excess", "worker", *integers), "Int64")
@@ -130,7 +130,7 @@ def _plain(value):
 
 def _range(given) -> dict:
     if isinstance(given, Choice):
-        return {"kind": "choice", "choices": list(given.values)}
+        return {"kind": "choice", "choices": list(given.words)}
     return {"kind": type(given).__name__.lower(), **given.model_dump()}
 
 

@@ -1,17 +1,17 @@
-"""What there is, in words and as plain values: experiments, networks, data sets, and one spec in full."""
+"""What there is, in words and as plain values: experiments, layers, data sets, and one spec in full."""
 
 import inspect
 import os
 import textwrap
 from dataclasses import asdict
 
-from tinycnn import experiments as library
-from tinycnn import tables
-from tinycnn.check import check
-from tinycnn.datasets import DATASETS
+from tinycnn.spec import load as library
+from tinycnn import study, tables
+from tinycnn.network.check import check
+from tinycnn.data.catalog import DATASETS
 from tinycnn.describe import sections
 from tinycnn.errors import SpecError, UserError, visible
-from tinycnn.models import NETWORKS
+from tinycnn.spec import Layer
 
 
 def experiments() -> list[dict]:
@@ -29,7 +29,7 @@ def experiments() -> list[dict]:
         }
         try:
             spec = library.load(name)
-            row |= {"title": sections(spec.notes)["title"], "network": spec.model.name, "data": spec.data.name}
+            row |= {"title": sections(spec.notes)["title"], "network": spec.model.describe(), "data": spec.data.short}
             row |= {"epochs": spec.train.epochs, "parameters": check(spec)[0].parameters}
         except UserError as error:
             row["error"] = str(error)
@@ -40,17 +40,17 @@ def experiments() -> list[dict]:
 def studies() -> dict[str, str]:
     """Return the first line of each study's docstring, or what is wrong with its file, by its name."""
     found = {}
-    for name in library.studies():
+    for name in study.names():
         try:
-            found[name] = sections(library.load_study(name).notes)["title"]
+            found[name] = sections(study.load(name).notes)["title"]
         except UserError as error:
             found[name] = str(error)
     return found
 
 
-def networks() -> dict[str, str]:
-    """Return the first line of each network's docstring by its name."""
-    return {name: inspect.getdoc(function).splitlines()[0] for name, function in NETWORKS.items()}
+def layers() -> dict[str, str]:
+    """Return the first line of each kind of layer's docstring by its name."""
+    return {name: inspect.getdoc(kind).splitlines()[0] for name, kind in Layer.kinds().items()}
 
 
 def data_sets() -> dict[str, dict]:
@@ -59,13 +59,13 @@ def data_sets() -> dict[str, dict]:
 
 
 def text(rows: list[dict]) -> str:
-    """Put experiments, studies, networks and data sets into lines for the terminal."""
+    """Put experiments, studies, layers and data sets into lines for the terminal."""
     lines = ["Experiments (python -m tinycnn show NAME, make NAME)"]
     for row in rows:
         facts = row["error"] or f"{row['parameters']:,} parameters, {row['data']}, {row['epochs']} epochs"
         lines += [_entry(row["name"], row["title"] or "-"), _entry("", facts)]
     lines += ["", "Studies (make study STUDY=NAME)", *(_entry(name, words) for name, words in studies().items())]
-    lines += ["", "Networks (model.name)", *(_entry(name, words) for name, words in networks().items())]
+    lines += ["", "Layers (tinycnn.spec)", *(_entry(name, words) for name, words in layers().items())]
     lines += ["", "Data sets (data.name)"]
     for name, facts in DATASETS.items():
         size = f"{facts.channels}x{facts.size}x{facts.size}, {len(facts.classes)} classes"
@@ -115,11 +115,18 @@ def show_text(spec, shown: dict) -> str:
     lines += ["", f"Spec {spec.hash}" + (f", derived from {spec.parent}" if spec.parent else "")]
     changes = shown["difference"]
     for name, value in spec.flat().items():
+        if name.startswith("model.layers."):
+            continue  # in the table below
         was = f"   ({spec.parent}: {_plain(changes[name]['from'])})" if name in changes else ""
         lines.append(f"  {name:<24}{_plain(value)}{was}")
-    gone = [name for name, change in changes.items() if name not in spec.flat()]
+    inside = {name: change for name, change in changes.items() if name.startswith("model.layers")}
+    for name, change in inside.items():
+        words = f"{name}: {_plain(change['to'])}   ({spec.parent}: {_plain(change['from'])})"
+        lines.append(textwrap.fill(words, 80, initial_indent="  ", subsequent_indent="    "))
+    gone = [name for name in changes if name not in spec.flat() and name not in inside]
     lines += [f"  ({spec.parent} also has {', '.join(gone)})"] if gone else []
-    lines += ["", tables.layer_table(check(spec)[0].layers), ""]
+    totals = shown["parameters"], shown["macs"]
+    lines += ["", tables.layer_table(check(spec)[0].layers, totals), ""]
     lines += [f"note: {notice}" for notice in shown["notices"]]
     limit = shown["parameter_limit"]
     allowed = "no limit" if limit is None else f"at most {limit:,}"
@@ -136,15 +143,13 @@ def draw_augmented(spec, path: str, *, offline: bool = False, columns: int = 10,
     import torch
 
     from tinycnn import pictures
-    from tinycnn.augment import augment
-    from tinycnn.data import load
-
     if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
         raise UserError(f"{path}: cannot be written (no regular file); give the name of a PNG file")
-    data = load(spec.data.name, spec.data.validation, offline=offline)
+    data = spec.data.load(offline=offline)
     originals = data.train.images[:columns].float() / 255
     generator = torch.Generator().manual_seed(spec.train.seed)
-    augmented = torch.stack([augment(originals, spec.augment, generator, data.mean) for _ in range(rows)])
+    labels = data.train.labels[:columns]
+    augmented = torch.stack([spec.augment.apply(originals, labels, generator, data)[0] for _ in range(rows)])
     try:
         pictures.contact_sheet(originals, augmented).savefig(path, format="png", dpi=120)
     except (OSError, ValueError) as error:

@@ -224,7 +224,7 @@ def _field_table(axes, grown, view, padded):
     for number, layer in enumerate(grown):
         field = layer.receptive_field
         _badge(axes, 0.04, number + 1, number)
-        axes.text(0.12, number + 1, layer.kind, va="center", fontsize=9)
+        axes.text(0.12, number + 1, ", ".join(layer.kind.split(", ")[:2])[:30], va="center", fontsize=9)
         where = "" if field <= view else "(not drawn) "
         axes.text(1, number + 1, f"{where}{field} × {field}", va="center", ha="right", fontsize=9)
     if padded:

@@ -6,11 +6,13 @@ import textwrap
 
 from scipy import stats
 
-from tinycnn import experiments, run, search
+from tinycnn import run, search
 from tinycnn.describe import sections
 from tinycnn.errors import SpecError, UserError
 from tinycnn.findings import findings
 from tinycnn.spec import Spec
+from tinycnn.spec import load as experiments
+from tinycnn.spec.model import every
 from tinycnn.study import Study
 from tinycnn.trial import COMPLETE
 
@@ -80,19 +82,35 @@ def _file(study, base, spec, trial, result) -> str:
         textwrap.fill(f"{head:<10}{words}", 110, subsequent_indent=" " * 10, break_on_hyphens=False)
         for head, words in parts.items()
     ]
-    changes = {}
+    changes, words, imports = {}, [], ""
     for field, (_, now) in difference.items():
-        if field not in spec.flat():
-            continue  # another kind of optimizer or schedule has none
         section, _, own = field.partition(".")
-        changes.setdefault(section, {})[own] = tuple(now) if isinstance(now, list) else now
-    lines = [f"    {section}={_dict(fields)},\n" for section, fields in changes.items()]
+        if section == "model" and own.startswith("layers"):
+            changes["model"] = None  # a network is shown as a whole
+        elif field in spec.flat() and changes.get(section, {}) is not None:
+            changes.setdefault(section, {})[own] = tuple(now) if isinstance(now, list) else now
+    for section, fields in changes.items():
+        words.append(f"    {section}={_network(spec.model) if fields is None else _dict(fields)},\n")
+        if fields is None:
+            kinds = sorted({"Network", *(type(layer).__name__ for layer in every(spec.model.layers))})
+            imports = f"from tinycnn.spec import {', '.join(kinds)}\n"
     title = f"{base.name} with what the study {study.name} found best."
     return (
         f'"""{title}\n\n' + "\n".join(wrapped) + '\n"""\n\n'
-        f"from experiments.{base.name} import SPEC as {base.name.upper()}\n\n"
-        f"SPEC = {base.name.upper()}.but(\n    name={_quoted(spec.name)},\n{''.join(lines)})\n"
+        f"from experiments.{base.name} import SPEC as {base.name.upper()}\n{imports}\n"
+        f"SPEC = {base.name.upper()}.but(\n    name={_quoted(spec.name)},\n{''.join(words)})\n"
     )
+
+
+def _network(model) -> str:
+    """Return the code of a network, its layers in lines that can be read."""
+    own = repr(type(model)(*model.layers[:1], **{n: getattr(model, n) for n in type(model).model_fields if n != "layers"}))
+    options = own.removeprefix(f"Network({model.layers[0]!r}").removesuffix(")").removeprefix(", ")
+    layers = textwrap.fill(
+        "".join(f"{layer!r},\N{NO-BREAK SPACE}"[:-1] + " " for layer in model.layers).strip(),
+        100, initial_indent=" " * 8, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return f"Network(\n{layers}\n" + (f"        {options},\n" if options else "") + "    )"
 
 
 def _time(base) -> str:

@@ -1,6 +1,5 @@
 """Where a run's numbers come from: commit, uncommitted changes, code, versions, threads and machine."""
 
-import ast
 import functools
 import hashlib
 import os
@@ -8,11 +7,11 @@ import platform
 import subprocess
 from importlib import metadata
 
-from tinycnn import ROOT
+from tinycnn import ROOT, source
 
 PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "optuna", "pydantic", "pandas", "mlxtend")
-# what changes the numbers of a run
-_CODE = ("augment.py", "data.py", "models.py", "native.cpp", "native.py", "train.py")
+_LOOP = ("tinycnn/train.py:train", "tinycnn/train.py:start")
+_KERNELS = ("tinycnn/network/native.py", "tinycnn/network/native.cpp")
 
 
 def git(*arguments: str) -> str | None:
@@ -36,21 +35,28 @@ def uncommitted() -> str | None:
     return git("diff", "HEAD")
 
 
+def code(spec, kernels: str, more: tuple = ()) -> dict[str, str]:
+    """Return a digest, by name, of all the code that the numbers of a run of ``spec`` depend on, and of its teacher.
+
+    ``kernels``: whose compute, as ``train.kernels`` says it; ``more``: classes that a study may choose. As it was when first asked for: an edit during a run is not
+    what ran.
+    """
+    used = [each if isinstance(each, str) else source.reference(each) for each in (*spec.used(), *more)]
+    return _code(tuple(used), kernels.startswith("native")) | spec.loss.used()
+
+
 @functools.cache
-def code_hash() -> str:
-    """12 hex digits over the code that changes numbers; comments and docstrings do not count."""
-    digest = hashlib.sha256()
-    for name in _CODE:
-        text = (ROOT / "tinycnn" / name).read_text(encoding="utf-8")
-        if not name.endswith(".py"):
-            digest.update(text.encode())
-            continue
-        tree = ast.parse(text)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        digest.update(ast.unparse(tree).encode())
-    return digest.hexdigest()[:12]
+def _code(used: tuple, native: bool) -> dict[str, str]:
+    found = source.used_by((*_LOOP, *used), without=() if native else ("network/native.py",))
+    if native:
+        found[_KERNELS[1]] = hashlib.sha256((ROOT / _KERNELS[1]).read_bytes()).hexdigest()[:12]
+    return found
+
+
+def own_files(spec) -> list:
+    """Return the files outside the project that the code of ``spec`` comes from: an experiment's own."""
+    paths = {source.file_of(name) for name in code(spec, "torch")}
+    return sorted(path for path in paths if path and not path.is_relative_to(ROOT / "tinycnn"))
 
 
 def versions() -> dict[str, str]:

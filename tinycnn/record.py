@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -64,6 +65,9 @@ class Record:
         self.run.text("layers.md", tables.layer_table(plan.measured.layers))
         if difference := provenance.uncommitted():
             self.run.text("uncommitted.diff", difference)
+        self.run.text("code.json", json.dumps(plan.code, indent=1) + "\n")
+        for path in provenance.own_files(plan.spec):
+            self.run.text(f"source/{path.name}", path.read_text(encoding="utf-8"))
         self.run.text("spec.json", plan.spec.to_json())  # the last of these: where it is, the others are
 
     def _take_up(self):
@@ -79,7 +83,7 @@ class SeedRecord(Record):
     """The record of the training of one seed."""
 
     def __init__(self, run: Run, plan, seed: int, warn):
-        super().__init__(run, plan, plan.spec.flat() | {"seed": seed}, warn)
+        super().__init__(run, plan, plan.spec.brief() | {"seed": seed}, warn)
         self.seed = seed
         self._stored = {}  # by epoch, the metrics the store has
 
@@ -146,7 +150,7 @@ class SeedRecord(Record):
         run.tags(
             {
                 "tinycnn.verdict": judged[0],
-                "tinycnn.weights": checkpoint.weights_digest(state.network),
+                "tinycnn.weights": checkpoint.weights_digest(state.result),
                 "tinycnn.last_good_epoch": last.epoch,
             }
         )
@@ -158,7 +162,7 @@ class SeedRecord(Record):
             checkpoint.save(path, spec=plan.spec, seed=self.seed, run_id=run.id, state=state, history=history)
             run.file(path)
         shape = tuple(plan.data.train.images.shape[1:])
-        model = with_normalisation(state.network, plan.data)
+        model = with_normalisation(state.result, plan.data)
         run.model(model, shape, len(plan.data.classes), provenance.versions()["torch"])
 
 
@@ -166,7 +170,7 @@ class ParentRecord(Record):
     """The record of several seeds, each of which has one of its own below it."""
 
     def __init__(self, run: Run, plan, warn):
-        super().__init__(run, plan, plan.spec.flat(), warn)
+        super().__init__(run, plan, plan.spec.brief(), warn)
 
     def complete(self, outcome: dict) -> bool:
         """Add what the seeds came to, and end the run."""
@@ -193,7 +197,11 @@ _PARENT_METRICS = (
 
 def epoch_metrics(result, kind: str) -> dict:
     """Return what is logged after an epoch; ``kind`` is what it was evaluated on, "test" or "validation"."""
-    return {metric: getattr(result, field) for metric, field in _fields(kind).items()}
+    values = {metric: getattr(result, field) for metric, field in _fields(kind).items()}
+    if result.averaged_loss is not None:
+        both = ("raw_loss", "raw_accuracy", "averaged_loss", "averaged_accuracy")
+        values |= {f"{kind}_{field}": getattr(result, field) for field in both}
+    return values
 
 
 def _fields(kind):

@@ -6,13 +6,15 @@ import socket
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
-from tinycnn import checkpoint, provenance
+from tinycnn import ROOT, checkpoint, provenance, source
 from tinycnn.errors import Undelivered, UserError
 from tinycnn.launch import computing_with
 from tinycnn.record import CLOCKS
-from tinycnn.run import Plan, Reporter, children, claimed, finished, held, outcome, prepare, train_one, train_several
+from tinycnn.run import Plan, Reporter, changed, children, claimed, finished, held, outcome, prepare, train_one, train_several
 from tinycnn.spec import Spec
+from tinycnn.spec.version1 import hash_now
 from tinycnn.tracking import PARENT, Store, database
 
 
@@ -37,7 +39,7 @@ def resume(run_id: str, *, offline=False, workers: int = 1, reporter=None) -> di
         result = outcome(store, plan, sorted(summaries, key=lambda summary: summary["seed"]), run_id)
     else:
         _must_be_here(entity)
-        _must_compute_the_same(entity, plan)
+        _must_compute_the_same(store, entity, plan)
         threads = int(tags["tinycnn.machine.threads"])
         if several:
             first, count = int(tags["tinycnn.first_seed"]), int(tags["tinycnn.seeds"])
@@ -68,7 +70,8 @@ def rerun(run_id: str, *, offline=False, reporter=None) -> list[dict]:
     compared = []
     for each in _seeds(store, entity):
         plan = replace(_plan(store, each, offline, reporter), again=each.info.run_id)
-        for line in _differences(each.data.tags, plan):
+        _must_have_its_own_source(store, each, plan)
+        for line in _differences(store, each, plan):
             reporter.notice(f"run {each.info.run_id}: {line}, so the numbers may come out otherwise")
         with computing_with(int(each.data.tags["tinycnn.machine.threads"])):
             result = train_one(store, plan, int(each.data.tags["tinycnn.seed"]), reporter)
@@ -207,7 +210,7 @@ def _plan(store, entity, offline, reporter) -> Plan:
     if text is None:
         raise UserError(f"run {run_id}: its record has no spec.json, so it cannot be made from it; `close` ends it")
     spec = Spec.from_json(text, where=f"run {run_id}, spec.json")
-    if spec.hash != tags.get("tinycnn.spec_hash"):
+    if hash_now(text, tags.get("tinycnn.spec_hash")) is None:
         raise UserError(
             f"run {run_id}: its spec.json (hash {spec.hash}) is not the spec it was made with (hash "
             f"{tags.get('tinycnn.spec_hash')}); put the original back"
@@ -225,21 +228,50 @@ def _plan(store, entity, offline, reporter) -> Plan:
     return replace(plan, fallback=reason if stood_in else "", again=tags.get("tinycnn.rerun_of", ""))
 
 
-def _differences(tags, plan) -> list[str]:
+def _differences(store, entity, plan) -> list[str]:
     """Say what is other here than in a record, of what may change numbers."""
-    now = {"code": ("tinycnn.code_hash", provenance.code_hash()), "data": ("tinycnn.data_digest", plan.data.digest)}
+    tags = entity.data.tags
+    now = {"code": ("tinycnn.code_hash", source.code_hash(plan.code)), "data": ("tinycnn.data_digest", plan.data.digest)}
     now |= {name: (f"tinycnn.version.{name}", version) for name, version in checkpoint.number_versions().items()}
     now["processor"] = "tinycnn.machine.processor", provenance.machine()["processor"]
     differing = {what: (tags.get(tag), here) for what, (tag, here) in now.items() if tags.get(tag) != here}
-    return [
-        f"the {what} was {then}" + (f" (commit {tags.get('mlflow.source.git.commit')})" if what == "code" else "")
-        + f", here it is {here}"
-        for what, (then, here) in differing.items()
-    ]  # fmt: skip
+    lines = []
+    for what, (then, here) in differing.items():
+        if what == "code":
+            recorded = _recorded_code(store, entity)
+            names = f": {changed(recorded, plan.code)} changed" if recorded else ""
+            lines.append(f"the code is not that of commit {tags.get('mlflow.source.git.commit')} any more{names}")
+        else:
+            lines.append(f"the {what} was {then}, here it is {here}")
+    return lines
 
 
-def _must_compute_the_same(entity, plan):
-    for line in _differences(entity.data.tags, plan):
+def _recorded_code(store, entity) -> dict:
+    """Return what ``Plan.code`` was when a run was made, {} where that is not recorded."""
+    try:
+        found = json.loads(store.read(entity.info.run_id, "code.json") or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _must_have_its_own_source(store, entity, plan):
+    """Raise UserError where the experiment's own file is not what the run was made with, saying how to see the difference."""
+    recorded = _recorded_code(store, entity)
+    own = {source.file_of(name) for name in recorded.keys() | plan.code.keys()}
+    own = {path for path in own if path and not path.is_relative_to(ROOT / "tinycnn")}
+    then, now = ({n: d for n, d in code.items() if source.file_of(n) in own} for code in (recorded, plan.code))
+    if not recorded or then == now:
+        return
+    run_id, place = entity.info.run_id, urlparse(entity.info.artifact_uri)
+    path = next(source.file_of(name) for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name))
+    kept = Path(unquote(place.path)) / "source" / path.name
+    see = f"diff {kept} {path}" if place.scheme in ("", "file") else f"mlflow artifacts download -r {run_id} -a source"
+    raise UserError(f"run {run_id}: {changed(then, now)} changed since, so it cannot be made again; to see how: {see}")
+
+
+def _must_compute_the_same(store, entity, plan):
+    for line in _differences(store, entity, plan):
         if not line.startswith("the processor"):  # most compute the same
             raise UserError(
                 f"run {entity.info.run_id}: {line}; go back to that, or train anew: a run has one kind of numbers"

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 import torch
 from filelock import FileLock, Timeout
 
-from tinycnn import checkpoint, launch, provenance, verdict
-from tinycnn.check import check
-from tinycnn.data import Images, Split, load
+from tinycnn import checkpoint, launch, provenance, source, verdict
+from tinycnn.network.check import check
+from tinycnn.data.files import Images, Split
 from tinycnn.errors import DataMissing, Diverged, SpecError, StoreTrouble, UserError
-from tinycnn.measure import Measured
+from tinycnn.network import teacher
+from tinycnn.network.profile import Measured
 from tinycnn.record import ParentRecord, SeedRecord
+from tinycnn.spec import Distillation
 from tinycnn.tracking import EVERY, PARENT, Store
 from tinycnn.train import accelerated, kernels, pick_device, predict, start, train
 
@@ -54,6 +56,18 @@ class Plan:
         """Return this plan with another spec on the same data."""
         return replace(self, spec=spec, measured=measured)
 
+    @functools.cached_property
+    def kernels(self) -> tuple[str, str]:
+        """Whose kernels compute, and why not native ones throughout; see ``train.kernels``."""
+        with torch.random.fork_rng([]):
+            network = self.spec.model.build(self.data.shape, len(self.data.classes))
+        return kernels(self.spec, self.device, network)
+
+    @property
+    def code(self) -> dict:
+        """The code that the numbers depend on; see ``provenance.code``."""
+        return provenance.code(self.spec, self.kernels[0])
+
     @property
     def tags(self) -> dict:
         """Return what identifies the numbers of this plan's runs in the store."""
@@ -61,10 +75,10 @@ class Plan:
             "tinycnn.experiment": self.spec.name,
             "tinycnn.spec_hash": self.spec.hash,
             "tinycnn.data_digest": self.data.digest,
-            "tinycnn.code_hash": provenance.code_hash(),
+            "tinycnn.code_hash": source.code_hash(self.code),
             "tinycnn.fallback": str(bool(self.fallback)).lower(),
             "tinycnn.evaluated_on": self.data.kind,
-            "tinycnn.kernels": kernels(self.spec, self.device)[0],
+            "tinycnn.kernels": self.kernels[0],
         }
 
 
@@ -80,14 +94,14 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
     if spec.train.compile and device.type == "cpu" and not shutil.which(compiler.split()[0]):
         notices = [*notices, f"train.compile: torch.compile needs a C++ compiler, and {compiler} is not here: off"]
         spec = spec.but(train={"compile": False})
-    _, why_not = kernels(spec, device)
-    if why_not:
-        notices = [*notices, f"torch's kernels are used, which are slower: the native ones cannot be: {why_not}"]
+    if isinstance(spec.loss, Distillation):
+        fetch_teacher(spec.loss.teacher, reporter)
+        teacher.check(spec.loss, spec.data)
     for line in notices:
         reporter.notice(line)
     missing = ""
     try:
-        data = load(spec.data.name, spec.data.validation, spec.data.images, offline=offline)
+        data = load(spec.data, offline=offline)
     except DataMissing as error:
         stand_in = spec.data.fallback
         if not fallback or stand_in is None or stand_in == spec.data.name:
@@ -96,8 +110,22 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
         reporter.warning(f"{missing}. {error}")
         spec = spec.with_values({"data.name": stand_in, "data.images": None})  # it has too few to choose from
         measured, _ = check(spec)
-        data = load(stand_in, spec.data.validation, offline=offline)
-    return Plan(spec, data, measured, device, missing, settings)
+        data = load(spec.data, offline=offline)
+    plan = Plan(spec, data, measured, device, missing, settings)
+    if plan.kernels[1]:
+        reporter.notice(f"{plan.kernels[1]}; with torch's kernels an epoch of exp3 takes some five times as long")
+    return plan
+
+
+def load(data, *, offline: bool) -> Split:
+    """Return the ``Split`` of a ``Data`` section."""
+    return data.load(offline=offline)
+
+
+def fetch_teacher(name: str, reporter) -> None:
+    """Bring the checkpoint of a run that teaches from the store to where ``network.teacher`` looks for it."""
+    if teacher.is_run(name) and not teacher.kept(name).exists():
+        Store(reporter.notice).fetch(name, "checkpoint.pt", teacher.kept(name))
 
 
 def run(
@@ -304,8 +332,8 @@ def _train(plan, seed, tracked, folder, reporter) -> tuple[dict, str]:
             reporter.epoch(seed, result)
         if state.logits is None:  # the checkpoint was that of the last epoch
             evaluated_on = plan.data.evaluation.images.to(plan.device), plan.data.evaluation.labels
-            network = accelerated(spec, state.network, plan.device)
-            state.logits = predict(network, Images(*evaluated_on), plan.data, spec.train.precision)
+            network = accelerated(spec, state.result, plan.device)
+            state.logits = predict(network, Images(*evaluated_on), plan.data, spec)
         summary = verdict.summarise(history, spec.target) | {"seed": seed, "run_id": tracked.id}
         if record.complete(history, state, summary):
             checkpoint.discard(path)
@@ -339,19 +367,28 @@ def _fitting(saved, path, plan, seed, run_id):
         "spec": (saved.spec_hash, plan.spec.hash),
         "seed": (saved.seed, seed),
         "run": (saved.run_id or run_id, run_id),
-        "code that changes numbers": (saved.code_hash, provenance.code_hash()),
+        "code": (saved.code, plan.code),
         "packages": (saved.versions, checkpoint.number_versions()),
         "threads": (saved.threads, torch.get_num_threads()),
-        "kernels": (saved.kernels, kernels(plan.spec, plan.device)[0]),
+        "kernels": (saved.kernels, plan.kernels[0]),
         "random streams": (saved.random, checkpoint.random_streams(seed, saved.epoch)),
     }
     for what, (then, here) in now.items():
         if then != here:
+            if what == "code":
+                raise UserError(f"checkpoint {path}: {changed(then, here)} changed since; go back to that, or delete it")
             raise UserError(
                 f"checkpoint {path}: is of another {what}, {_plain(then)}, here {_plain(here)}; go back to that, or "
                 "delete the checkpoint"
             )
     return saved
+
+
+def changed(then: dict, now: dict) -> str:
+    """Name what differs in the code of two runs, e.g. ``tinycnn/train.py:train and 2 more have``."""
+    names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    return f"{shown} {'has' if len(names) == 1 else 'have'}"
 
 
 def _plain(value):

@@ -23,10 +23,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tinycnn import ROOT
-from tinycnn.check import check
-from tinycnn.datasets import DATASETS
+from tinycnn.network.check import check
 from tinycnn.errors import SpecError, UserError
-from tinycnn.measure import count_parameters
+from tinycnn.network.profile import count_parameters
 from tinycnn.study import Choice, Int, Study
 from tinycnn.trial import COMPLETE, TRAINED, Outcome
 
@@ -248,11 +247,11 @@ def attempt(found: optuna.Study, study: Study, worker: int):
     for name, value in (("seen", time.time()), ("worker", worker), ("process", process())):
         trial.set_user_attr(name, value)
     values = {name: _suggest(trial, name, given) for name, given in study.parameters.items()}
-    trial.set_user_attr("values", study.values(values))
+    trial.set_user_attr("values", study.written(values))
     limit = study.base.target.parameter_limit
     try:
         spec = study.spec(values)
-        parameters = count_parameters(spec, DATASETS[spec.data.name])
+        parameters = count_parameters(spec, spec.data.facts())
         trial.set_user_attr("parameters", parameters)
         if limit is not None:
             trial.set_constraint("parameters", parameters - limit)
@@ -268,7 +267,7 @@ def attempt(found: optuna.Study, study: Study, worker: int):
 
 def _suggest(trial, name, given):
     if isinstance(given, Choice):
-        return trial.suggest_categorical(name, given.values)
+        return trial.suggest_categorical(name, given.words)
     if isinstance(given, Int):
         return trial.suggest_int(name, given.low, given.high, step=given.step, log=given.log)
     return trial.suggest_float(name, given.low, given.high, log=given.log)

@@ -2,14 +2,18 @@
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 
-from tinycnn.check import check
 from tinycnn.errors import SpecError, nearest, shown
-from tinycnn.sections import Section
-from tinycnn.spec import Name, Spec
+from tinycnn.network.check import check
+from tinycnn.spec import Layer, Name, Section, Spec
+from tinycnn.spec import load as experiments
+from tinycnn.spec.model import every
+
+FOLDER = experiments.FOLDER / "studies"
 
 DIGITS = 3
 """Significant digits of a float that is searched: what is trained can be written down, and promoted, as it was."""
@@ -20,12 +24,10 @@ _NO_NUMBERS = ("target", "data", "train.seed", "train.kernels", "train.compile")
 class Float(Section):
     """Numbers from ``low`` to ``high``, both included; ``log`` searches the exponents evenly."""
 
+    positional = ("low", "high")
     low: float
     high: float
     log: bool = False
-
-    def __init__(self, low, high, **options):  # Float(0.0, 0.1), as one would write it in a study file
-        super().__init__(low=low, high=high, **options)
 
     @model_validator(mode="after")
     def _in_order(self):
@@ -44,13 +46,11 @@ class Float(Section):
 class Int(Section):
     """Whole numbers from ``low`` to ``high``, both included, in steps of ``step``."""
 
+    positional = ("low", "high")
     low: int
     high: int
     step: Annotated[int, Field(ge=1)] = 1
     log: bool = False
-
-    def __init__(self, low, high, **options):
-        super().__init__(low=low, high=high, **options)
 
     @model_validator(mode="after")
     def _in_order(self):
@@ -70,27 +70,50 @@ class Int(Section):
         return self.low, self.high
 
 
-class Choice(Section):
-    """One of some values, in no order."""
+def _choosable(value):
+    """Check one of the values of a ``Choice``."""
+    layers = value if isinstance(value, tuple) and value else (value,)
+    if value is not None and not isinstance(value, bool | int | float | str) and not all(
+        isinstance(layer, Layer) for layer in layers
+    ):
+        raise ValueError(f"must be a number, a word, a layer or a tuple of layers, got {shown(value)}")
+    return value
 
-    values: Annotated[tuple[bool | int | float | str, ...], Field(min_length=2, max_length=100)]
+
+class Choice(Section):
+    """One of some values, in no order: numbers, words, layers, or tuples of layers for ``model.layers``."""
+
+    values: Annotated[tuple[Annotated[Any, PlainValidator(_choosable)], ...], Field(min_length=2, max_length=100)]
 
     def __init__(self, *given, values=()):
         super().__init__(values=given or tuple(values))
 
+    __init__.__pydantic_base_init__ = True
+
     @model_validator(mode="after")
     def _distinct(self):
-        if len({json.dumps(value) for value in self.values}) < len(self.values):
+        if len({json.dumps(_written(value)) for value in self.values}) < len(self.values):
             raise ValueError("the same value stands there twice")
         return self
 
+    @property
+    def words(self) -> tuple:
+        """The values as Optuna keeps them: layers by the code that makes them."""
+        return tuple(_written(value) for value in self.values)
+
     def rounded(self, value):
-        """Return the value."""
-        return value
+        """Return the value that stands for what Optuna keeps."""
+        return dict(zip(self.words, self.values, strict=True)).get(value, value)
 
     def ends(self) -> tuple:
         """Return values that must all be possible for the field."""
         return self.values
+
+
+def _written(value):
+    if isinstance(value, tuple):
+        return " ".join(map(repr, value))
+    return repr(value) if isinstance(value, Layer) else value
 
 
 def _ordered(given):
@@ -155,15 +178,32 @@ class Study(Section):
             for field, given in self.ranges.items()
         }
 
+    def written(self, parameters: dict) -> dict:
+        """Return ``values`` as they can be stored: layers by the code that makes them."""
+        return {field: _written(value) for field, value in self.values(parameters).items()}
+
+    def shown(self, name: str, value):
+        """Return what is trained for a value of the parameter ``name`` as ``written`` does."""
+        return _written(self.rounded(name, value))
+
+    @property
+    def used(self) -> tuple:
+        """The classes of the layers that a ``Choice`` may bring."""
+        choices = [given for given in self.parameters.values() if isinstance(given, Choice)]
+        values = [v for choice in choices for value in choice.values for v in (value if isinstance(value, tuple) else (value,))]
+        return tuple(dict.fromkeys(type(layer) for layer in every(v for v in values if isinstance(v, Layer))))
+
     def rounded(self, name: str, value):
         """Return what is trained for a value of the parameter ``name``: the base's own value as it is."""
-        return value if value == self.own(name) else self.parameters[name].rounded(value)
+        given = self.parameters[name]
+        return value if not isinstance(given, Choice) and value == self.own(name) else given.rounded(value)
 
     def own(self, name: str):
-        """Return the base's own value of the parameter ``name``."""
-        fields = self.trained.flat()
-        field, _, index = name.rpartition(".")
-        return fields[name] if name in fields else fields[field][int(index)]
+        """Return the base's own value of the parameter ``name``, as Optuna keeps it."""
+        found = self.trained
+        for part in name.split("."):
+            found = found[int(part)] if isinstance(found, list | tuple) else _field(found, part)
+        return _written(found)
 
     def spec(self, parameters: dict) -> Spec:
         """Return the spec that a trial trains. Raises SpecError where the values do not go together."""
@@ -174,10 +214,40 @@ class Study(Section):
         own = {}
         for name, given in self.parameters.items():
             value = self.own(name)
-            inside = value in given.values if isinstance(given, Choice) else given.low <= value <= given.high
+            inside = value in given.words if isinstance(given, Choice) else given.low <= value <= given.high
             if inside and not (isinstance(given, Int) and (value - given.low) % given.step):
                 own[name] = value
         return own
+
+
+def _field(section, name):
+    """Return a field of a section by its name in JSON, in which kinds have a tag; an argument of a network of one's own."""
+    return getattr(section, name) if hasattr(section, name) else section.model_dump(mode="json")[name]
+
+
+def names() -> list[str]:
+    """Return the names of the studies, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def load(which: str) -> Study:
+    """Return a study by name or file, with its file's docstring as its notes. Raises SpecError in one line."""
+    known = names()
+    path = FOLDER / f"{which}.py" if which in known else Path(which)
+    if which not in known and not experiments.is_there(which):
+        raise SpecError(f"no study or file is called {shown(which)}; {nearest(which, known)}")
+    if path.suffix != ".py" or not path.is_file():
+        raise SpecError(f"{path}: give the name of a study, or a .py file with a STUDY")
+    try:
+        made = experiments.execute(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read ({error})") from None
+    study = made.get("STUDY")
+    if not isinstance(study, Study):
+        raise SpecError(f"{path.name}: has no STUDY; see experiments/studies/dropout_lr.py for an example")
+    if study.name != path.stem:
+        raise SpecError(f"{path.name}: STUDY.name is {study.name!r}; it must be the file's name, {shown(path.stem)}")
+    return study.model_copy(update={"notes": made.get("__doc__") or ""})
 
 
 def check_study(study: Study) -> list[str]:
@@ -208,20 +278,24 @@ def check_study(study: Study) -> list[str]:
 
 
 def _check_range(study, fields, field, given, where):
-    if field not in fields:
+    try:
+        own = study.own(field)
+    except (KeyError, IndexError, ValueError, AttributeError):
         hint = nearest(field, fields, dict.fromkeys(name.partition(".")[0] + ".*" for name in fields))
-        raise SpecError(f"{where}: {shown(field)}: no such field of {study.base.name}; {hint}")
+        raise SpecError(f"{where}: {shown(field)}: no such field of {study.base.name}; {hint}") from None
     if field in _NO_NUMBERS or field.partition(".")[0] in _NO_NUMBERS:
         raise SpecError(f"{where}: {field}: nothing to search by: the objective does not depend on it, or may not")
     if field in study.fidelity:
         raise SpecError(f"{where}: {field}: is set by fidelity, and searched; leave one of them out")
-    length = len(fields[field]) if isinstance(fields[field], list) else None
+    length = len(own) if isinstance(own, list) else None
     if (length is None) == isinstance(given, tuple) or (length is not None and len(given) != length):
         wanted = "one range" if length is None else f"a tuple of {length} ranges, one for each item"
         raise SpecError(f"{where}: {field}: needs {wanted}")
     parts = given if isinstance(given, tuple) else (given,)
     for i in range(max(len(part.ends()) for part in parts)):
         ends = [part.ends()[min(i, len(part.ends()) - 1)] for part in parts]
+        if length is None and not isinstance(ends[0], bool | int | float | str | None):
+            continue  # layers: whether the map is large enough for them is seen when a trial is asked for
         try:
             study.trained.with_values({field: ends if length is not None else ends[0]})
         except SpecError as error:

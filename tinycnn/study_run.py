@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tinycnn import findings, launch, provenance, search
+from tinycnn import findings, launch, provenance, search, source
 from tinycnn.errors import OverLimit, StoreTrouble, UserError
 from tinycnn.run import Plan, Reporter, prepare
 from tinycnn.study import Study, check_study
@@ -43,7 +43,8 @@ def run(
         stand_in = {f"data.{name}": getattr(plan.spec.data, name) for name in ("name", "images", "validation")}
         study = study.model_copy(update={"fidelity": study.fidelity | stand_in})
     workers = workers or (launch.cores() if plan.device.type == "cpu" else 1)
-    identity = {"definition": study.digest, "data": plan.data.digest, "code": provenance.code_hash()}
+    code = provenance.code(plan.spec, plan.kernels[0], study.used)
+    identity = {"definition": study.digest, "data": plan.data.digest, "code": source.code_hash(code)}
     store = Store(reporter.notice)
     with search.troubles(), search.alone(study.name):
         found = search.opened(study, make=True, identity=identity)

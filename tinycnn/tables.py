@@ -1,46 +1,31 @@
 """Tables for the terminal and for Markdown alike, at most 80 columns wide: a network's layers, a run's epochs."""
 
-_LETTERS = {"padded": "P", "batch norm": "N", "ReLU": "R", "dropout": "D", "flatten": "F"}
+import textwrap
+
+_WIDTH = 80
 
 
-def layer_table(layers) -> str:
-    """Return ``Measured.layers`` as a Markdown table with totals, and below it the meaning of its letters.
+def layer_table(layers, totals: tuple[int, int] | None = None) -> str:
+    """Return ``Measured.layers`` as a Markdown table, a row for each layer, and their totals.
 
-    A layer without multiply-accumulates that sees no more than the one before it (batch norm, ReLU, dropout, flatten)
-    shares that one's row: its letter follows, its parameters are added, its output size is the row's. P is for padded.
     ``params`` and ``MACs`` (multiply-accumulates for one picture) are counts, ``field`` is the receptive field's side
-    in pixels.
+    in pixels. ``totals``: parameters and multiply-accumulates of the whole network, where it has some in no layer.
     """
-    rows, key = [], {}
-    for layer in layers:
-        field = rows[-1]["field"] if rows else 1
-        if rows and layer.macs == 0 and layer.receptive_field == field:
-            row = rows[-1]
-            row["kind"] += _suffix(layer.kind, row["kind"], key)
-        else:
-            kind, padded, _ = layer.kind.partition(", padded")
-            row = {"kind": kind + (_suffix("padded", kind, key) if padded else ""), "name": layer.name}
-            row |= {"params": 0, "macs": 0}
-            rows.append(row)
-        row["params"] += layer.parameters
-        row["macs"] += layer.macs
-        row |= {"output": "x".join(map(str, layer.output)), "field": layer.receptive_field}
-    cells = [(r["name"], r["kind"], r["output"], f"{r['params']:,}", f"{r['macs']:,}", str(r["field"])) for r in rows]
-    totals = [f"{sum(r[count] for r in rows):,}" for count in ("params", "macs")]
-    cells.append(("total", "", "", *totals, str(layers[-1].receptive_field)))
-    table = markdown(("layer", "kind", "output", "params", "MACs", "field"), cells, "<<>>>>")
-    meanings = ", ".join(f"{letter} {' or '.join(kinds)}" for letter, kinds in key.items())
-    return f"{table}\n\n{meanings}" if key else table
-
-
-def _suffix(kind: str, so_far: str, key: dict) -> str:
-    """Return what a layer that has no row of its own adds to the row's kind; enter its letter in ``key``."""
-    letter = next((letter for name, letter in _LETTERS.items() if kind.startswith(name)), None)
-    if letter is None:
-        return f" + {kind}"
-    if kind not in key.setdefault(letter, []):
-        key[letter].append(kind)
-    return letter if " + " in so_far else f" + {letter}"
+    head = ("layer", "kind", "output", "params", "MACs", "field")
+    cells = [
+        (row.name, row.kind, "×".join(map(str, row.output)), f"{row.parameters:,}", f"{row.macs:,}", str(row.receptive_field))
+        for row in layers
+    ]
+    parameters, macs = totals or (sum(row.parameters for row in layers), sum(row.macs for row in layers))
+    field = str(max((row.receptive_field for row in layers), default=1))
+    cells.append(("total", "", "", f"{parameters:,}", f"{macs:,}", field))
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    room = max(14, _WIDTH - sum(widths) + widths[1] - 19)
+    rows = []
+    for name, kind, *rest in cells:
+        first, *more = textwrap.wrap(kind, room, break_on_hyphens=False) or [""]
+        rows += [(name, first, *rest), *(("", f"  {line}"[: room + 2], "", "", "", "") for line in more)]
+    return markdown(head, rows, "<<>>>>")
 
 
 def epoch_table(history, kind: str = "test") -> str:

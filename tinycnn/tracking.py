@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sqlite3
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -135,6 +136,16 @@ class Store:
             place = self.client.get_run(run_id).info.artifact_uri
             return mlflow.artifacts.load_text(f"{place.rstrip('/')}/{name}")
 
+    def fetch(self, run_id: str, name: str, to: Path) -> None:
+        """Copy a file of a run to a place of this machine. Raises UserError where the run has none of this name."""
+        self.entity(run_id)
+        with troubles():
+            if name not in (file.path for file in self.client.list_artifacts(run_id)):
+                raise UserError(f"run {run_id}: has no {name}; give the id of a run that has finished")
+            to.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=to.parent) as folder:
+                os.replace(self.client.download_artifacts(run_id, name, folder), to)
+
     def search(self, tags: dict | None = None, statuses=("FINISHED",), everywhere=False) -> list:
         """Return the runs (mlflow entities) whose tags have these values, the newest first.
 
@@ -213,7 +224,9 @@ class Run:
     def params(self, values: dict):
         """Log parameters, once and for all."""
         with troubles():
-            self.client.log_batch(self.id, params=[Param(key, str(value)) for key, value in values.items()])
+            params = [Param(key, str(value)[:6000]) for key, value in values.items()]
+            for start in range(0, len(params), 100):  # MLflow takes no more in a call
+                self.client.log_batch(self.id, params=params[start : start + 100])
 
     def metrics(self, values: dict, step: int = 0, when: float | None = None):
         """Log numbers in one call, leaving out those that are None; ``when`` in seconds since 1970, or else now.
@@ -226,14 +239,14 @@ class Run:
             self.client.log_batch(self.id, metrics=kept)
 
     def everything(self, params: dict, curves: list[tuple[int, dict]], tags: dict):
-        """Log parameters, the numbers of many steps and tags in one call."""
+        """Log parameters, the numbers of many steps and tags, in two calls where they are not too many."""
+        self.params(params)
         now = int(time.time() * 1000)
         metrics = [Metric(key, float(value), now, step) for step, values in curves for key, value in values.items()]
         with troubles():
             self.client.log_batch(
                 self.id,
                 metrics=metrics[:_IN_A_CALL],
-                params=[Param(key, str(value)) for key, value in params.items()],
                 tags=[RunTag(key, str(value)) for key, value in tags.items()],
             )
             for start in range(_IN_A_CALL, len(metrics), _IN_A_CALL):

@@ -15,15 +15,18 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tinycnn import models, native
-from tinycnn.augment import augment
-from tinycnn.data import Images, Split, load
-from tinycnn.datasets import DATASETS
-from tinycnn.errors import Diverged, SpecError, UserError
+from tinycnn.data.files import Images, Split
+from tinycnn.errors import Diverged, UserError
+from tinycnn.network import native
+from tinycnn.network.check import check_steps
+from tinycnn.network.profile import check_output, prefixed
+from tinycnn.spec import Network
 
-STREAMS = ("weights", "order", "augmentation", "dropout")
+STREAMS = ("weights", "order", "augmentation", "dropout", "average")
 _EVALUATION_BATCH = 1000  # images; small enough to stay in the processor's cache, results do not depend on it
+_STATISTICS = 10_000  # images that the batch-norm statistics of averaged weights are computed from
 
 
 @dataclass
@@ -36,6 +39,8 @@ class State:
     epoch: int = 0
     last_rate: float = 0.0  # learning rate of the last step taken
     logits: torch.Tensor | None = None  # (N, classes) of the evaluation images, after the epoch
+    averaged: AveragedModel | None = None  # the averaged weights, where there are any
+    result: nn.Module | None = None  # the network whose weights are the run's: trained or averaged
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class EpochResult:
     """One epoch. Accuracies in percent; ``loss`` and ``accuracy`` are those of the test or validation images.
 
     Training loss and accuracy are measured as training ran: on augmented images, with dropout, while the weights moved.
-    ``clean_train_accuracy`` is measured after the last epoch only, on the training images as they are.
+    ``clean_train_accuracy`` is measured after the last epoch only, on the training images as they are. Where weights are
+    averaged, ``raw_...`` and ``averaged_...`` are those of both, and ``loss`` and ``accuracy`` of the one that the spec states.
     ``seconds`` covers the whole epoch, ``images_per_second`` only its training part; ``ended`` is when it was over, in
     seconds since 1970.
     """
@@ -58,6 +64,10 @@ class EpochResult:
     images_per_second: float
     ended: float
     clean_train_accuracy: float | None = None
+    raw_loss: float | None = None
+    raw_accuracy: float | None = None
+    averaged_loss: float | None = None
+    averaged_accuracy: float | None = None
     state: State | None = field(default=None, compare=False, repr=False)
 
 
@@ -94,80 +104,63 @@ def _fork_type(device):
     return "cuda" if device.type == "cpu" else device.type
 
 
-def _optimizer(settings, parameters):
-    common = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
-    if settings.name == "SGD":
-        return torch.optim.SGD(parameters, momentum=settings.momentum, nesterov=settings.nesterov, **common)
-    kind = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[settings.name]
-    return kind(parameters, betas=(settings.beta1, settings.beta2), eps=settings.eps, **common)
-
-
-def _schedule(settings, optimizer, epochs, steps):
-    """Return torch's scheduler for ``settings``, to be stepped after every batch; ``steps`` batches make an epoch."""
-    schedules = torch.optim.lr_scheduler
-    peak = optimizer.param_groups[0]["lr"]
-    if settings.name == "StepLR":
-        return schedules.StepLR(optimizer, settings.step_size * steps, settings.gamma)
-    if settings.name == "OneCycle":
-        return schedules.OneCycleLR(
-            optimizer,
-            peak,
-            total_steps=epochs * steps + 1,  # the scheduler also takes a step after the last batch
-            pct_start=settings.pct_start,
-            div_factor=settings.div_factor,
-            final_div_factor=settings.final_div_factor,
-            anneal_strategy=settings.anneal,
-            cycle_momentum=False,
-        )
-    if settings.name == "Cosine":
-        return schedules.CosineAnnealingLR(optimizer, epochs * steps, eta_min=peak * settings.floor)
-    return schedules.ConstantLR(optimizer, factor=1.0)
-
-
 def start(spec, seed: int, data: Split, device: torch.device) -> State:
-    """Build network, optimizer and schedule as they are before the first epoch."""
-    steps = len(data.train.labels) // spec.train.batch_size
-    if steps == 0:
-        raise SpecError(
-            f"{spec.name}: train.batch_size: {spec.train.batch_size} is more than the {len(data.train.labels)} "
-            f"training images of {data.name}"
-        )
-    if spec.schedule.name == "OneCycle" and spec.schedule.pct_start * (spec.train.epochs * steps + 1) == 1:
-        raise SpecError(
-            f"{spec.name}: schedule.pct_start: {spec.schedule.pct_start} of {spec.train.epochs * steps} batches is no "
-            "time to rise in; use a larger share, more epochs or smaller batches"
-        )
-    with seeded(stream_seed(seed, "weights"), device):
-        network = models.build(spec, DATASETS[data.name])
-        network = network.to(device, memory_format=torch.channels_last)  # convolutions are 1.1 to 1.5 times faster so
-    optimizer = _optimizer(spec.optimizer, network.parameters())
-    return State(network, optimizer, _schedule(spec.schedule, optimizer, spec.train.epochs, steps))
+    """Build network, optimizer and schedule as they are before the first epoch. Raises SpecError where they cannot be."""
+    steps = check_steps(spec, len(data.train.labels))
+    with prefixed(spec):
+        with seeded(stream_seed(seed, "weights"), device):
+            network = spec.model.build(data.shape, len(data.classes))
+            network = network.to(device, memory_format=_memory(spec))
+        with seeded(0, device):
+            check_output(network, data.shape, len(data.classes), "layers" if _layered(spec) else "network")
+    optimizer = spec.optimizer.build(network.parameters())
+    state = State(network, optimizer, spec.schedule.build(optimizer, spec.train.epochs, steps), result=network)
+    if spec.average.decay:
+        state.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(spec.average.decay))
+        if spec.average.result == "averaged":
+            state.result = state.averaged.module
+    return state
 
 
-def kernels(spec, device: torch.device) -> tuple[str, str]:
-    """Return whose kernels compute, "torch" or "native", and what is missing where native ones would be used."""
+def _layered(spec) -> bool:
+    return isinstance(spec.model, Network)
+
+
+def _memory(spec):
+    """Return the layout of images: convolutions are 1.1 to 1.5 times faster channels last, but code may ``view``."""
+    return torch.channels_last if _layered(spec) else torch.contiguous_format
+
+
+def kernels(spec, device: torch.device, network: nn.Module) -> tuple[str, str]:
+    """Return whose kernels compute, "native", "torch" or e.g. "native 3 of 7", and why not native ones throughout.
+
+    "" where the spec asks for torch's, or is for another device, precision or compiler.
+    """
     settings = spec.train
     applies = device.type == "cpu" and settings.precision == "float32" and not settings.compile
     if settings.kernels == "torch" or not applies:
         return "torch", ""
-    why_not = native.missing()
-    return ("torch" if why_not else "native"), why_not
+    if why_not := native.missing():
+        return "torch", f"the native ones cannot be compiled: {why_not}"
+    taken, convolutions, stopped = native.coverage(network)
+    if taken == convolutions:
+        return ("native" if taken else "torch"), ""
+    which = f"native {taken} of {convolutions}" if taken else "torch"
+    return which, f"{taken} of {convolutions} convolutions native: {stopped} is not among the native kernels"
 
 
 def accelerated(spec, network: nn.Module, device: torch.device):
     """Return what is called in place of ``network``, with the same parameters: as ``spec.train`` says."""
     if spec.train.compile:
         return torch.compile(network)
-    # there may be nothing at the network's front that the kernels know
-    usable = kernels(spec, device)[0] == "native" and native.stages(network)[0]
-    return native.Native(network) if usable else network
+    return native.Native(network) if kernels(spec, device, network)[0].startswith("native") else network
 
 
-def normalise(images: torch.Tensor, data: Split) -> torch.Tensor:
+def normalise(images: torch.Tensor, data: Split, memory=torch.channels_last) -> torch.Tensor:
     """Shift and scale images (N, C, H, W) in [0, 1] to mean 0 and deviation 1 per channel of the training set."""
     shape = (1, -1, 1, 1)
     mean, std = (torch.tensor(values, device=images.device).view(shape) for values in (data.mean, data.std))
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+    return ((images - mean) / std).contiguous(memory_format=memory)
 
 
 def train(
@@ -181,56 +174,63 @@ def train(
 ) -> Iterator[EpochResult]:
     """Train the network of ``spec`` from ``seed`` and yield an EpochResult after each epoch.
 
-    ``data`` is loaded as the spec says unless it is given; ``progress`` is told the number of images after each batch;
+    ``data`` is any ``Split``, or else loaded as the spec says; ``progress`` is told the number of images after each batch;
     ``state`` (from ``start``, then perhaps restored from a checkpoint) is where training goes on, or else it begins.
     A consumer that has seen enough stops iterating. Raises
     Diverged as soon as the training loss is NaN or infinite, SpecError where the batch is larger than the data set.
     """
     device = pick_device(device)
-    data = data or load(spec.data.name, spec.data.validation, spec.data.images)
+    data = data or spec.data.load()
     state = state or start(spec, seed, data, device)
+    loss_of = spec.loss.build(data, device)
     trained_on, evaluated_on = (
         Images(part.images.to(device), part.labels.to(device)) for part in (data.train, data.evaluation)
     )
-    forward = accelerated(spec, state.network, device)
+    forward = {"raw": accelerated(spec, state.network, device)}
+    if state.averaged:
+        forward["averaged"] = accelerated(spec, state.averaged.module, device)
     while state.epoch < spec.train.epochs:
         begun = time.perf_counter()
         epoch = state.epoch + 1
         train_loss, train_accuracy, images = _train_epoch(
-            spec, seed, epoch, state, forward, trained_on, data, progress or (lambda count: None)
+            spec, seed, epoch, state, forward["raw"], loss_of, trained_on, data, progress or (lambda count: None)
         )
         trained = time.perf_counter()
-        logits, labels = predict(forward, evaluated_on, data, spec.train.precision), evaluated_on.labels
-        loss, accuracy = functional.cross_entropy(logits, labels).item(), percent_right(logits, labels)
-        if not math.isfinite(loss):
+        if state.averaged:
+            _set_statistics(spec, seed, epoch, state.averaged.module, trained_on, data)
+        logits = {which: predict(network, evaluated_on, data, spec) for which, network in forward.items()}
+        losses = {each: functional.cross_entropy(logits[each], evaluated_on.labels).item() for each in logits}
+        accuracies = {each: percent_right(logits[each], evaluated_on.labels) for each in logits}
+        which = spec.average.result if state.averaged else "raw"
+        if not math.isfinite(losses[which]):
             raise Diverged(
-                f"{spec.name}: the {data.kind} loss became {loss} after epoch {epoch}; the last good epoch is "
+                f"{spec.name}: the {data.kind} loss became {losses[which]} after epoch {epoch}; the last good epoch is "
                 f"{epoch - 1}. Try a lower optimizer.lr"
             )
         last = epoch == spec.train.epochs
-        clean = (
-            percent_right(predict(forward, trained_on, data, spec.train.precision), trained_on.labels) if last else None
-        )
-        state.epoch, state.logits = epoch, logits
+        clean = percent_right(predict(forward[which], trained_on, data, spec), trained_on.labels) if last else None
+        both = {f"{each}_loss": losses[each] for each in losses} | {f"{each}_accuracy": accuracies[each] for each in losses}
+        state.epoch, state.logits = epoch, logits[which]
         yield EpochResult(
             epoch=epoch,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
-            loss=loss,
-            accuracy=accuracy,
+            loss=losses[which],
+            accuracy=accuracies[which],
             learning_rate=state.last_rate,
             seconds=time.perf_counter() - begun,
             images_per_second=images / (trained - begun),
             ended=time.time(),
             clean_train_accuracy=clean,
             state=state,
+            **(both if state.averaged else {}),
         )
 
 
-def _train_epoch(spec, seed, epoch, state, forward, images, data, progress):
+def _train_epoch(spec, seed, epoch, state, forward, loss_of, images, data, progress):
     """Train for one epoch; return mean loss, accuracy in percent and the number of images seen."""
     device = images.images.device
-    batch = spec.train.batch_size
+    batch, memory, augment = spec.train.batch_size, _memory(spec), spec.augment.at(epoch, spec.train.epochs)
     order = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
     augmentation = torch.Generator().manual_seed(stream_seed(seed, "augmentation", epoch))
     permutation = torch.randperm(len(images.labels), generator=order).to(device)
@@ -239,11 +239,12 @@ def _train_epoch(spec, seed, epoch, state, forward, images, data, progress):
     forward.train()
     with seeded(stream_seed(seed, "dropout", epoch), device):
         for step, chosen in enumerate(permutation[: steps * batch].split(batch), start=1):
-            pixels = augment(images.images[chosen].float().div_(255), spec.augment, augmentation, data.mean)
             labels = images.labels[chosen]
+            pixels, targets = augment.apply(images.images[chosen].float().div_(255), labels, augmentation, data)
+            pixels = normalise(pixels, data, memory)
             with _precision(spec.train.precision, device):
-                logits = forward(normalise(pixels, data))
-            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=spec.loss.label_smoothing)
+                logits = forward(pixels)
+            loss = loss_of(logits.float(), targets, pixels)
             value = loss.item()
             if not math.isfinite(value):
                 raise Diverged(
@@ -253,12 +254,37 @@ def _train_epoch(spec, seed, epoch, state, forward, images, data, progress):
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             state.optimizer.step()
-            state.last_rate = state.schedule.get_last_lr()[0]
-            state.schedule.step()
+            state.last_rate = float(state.optimizer.param_groups[0]["lr"])
+            spec.schedule.after_batch(state.schedule)
+            if state.averaged and ((epoch - 1) * steps + step) % spec.average.every == 0:
+                state.averaged.update_parameters(state.network)
             total_loss += value
             right += (logits.argmax(1) == labels).sum()
             progress(batch)
+    spec.schedule.after_epoch(state.schedule, total_loss / steps)
     return total_loss / steps, 100 * int(right) / (steps * batch), steps * batch
+
+
+@torch.no_grad()
+def _set_statistics(spec, seed, epoch, network, images, data):
+    """Compute the batch-norm statistics of averaged weights anew: those of the weights they come from are of no use."""
+    norms = [each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    generator = torch.Generator().manual_seed(stream_seed(seed, "average", epoch))
+    chosen = torch.randperm(len(images.labels), generator=generator)[:_STATISTICS].to(images.images.device)
+    momenta = [each.momentum for each in norms]
+    network.eval()
+    for each in norms:
+        each.reset_running_stats()
+        each.train()
+        each.momentum = None  # the mean over batches
+    augment = spec.augment.at(epoch, spec.train.epochs)
+    for part in chosen.split(_EVALUATION_BATCH):
+        pixels, _ = augment.apply(images.images[part].float().div_(255), images.labels[part], generator, data)
+        network(normalise(pixels, data, _memory(spec)))
+    for each, momentum in zip(norms, momenta, strict=True):
+        each.momentum = momentum
 
 
 def _precision(name, device):
@@ -266,14 +292,14 @@ def _precision(name, device):
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: Images, data: Split, precision: str = "float32") -> torch.Tensor:
+def predict(network: nn.Module, images: Images, data: Split, spec) -> torch.Tensor:
     """Return the logits (N, classes), float32, of all ``images`` in evaluation mode."""
     network.eval()
     device = images.images.device
     logits = []
     for batch in images.images.split(_EVALUATION_BATCH):
-        with _precision(precision, device):
-            logits.append(network(normalise(batch.float().div_(255), data)).float())
+        with _precision(spec.train.precision, device):
+            logits.append(network(normalise(batch.float().div_(255), data, _memory(spec))).float())
     return torch.cat(logits)
 
 

@@ -33,18 +33,6 @@ class Outcome:
     epochs: list = field(default_factory=list)
 
 
-def warm_up(spec) -> int:
-    """Return the epoch until which a trial is not compared with others: their curves cross where the rate drops.
-
-    With steps, the first epoch after the first drop; with a schedule that falls throughout, half of the epochs; else
-    a third.
-    """
-    epochs = spec.train.epochs
-    if spec.schedule.name == "StepLR":
-        return min(spec.schedule.step_size + 1, epochs)
-    return epochs // 3 if spec.schedule.name == "Constant" else epochs // 2
-
-
 def train_trial(study, plan: Plan, report, epoch_done=lambda: None) -> Outcome:
     """Train ``plan`` once per seed of ``study`` and return what came of it.
 
@@ -63,7 +51,7 @@ def train_trial(study, plan: Plan, report, epoch_done=lambda: None) -> Outcome:
                 epoch_done()
                 stop = study.seeds == 1 and report(getattr(result, wanted), result.epoch)
                 away += time.monotonic() - left
-                if stop and warm_up(spec) < result.epoch < spec.train.epochs:
+                if stop and spec.schedule.settles(spec.train.epochs) < result.epoch < spec.train.epochs:
                     outcome.state = PRUNED
                     return outcome
             last.append(result)
@@ -103,7 +91,7 @@ def recorded(store: Store, study, plan: Plan, number: int, parent: str | None, w
         outcome = training()
         with spared():
             tracked.everything(
-                plan.spec.flat(),
+                plan.spec.brief(),
                 curves(study, outcome) + ([] if outcome.value is None else [(0, {"objective": outcome.value})]),
                 {"tinycnn.trial_state": outcome.state},
             )

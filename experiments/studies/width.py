@@ -8,12 +8,14 @@ Run       make study STUDY=width (20 min)
 from experiments.exp3 import SPEC as EXP3
 from tinycnn.study import Float, Int, Study
 
+HIGHEST = {0: 16, 1: 20, 2: 20, 4: 20, 5: 20, 6: 20, 7: 24}  # by layer; layer 3 is the pool
+
 STUDY = Study(
     name="width",
     base=EXP3,
     fidelity={"data.images": 10_000},
-    ranges={
-        "model.widths": tuple(Int(4, high, step=2) for high in (16, 20, 20, 20, 20, 20, 24)),
+    ranges={f"model.layers.{layer}.channels": Int(4, high, step=2) for layer, high in HIGHEST.items()}
+    | {
         "model.dropout": Float(0.0, 0.05),
         "optimizer.lr": Float(0.002, 0.02, log=True),
         "schedule.step_size": Int(3, 9),

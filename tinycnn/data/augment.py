@@ -27,6 +27,7 @@ def augment(images: torch.Tensor, settings, generator: torch.Generator, fill: Se
                shift     pixels, uniform in ±shift, for each axis on its own
                scale     factor uniform in 1 ± scale, scale < 1
                shear     degrees along x, uniform in ±shear
+               elastic   pixels, the standard deviation of each pixel's own shift, which agree over ``elastic_width``
                cutout    side in pixels of a square filled with ``fill``, its centre on any pixel with equal chance
     generator  on the CPU: every number is drawn there and then moved, so a seed augments alike on every device
     fill       C numbers, the data set's mean: what cutout leaves is zero once the images are normalised
@@ -48,13 +49,14 @@ def augment(images: torch.Tensor, settings, generator: torch.Generator, fill: Se
         result = crop(result, offset, settings.crop)
     if settings.flip:
         result = flip(result, draw["flip"] < 0.5)
-    if settings.rotation or settings.shift or settings.scale or settings.shear:
+    if settings.rotation or settings.shift or settings.scale or settings.shear or settings.elastic:
         result = affine(
             result,
             angle=_around_zero(draw["rotation"], settings.rotation),
             shift=_around_zero(torch.stack([draw["shift_x"], draw["shift_y"]], 1), settings.shift),
             scale=1 + _around_zero(draw["scale"], settings.scale),
             shear=_around_zero(draw["shear"], settings.shear),
+            bend=_bend(draw["rotation"], settings, height, width) if settings.elastic else None,
         )
     if settings.cutout:
         centre = torch.stack([_whole(draw["cutout_y"], height), _whole(draw["cutout_x"], width)], 1)
@@ -87,7 +89,12 @@ def flip(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
 
 
 def affine(
-    images: torch.Tensor, angle: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor, shear: torch.Tensor
+    images: torch.Tensor,
+    angle: torch.Tensor,
+    shift: torch.Tensor,
+    scale: torch.Tensor,
+    shear: torch.Tensor,
+    bend: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Shear, scale and rotate each image about its centre, then shift it, in one bilinear resampling; outside is 0.
 
@@ -96,11 +103,33 @@ def affine(
     shift   (N, 2) pixels, x then y, positive moves to the right and down
     scale   (N,) factor, above 1 enlarges
     shear   (N,) degrees along x, positive moves what lies below the centre to the left
+    bend    (N, 2, H, W) pixels, x then y: how much further on each pixel of the result is taken from
 
     The order and the signs are those of ``torchvision.transforms.functional.affine`` with ``shear=(shear, 0)``.
     """
     matrix = _beside(_sampling_matrix(angle, shift, scale, shear, *images.shape[2:]), images)
-    return F.grid_sample(images, _grid(matrix, *images.shape[2:]), mode="bilinear", align_corners=False)
+    grid = _grid(matrix, *images.shape[2:])
+    if bend is not None:
+        half = torch.tensor([images.shape[3] / 2, images.shape[2] / 2])
+        grid = grid + _beside(bend.permute(0, 2, 3, 1) / half, images)
+    return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+
+
+def _bend(uniform: torch.Tensor, settings, height: int, width: int) -> torch.Tensor:
+    """Draw the shifts of an elastic deformation (N, 2, H, W): smoothed noise (Simard, Steinkraus & Platt 2003).
+
+    Normal noise under a Gaussian of ``elastic_width`` pixels, scaled to the standard deviation ``elastic``. It is drawn
+    from a generator of its own, seeded by ``uniform``, so that nothing else is drawn otherwise for its sake.
+    """
+    bits = uniform.view(torch.int32)
+    generator = torch.Generator().manual_seed(int(bits[0]) << 31 ^ int(bits[-1]) ^ len(bits))
+    sigma = settings.elastic_width
+    reach = max(1, round(3 * sigma))
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = kernel / kernel.square().sum().sqrt()  # keeps the variance of independent noise
+    noise = torch.randn(len(uniform) * 2, 1, height + 2 * reach, width + 2 * reach, generator=generator)
+    smooth = F.conv2d(F.conv2d(noise, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
+    return settings.elastic * smooth.view(len(uniform), 2, height, width)
 
 
 def cutout(images: torch.Tensor, centre: torch.Tensor, side: int, fill: Sequence[float]) -> torch.Tensor:

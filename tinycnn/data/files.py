@@ -1,4 +1,4 @@
-"""A data set on disk -> uint8 tensors: finding, checking, splitting."""
+"""The published data sets on disk -> uint8 tensors: finding, checking, splitting."""
 
 import gzip
 import hashlib
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from tinycnn import ROOT
-from tinycnn.datasets import DATASETS, LAYOUTS, MNIST5K_FILE, Facts, File
+from tinycnn.data.catalog import DATASETS, LAYOUTS, MNIST5K_FILE, Facts, File
 from tinycnn.errors import DataMissing, SpecError, UserError
-from tinycnn.fetch import fetch
+from tinycnn.data.download import fetch
 
 SPLIT_SEED = 20240601
 """Seed of the train / validation cut and of mnist5k's train / test cut: part of what a result means, never changed."""
@@ -50,6 +50,11 @@ class Split:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images."""
+        return tuple(self.train.images.shape[1:])
+
 
 def find(name: str) -> Path | None:
     """Return the folder ``name`` would be read from, or None; mnist5k: the packaged file. Nothing is opened or checked.
@@ -73,20 +78,23 @@ def load(name: str, validation: float = 0.0, images: int | None = None, *, offli
     UserError if it is there but incomplete, altered or unreadable.
     """
     facts = _facts(name)
-    held_out = _held_out(name, validation)
+    _held_out(name, facts.train, validation, images)
     place = find(name) or _fetch(name, offline)
-    pixels, labels = _read(name, place, "train")
-    left = len(labels) - held_out
-    if images is not None and not 0 < images <= left:
-        raise SpecError(f"data.images: {images} are not to be had of the {left} training images of {name}")
+    return cut(name, facts.classes, str(place), lambda part: _read(name, place, part), validation, images)
+
+
+def cut(name: str, classes, place: str, read, validation: float, images: int | None) -> Split:
+    """Return the ``Split`` of a data set whose "train" or "test" part ``read`` returns: uint8 (N, C, H, W) and labels."""
+    pixels, labels = read("train")
+    held_out = _held_out(name, len(labels), validation, images)
     order = _shuffled(len(labels))
-    kept, cut = np.sort(order[held_out:][:images]), np.sort(order[:held_out])
+    kept, cut_off = np.sort(order[held_out:][:images]), np.sort(order[:held_out])
     train = pixels[kept], labels[kept]
-    evaluation = (pixels[cut], labels[cut]) if validation else _read(name, place, "test")
+    evaluation = (pixels[cut_off], labels[cut_off]) if validation else read("test")
     mean, std = _mean_std(train[0])
     kind = "validation" if validation else "test"
     digest = _digest(kind, *train, *evaluation)
-    return Split(name, _images(*train), _images(*evaluation), kind, digest, str(place), facts.classes, mean, std)
+    return Split(name, _images(*train), _images(*evaluation), kind, digest, place, tuple(classes), mean, std)
 
 
 def _facts(name: str) -> Facts:
@@ -95,16 +103,17 @@ def _facts(name: str) -> Facts:
     return DATASETS[name]
 
 
-def _held_out(name: str, validation: float) -> int:
-    """Return how many training images become the validation set."""
-    total = DATASETS[name].train
+def _held_out(name: str, total: int, validation: float, images: int | None) -> int:
+    """Return how many of ``total`` training images become the validation set."""
     if not 0 <= validation < 1:
         raise SpecError(
-            f"validation is {validation}: give 0 for the test set, or a fraction of the training set below 1"
+            f"data.validation: {validation}; give 0 for the test set, or a fraction of the training set below 1"
         )
     count = round(validation * total)
     if validation and not 0 < count < total:
-        raise SpecError(f"validation {validation} of {name}'s {total} training images leaves one side without any")
+        raise SpecError(f"data.validation: {validation} of {name}'s {total} training images leaves one side without any")
+    if images is not None and not 0 < images <= total - count:
+        raise SpecError(f"data.images: {images} are more than the {total - count} training images there are of {name}")
     return count
 
 

@@ -178,6 +178,18 @@ def stages(network) -> tuple[list[Layers], nn.Sequential]:
     return taken, nn.Sequential(*leaves)
 
 
+def coverage(network) -> tuple[int, int, str]:
+    """Return how many convolutions the kernels take over, of how many, and the first layer that they do not know."""
+    taken, rest = stages(network)
+    total = sum(isinstance(each, nn.Conv2d) for each in network.modules())
+    heads = [each for each in rest if type(each) is not nn.Flatten]
+    stopped = type(heads[0]).__name__ if heads else ""
+    if heads and isinstance(heads[0], nn.Conv2d):
+        conv = heads[0]
+        stopped = f"a convolution with stride {conv.stride[0]}, dilation {conv.dilation[0]} and groups={conv.groups}"
+    return len(taken), total, stopped
+
+
 class Native:
     """A network that computes with the kernels; call it with images (N, C, H, W), float32, on the CPU.
 

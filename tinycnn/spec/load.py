@@ -1,21 +1,16 @@
-"""Finding experiments: by name (``exp3``), by file, or by the ``spec.json`` of a run; and studies, by name or file."""
+"""Finding experiments: by name (``exp3``), by file, or by the ``spec.json`` of a run."""
 
-import contextlib
 import os
-import sys
-import types
-import warnings
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from tinycnn import ROOT
+from tinycnn import ROOT, source
 from tinycnn.errors import SpecError, UserError, nearest, shown
-from tinycnn.spec import Spec, explain
-from tinycnn.study import Study
+from tinycnn.spec.section import explain
+from tinycnn.spec.spec import Spec
 
 FOLDER = ROOT / "experiments"
-STUDIES = FOLDER / "studies"
 LARGEST = 1 << 20
 """Bytes; a spec has about two thousand, its notes among them."""
 _WANTED = "give the name of an experiment, a .py file with a SPEC, or the spec.json of a run"
@@ -30,7 +25,7 @@ def load(which: str) -> Spec:
     """Return the spec of an experiment, with its file's docstring as its notes. Raises SpecError in one line."""
     known = names()
     path = FOLDER / f"{which}.py" if which in known else Path(which)
-    if which not in known and not _is_there(which):
+    if which not in known and not is_there(which):
         raise SpecError(f"no experiment or file is called {shown(which)}; {nearest(which, known)}")
     try:
         if not path.is_file():  # opening a pipe would wait for ever, and some devices never end
@@ -47,32 +42,7 @@ def load(which: str) -> Spec:
     raise SpecError(f"{path}: is neither .py nor .json; {_WANTED}")
 
 
-def studies() -> list[str]:
-    """Return the names of the studies, sorted."""
-    return sorted(path.stem for path in STUDIES.glob("*.py") if not path.stem.startswith("_"))
-
-
-def load_study(which: str) -> Study:
-    """Return a study, with its file's docstring as its notes. Raises SpecError in one line."""
-    known = studies()
-    path = STUDIES / f"{which}.py" if which in known else Path(which)
-    if which not in known and not _is_there(which):
-        raise SpecError(f"no study or file is called {shown(which)}; {nearest(which, known)}")
-    if path.suffix != ".py" or not path.is_file():
-        raise SpecError(f"{path}: give the name of a study, or a .py file with a STUDY")
-    try:
-        made = _execute(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read ({error})") from None
-    study = made.get("STUDY")
-    if not isinstance(study, Study):
-        raise SpecError(f"{path.name}: has no STUDY; see experiments/studies/dropout_lr.py for an example")
-    if study.name != path.stem:
-        raise SpecError(f"{path.name}: STUDY.name is {study.name!r}; it must be the file's name, {shown(path.stem)}")
-    return study.model_copy(update={"notes": made.get("__doc__") or ""})
-
-
-def _is_there(path: str) -> bool:
+def is_there(path: str) -> bool:
     try:
         return os.path.lexists(path)
     except ValueError:  # a name that no file can have
@@ -88,38 +58,33 @@ def _content(path: Path) -> bytes:
         return stream.read(size)
 
 
-def _execute(path: Path) -> dict:
+def execute(path: Path) -> dict:
     """Run a file and return what it defines. Raises SpecError in one line, whatever is wrong with it."""
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))  # so that a spec may import another from ``experiments``
-    module = types.ModuleType(f"_experiment_{path.stem}")
-    module.__file__ = str(path)
-    content = _content(path)
     try:
-        # not by way of the import system, which writes a __pycache__ beside the file, and may read an outdated one
-        with warnings.catch_warnings(action="ignore"):
-            code = compile(content, str(path), "exec", dont_inherit=True)
-        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-            exec(code, vars(module))
+        return vars(source.load_file(path))
     except ValidationError as error:
-        raise SpecError(f"{path.name}: {explain(error)}") from None
+        line = _line_in(error, path)
+        raise SpecError(f"{path.name}{f', line {line}' if line else ''}: {explain(error)}") from None
     except UserError as error:
         raise SpecError(f"{path.name}: {error}") from None
     except KeyboardInterrupt:
         raise
+    except OSError as error:
+        if error.filename and Path(error.filename) != path:  # what the file itself opened
+            raise SpecError(f"{path.name}, line {_line_in(error, path)}: {_said(error, path)}") from None
+        raise
     except BaseException as error:  # whatever the author of the file did wrong
         line = _line_in(error, path)
         raise SpecError(f"{path.name}{f', line {line}' if line else ''}: {_said(error, path)}") from None
-    return vars(module)
 
 
 def _from_python(path: Path) -> Spec:
-    made = _execute(path)
+    made = execute(path)
     spec = made.get("SPEC")
     if not isinstance(spec, Spec):
         raise SpecError(f"{path.name}: has no SPEC; see experiments/exp3.py for an example")
     # checked once more: model_construct and model_copy make specs that nobody has looked at
-    values = spec.model_dump(warnings=False) | {"notes": made.get("__doc__") or ""}
+    values = spec.model_dump(mode="json", warnings=False) | {"notes": made.get("__doc__") or ""}
     spec = Spec.from_dict(values, where=path.name)
     if spec.name != path.stem:
         raise SpecError(f"{path.name}: SPEC.name is {spec.name!r}; it must be the file's name, {shown(path.stem)}")
@@ -127,21 +92,22 @@ def _from_python(path: Path) -> Spec:
 
 
 def _said(error: BaseException, path: Path) -> str:
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    if isinstance(error, SyntaxError) and error.filename == str(path.resolve()):
         return f"{type(error).__name__}: {error.msg}"
     try:
-        return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        words = str(error).partition("For further information visit")[0]  # as pydantic adds
+        return " ".join(f"{type(error).__name__}: {words}".split()).removesuffix(":")
     except Exception:  # an exception of the author's own that cannot even say what it is
         return type(error).__name__
 
 
 def _line_in(error: BaseException, path: Path) -> int | None:
     """Return the line of the file in which an error arose, None where that is not known."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    if isinstance(error, SyntaxError) and error.filename == str(path.resolve()):
         return error.lineno
     found, trace = None, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
+        if trace.tb_frame.f_code.co_filename == str(path.resolve()):
             found = trace.tb_lineno
         trace = trace.tb_next
     return found

@@ -1,0 +1,1 @@
+"""A spec's network: what it measures, and what computes it."""

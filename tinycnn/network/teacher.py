@@ -1,0 +1,101 @@
+"""A trained network that another learns from: found by a run's id or a file, checked, and asked."""
+
+import functools
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tinycnn import ROOT
+from tinycnn.errors import SpecError, UserError
+from tinycnn.spec.spec import Spec
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """``state``: the weights of the run's result; ``digest``: the SHA-256 of all of them, bit by bit (12 hex digits)."""
+
+    spec: Spec
+    state: dict
+    digest: str
+
+
+def is_run(text: str) -> bool:
+    """Tell whether a teacher is named by the id of a run."""
+    return re.fullmatch(r"[0-9a-f]{32}", text) is not None
+
+
+def kept(run_id: str) -> Path:
+    """Return where the checkpoint of a run that teaches is kept on this machine."""
+    return Path(os.environ.get("TINYCNN_CHECKPOINTS") or ROOT / "checkpoints").absolute() / "teachers" / f"{run_id}.pt"
+
+
+def load(text: str) -> Teacher:
+    """Return the teacher of that name. Raises UserError where there is none, or a file that is no checkpoint."""
+    path = kept(text) if is_run(text) else Path(text).expanduser()
+    if not is_run(text) and not path.exists():
+        path = ROOT / text
+    if not path.is_file():
+        what = "no finished run of this id was found" if is_run(text) else "there is no such file"
+        raise UserError(f"loss.teacher: {text}: {what}; give the id of a finished run, or its checkpoint.pt")
+    return _loaded(path.resolve(), path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(2)
+def _loaded(path: Path, changed: int) -> Teacher:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state = content.get("averaged") or content["network"]
+        spec = json.loads(content["spec"])
+        if spec.get("average", {}).get("result") == "raw":
+            state = content["network"]
+        digest = hashlib.sha256(b"".join(each.contiguous().numpy().tobytes() for each in state.values()))
+    except Exception as error:  # torch and pickle raise whatever a damaged file makes them stumble over
+        words = " ".join(str(error).split())[:150]
+        raise UserError(f"loss.teacher: {path}: is no checkpoint of a run ({words})") from None
+    return Teacher(Spec.from_dict(spec, where=f"loss.teacher: {path}"), state, digest.hexdigest()[:12])
+
+
+def network(teacher: Teacher, data) -> nn.Module:
+    """Build the teacher's network for the pictures of a ``Split``, in evaluation mode."""
+    shape, classes = data.shape, len(data.classes)
+    try:
+        with torch.random.fork_rng([]):
+            made = teacher.spec.model.build(shape, classes)
+        made.load_state_dict(teacher.state)
+    except (RuntimeError, SpecError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise UserError(f"loss.teacher: {teacher.spec.name} cannot look at {data.name} ({words})") from None
+    return made.eval().requires_grad_(False)
+
+
+def check(settings, data_section) -> None:
+    """Raise SpecError where a teacher has learned from images that its pupil is to be validated on."""
+    then, now = load(settings.teacher).spec.data, data_section
+    if now.validation and (then.name, then.validation) != (now.name, now.validation):
+        raise SpecError(
+            f"loss.teacher: learned from {then.name} with data.validation {then.validation:g}, so it may have seen the "
+            f"validation images of {now.name} ({now.validation:g}); take a teacher trained with the same validation split"
+        )
+
+
+def loss(settings, data, device):
+    """Return the function of logits, targets and normalised images that ``Distillation`` describes."""
+    teach = network(load(settings.teacher), data).to(device)
+    hot, share = settings.temperature, settings.share
+
+    def distil(logits, targets, images):
+        with torch.no_grad():
+            wanted = functional.log_softmax(teach(images) / hot, 1)
+        said = functional.log_softmax(logits / hot, 1)
+        soft = functional.kl_div(said, wanted, reduction="batchmean", log_target=True) * hot**2
+        hard = functional.cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
+        return share * soft + (1 - share) * hard
+
+    return distil

@@ -1,0 +1,49 @@
+"""What an experiment is. Everything that an experiment's file needs is imported from here."""
+
+from tinycnn.spec.fields import (
+    SGD,
+    Adam,
+    AdamW,
+    Augment,
+    Average,
+    Constant,
+    Cosine,
+    CrossEntropy,
+    Data,
+    Distillation,
+    Loss,
+    OneCycle,
+    Optimizer,
+    RMSprop,
+    Schedule,
+    StepLR,
+    Target,
+    Train,
+)
+from tinycnn.spec.layers import (
+    Activation,
+    AvgPool,
+    BlurPool,
+    Conv,
+    Depthwise,
+    Dropout,
+    GatedPool,
+    Head,
+    Layer,
+    MaxPool,
+    Norm,
+    Pointwise,
+    Repeat,
+    Residual,
+    SqueezeExcite,
+)
+from tinycnn.spec.model import Custom, Model, Network
+from tinycnn.spec.section import Section, explain
+from tinycnn.spec.spec import Name, Spec, parse_settings
+
+__all__ = [
+    "SGD", "Activation", "Adam", "AdamW", "Augment", "Average", "AvgPool", "BlurPool", "Constant", "Conv", "Cosine",
+    "CrossEntropy", "Custom", "Data", "Depthwise", "Distillation", "Dropout", "GatedPool", "Head", "Layer", "Loss",
+    "MaxPool", "Model", "Name", "Network", "Norm", "OneCycle", "Optimizer", "Pointwise", "RMSprop", "Repeat", "Residual",
+    "Schedule", "Section", "Spec", "SqueezeExcite", "StepLR", "Target", "Train", "explain", "parse_settings",
+]  # fmt: skip
