@@ -49,4 +49,3 @@ def count(value) -> str:
 def with_epoch(value, epoch) -> str:
     """Return an accuracy and, in brackets, its epoch where that is known."""
     return number(value) + ("" if pd.isna(epoch) else f" ({epoch:g})")
-

@@ -5,8 +5,8 @@ import pandas as pd
 from analysis.evidence import of_runs
 from analysis.load import of_spec, runs
 from analysis.statistics import judge
-from tinycnn.network.check import check
 from tinycnn.errors import UserError
+from tinycnn.network.check import check
 from tinycnn.tables import markdown
 from tinycnn.verdict import NOT_JUDGED
 
@@ -40,7 +40,7 @@ def _row(spec, mine: pd.DataFrame, frame: pd.DataFrame) -> dict:
         raise UserError(f"{spec.name}: no finished runs of this spec in the store{rest}; make {spec.name} makes one")
     last = mine["last_accuracy"]
     word = NOT_JUDGED if spec.data.validation else judge(of_runs(mine), spec)[0]
-    row = {"experiment": spec.name, "n": len(mine), "seeds": mine["seed"].tolist(), "data": spec.data.name}
+    row = {"experiment": spec.name, "n": len(mine), "seeds": mine["seed"].tolist(), "data": spec.data.short}
     row |= {"parameters": check(spec)[0].parameters, "verdict": word}
     row |= {name: float(mine[column].mean()) for name, column in _MEASURES.items()}
     row |= {"last_std": float(last.std()) if len(mine) > 1 else None, "last_min": float(last.min())}

@@ -100,14 +100,14 @@ def field_of(found, name: str, album: Album, known: dict) -> tuple[list[Picture]
     spec, measured = found.specs[name] or found.words[name], found.measured[name]
     if measured is None:
         return [], []
-    key = spec.model.model_dump_json(), spec.data.name
+    key = spec.model.model_dump_json(), spec.data.short
     if key not in known and len(known) >= MOST:
         line = f"Receptive fields are drawn for the first {MOST} networks only."
         album.notes += [line] * (line not in album.notes)
         return [], []
     if key not in known:
-        image, images, words = pictured(spec.data.name)
-        seen = effective(spec, images)
+        image, images, words = pictured(spec.data)
+        seen = effective(spec, measured, images)
         frame = pd.DataFrame(
             [(s.name, s.kind, s.side, s.left, s.top, s.effective) for s in seen],
             columns=["layer", "kind", "side", "left", "top", "effective"],
@@ -145,9 +145,7 @@ def mistakes(found, name: str, album: Album) -> list[Picture]:
     images = wrong_images(data, table["index"], digest) if runs > 1 else None
     if images is not None:
         caption = f"Test images that each of the {runs} seeds gets wrong, with the true and the most given class."
-        drawn += album.add(
-            f"always_wrong_{name}", caption, table, lambda: figures.always_wrong(images, table, classes)
-        )
+        drawn += album.add(f"always_wrong_{name}", caption, table, lambda: figures.always_wrong(images, table, classes))
     elif runs > 1:
         album.notes.append(f"{name}: the images that every seed gets wrong are not shown, for want of {data} itself.")
     return drawn

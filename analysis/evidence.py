@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import committed, load, readme, stores
-from tinycnn.spec import load as experiments
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import UserError
+from tinycnn.spec import load as experiments
 
 _RECORD = ("commit", "dirty", "code_hash", "torch", "device", "threads", "data", "data_digest", "parameters", "macs",
            "run_id")  # fmt: skip

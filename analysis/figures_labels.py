@@ -45,9 +45,18 @@ def place(axes, labels, segments=()) -> list:
         middle, end = spot
         line = {"arrowstyle": "-", "linewidth": 0.4, "color": style.GREY, "shrinkA": 0, "shrinkB": 2.5, "relpos": end}
         written.append(
-            axes.annotate(text, axes.transData.inverted().transform((x, y)), (middle - (x, y)) / unit, color=color,
-                          textcoords="offset points", fontsize=6.2, ha="center", va="center", annotation_clip=False,
-                          arrowprops=line if end is not None else None)  # fmt: skip
+            axes.annotate(
+                text,
+                axes.transData.inverted().transform((x, y)),
+                (middle - (x, y)) / unit,
+                color=color,
+                textcoords="offset points",
+                fontsize=6.2,
+                ha="center",
+                va="center",
+                annotation_clip=False,
+                arrowprops=line if end is not None else None,
+            )  # fmt: skip
         )
     return written
 

@@ -105,8 +105,11 @@ def feasibility(trials: pd.DataFrame, facts: dict) -> Figure:
     line = {"color": style.BLACK, "linewidth": 0.8, "linestyle": (0, (4, 2))}
     best = known[known["number"] == facts.get("best")]
     entries = []
-    for part, options, name in ((known[~over], _TRIAL, f"feasible ({(~over).sum()})"),
-                                (known[over], cross, f"over the limit ({over.sum()})"), (best, star, "the best")):
+    for part, options, name in (
+        (known[~over], _TRIAL, f"feasible ({(~over).sum()})"),
+        (known[over], cross, f"over the limit ({over.sum()})"),
+        (best, star, "the best"),
+    ):
         if len(part):
             axes.plot(part["number"], part["parameters"], **options)
             entries.append((name, options))

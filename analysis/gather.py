@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis import committed, evidence, load, records, statistics, stores
-from tinycnn.spec import load as experiments
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError, nearest
 from tinycnn.network.profile import measure
 from tinycnn.provenance import code_hash
+from tinycnn.spec import load as experiments
 
 
 @dataclass
@@ -130,11 +130,11 @@ def _measured(specs: dict) -> dict:
     """Return each spec's network as measured now, the same network once; None for one that cannot be built."""
     found, by_network = {}, {}
     for name, spec in specs.items():
-        key = spec and (spec.model.model_dump_json(), spec.data.name)
+        key = spec and (spec.model.model_dump_json(), spec.data.short)
         if key not in by_network:
             try:
-                by_network[key] = measure(spec, DATASETS[spec.data.name]) if spec else None
-            except SpecError:
+                by_network[key] = measure(spec, spec.data.facts()) if spec else None
+            except UserError:
                 by_network[key] = None
         found[name] = by_network[key]
     return found

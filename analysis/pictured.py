@@ -5,9 +5,7 @@ import functools
 import torch
 
 from analysis.receptive import Seen, effective_receptive_field
-from tinycnn import models
-from tinycnn.data import load
-from tinycnn.data.catalog import DATASETS
+from tinycnn.data.files import load
 from tinycnn.errors import UserError
 
 _IMAGES = 8
@@ -15,30 +13,31 @@ _IMAGES = 8
 
 
 @functools.cache
-def pictured(data: str) -> tuple:
+def pictured(data) -> tuple:
     """Return a test image, uint8 (C, H, W), some as a network is fed them, float (N, C, H, W), and their name.
 
-    MNIST's are those of mnist5k, which is always at hand. Without the data set they are grey and noise.
+    ``data``: the section of a spec. MNIST's are those of mnist5k, which is always at hand. Without the data set they
+    are grey and noise. Raises UserError for files of one's own that are not there.
     """
-    name = "mnist5k" if data in ("mnist", "mnist5k") else data
+    name = "mnist5k" if data.name == "mnist" else data.short
     try:
-        split = load(name, 0.0, offline=True)
+        split = load(name, 0.0, offline=True) if name == "mnist5k" else data.load(offline=True)
     except UserError:
-        facts = DATASETS[data]
+        facts = data.facts()
         shape = facts.channels, facts.size, facts.size
         noise = torch.randn(_IMAGES, *shape, generator=torch.Generator().manual_seed(0))
-        return torch.full(shape, 160, dtype=torch.uint8), noise, f"a grey picture ({data} is not here)"
+        return torch.full(shape, 160, dtype=torch.uint8), noise, f"a grey picture ({name} is not here)"
     images = split.evaluation.images[:_IMAGES]
     mean, std = (torch.tensor(each).view(-1, 1, 1) for each in (split.mean, split.std))
     return images[0], (images / 255 - mean) / std, "a digit of mnist5k" if name == "mnist5k" else f"an image of {name}"
 
 
-def effective(spec, images) -> list[Seen]:
+def effective(spec, measured, images) -> list[Seen]:
     """Return the receptive fields of the network of ``spec`` with the first weights of seed 0, which need no run."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = models.build(spec, DATASETS[spec.data.name])
-    return effective_receptive_field(network, tuple(images.shape[1:]), images)
+        network = spec.model.build(tuple(images.shape[1:]), len(spec.data.facts().classes))
+    return effective_receptive_field(network, measured.layers, images)
 
 
 def wrong_images(data: str, indices, digest: str):
@@ -53,5 +52,5 @@ def wrong_images(data: str, indices, digest: str):
 def _test_images(data: str):
     try:
         return load(data, 0.0, offline=True)
-    except UserError:
+    except UserError:  # also for data of one's own, which are known by name only
         return None

@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from tinycnn.network.profile import describe, grow_receptive_field
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -32,40 +30,42 @@ SHARE = 1 - 0.9545
 
 
 @torch.enable_grad()
-def effective_receptive_field(network: nn.Module, shape, images=None, count: int = 32, seed: int = 0) -> list[Seen]:
-    """Return, for each layer of a network of layers in sequence, what the middle unit of its output sees.
+def effective_receptive_field(network: nn.Module, layers, images) -> list[Seen]:
+    """Return, for each layer of a network, what the middle unit of its output sees.
 
-    ``shape``: (C, H, W) of a picture. ``images``: float (N, C, H, W) as the network is fed them; without, ``count``
-    pictures of normal noise, drawn with ``seed``. The gradient of the unit with respect to each pixel is taken in
-    evaluation mode; its root mean square over images and over the channels of either side is what counts, since the
-    mean cancels where weights have either sign (Luo, Li, Urtasun and Zemel 2016, "Understanding the Effective Receptive
-    Field in Deep Convolutional Neural Networks", NeurIPS, section 2 and figure 1). The network is left as it was.
+    ``layers``: ``Measured.layers`` of the network. ``images``: float (N, C, H, W) as the network is fed them. The
+    gradient of the unit with respect to each pixel is taken in evaluation mode; its root mean square over images and
+    over the channels of either side is what counts, since the mean cancels where weights have either sign (Luo, Li,
+    Urtasun and Zemel 2016, "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks",
+    NeurIPS, section 2 and figure 1). The network is left as it was.
     """
-    if images is None:
-        images = torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed))
-    picture = images.detach().clone().to(next(network.parameters(), images).dtype).requires_grad_()
-    seen, side, jump, start = [], 1, 1, (0, 0)
-    for name, (module, before, output) in _layers(network, picture).items():
-        start = _start(start, jump, module)
-        side, jump = grow_receptive_field(side, jump, module, before)
+    picture = images.detach().clone().requires_grad_()
+    outputs, seen = _outputs(network, [layer.name for layer in layers], picture), []
+    for layer in layers:
+        output = outputs.get(layer.name)
+        if output is None or not output.requires_grad:
+            continue
         places = tuple(length // 2 for length in output.shape[2:])
-        top, left = (first + place * jump for first, place in zip(start, places or (0, 0), strict=True))
+        if layer.jump is None:  # of a network of one's own: around the middle of the picture
+            top, left = (length // 2 - layer.receptive_field // 2 for length in picture.shape[2:])
+        else:
+            top, left = (layer.start + place * layer.jump for place in places or (0, 0))
         gradient = _gradient(output, places, picture)
         effective = float((gradient > SHARE * gradient.max()).sum()) ** 0.5 if gradient.max() > 0 else 0.0
-        seen.append(Seen(name, describe(module), side, left, top, gradient / (gradient.max() or 1), effective))
+        scaled = gradient / (gradient.max() or 1)
+        seen.append(Seen(layer.name, layer.kind, layer.receptive_field, left, top, scaled, effective))
     return seen
 
 
-def _layers(network, picture) -> dict:
-    """Return, by name, each layer, the shape (C, H, W) of what it gets and the output (N, ...) it gives."""
+def _outputs(network, names, picture) -> dict:
+    """Return the outputs (N, ...) of some modules by their names; of one that is called again, the first."""
     found, hooks, training = {}, [], network.training
-    for name, module in network.named_modules():
-        if not list(module.children()):
-            hooks.append(
-                module.register_forward_hook(
-                    lambda m, args, output, n=name: found.update({n: (m, args[0].shape[1:], output)})
-                )
+    for name in dict.fromkeys(names):
+        hooks.append(
+            network.get_submodule(name).register_forward_hook(
+                lambda module, args, output, name=name: found.setdefault(name, output)
             )
+        )
     try:
         network.eval()(picture)
     finally:
@@ -73,16 +73,6 @@ def _layers(network, picture) -> dict:
         for hook in hooks:
             hook.remove()
     return found
-
-
-def _start(start, jump, module):
-    """Return where the square of the first unit after ``module`` begins: padding moves it out by so many jumps.
-
-    A recurrence like that of ``grow_receptive_field``: s' = s - p j (Araujo, Norris and Sim 2019, Distill).
-    """
-    padding = getattr(module, "padding", 0) if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) else 0
-    down, across = padding if isinstance(padding, tuple) else (padding, padding)
-    return start[0] - down * jump, start[1] - across * jump
 
 
 def _gradient(output, places, picture) -> np.ndarray:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import committed, load
-from tinycnn.spec import load as experiments
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import Spec
+from tinycnn.spec import load as experiments
 
 _ENDED = {"FAILED": "failed", "KILLED": "was killed", "RUNNING": "has not ended", "SCHEDULED": "has not begun"}
 _OLDER, _CURRENT = range(2)

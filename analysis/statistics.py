@@ -125,7 +125,7 @@ def judge(epochs: pd.DataFrame, spec) -> tuple[str, str]:
     """Return the verdict on the runs of ``epochs`` by the acceptance rule, and its reason in words."""
     if spec is None:
         return verdict.NOT_JUDGED, "made by a spec that is not here as it was then"
-    if spec.data.name != epochs["data"].iloc[0]:
+    if spec.data.short != epochs["data"].iloc[0]:
         return verdict.NOT_JUDGED, f"trained on the fallback data set {epochs['data'].iloc[0]}"
     summaries = []
     for _, run in epochs.sort_values("epoch").groupby("seed"):
@@ -150,9 +150,7 @@ def changes(epochs: pd.DataFrame, specs: dict) -> pd.DataFrame:
         parent = specs[name].parent if specs.get(name) else None
         if parent in last and specs.get(parent) and data[parent] == data[name]:
             fields = difference_in_words(specs[name], specs[parent])
-            rows.append(
-                {"experiment": name, "parent": parent, "fields": fields} | difference(last[name], last[parent])
-            )
+            rows.append({"experiment": name, "parent": parent, "fields": fields} | difference(last[name], last[parent]))
     columns = ["experiment", "parent", "fields", "difference", "low", "high", "n", "paired"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.committed import FOLDER
-from tinycnn import experiments, findings, search
+from tinycnn import findings, search
+from tinycnn import study as studies_of
 from tinycnn.errors import UserError
 
 STUDIES = FOLDER / "studies"

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench import plain_loop
-from tinycnn import ROOT, experiments, launch, native
+from tinycnn import ROOT, launch
+from tinycnn import study as studies_of
 from tinycnn import train as trainer
-from tinycnn.data.augment import augment
 from tinycnn.data import Images, load
-from tinycnn.data.catalog import DATASETS
-from tinycnn.network.profile import measure, measure_network
-from tinycnn.models import build
+from tinycnn.network import native
+from tinycnn.network.profile import measure
+from tinycnn.spec import load as experiments
 
 CPU = torch.device("cpu")
 
@@ -120,15 +120,12 @@ def matrix_peak(threads: int) -> float:
 PARTS = ("augmentation", "normalisation", "forward", "loss", "backward", "optimizer", "schedule")
 
 
-def profile(spec, data, steps: int = 150, network=None, overlapped: bool = False) -> dict:
+def profile(spec, data, steps: int = 150, overlapped: bool = False) -> dict:
     """Time the parts of a training step as ``train.py`` takes them; seconds for an image of each, and of a whole step.
 
     ``overlapped`` lets another thread prepare the batches ahead.
     """
     state = trainer.start(spec, 0, data, CPU)
-    if network is not None:
-        optimizer = trainer._optimizer(spec.optimizer, network.parameters())
-        state = trainer.State(network, optimizer, trainer._schedule(spec.schedule, optimizer, spec.train.epochs, steps))
     forward = trainer.accelerated(spec, state.network, CPU)
     forward.train()
     generator, batch = torch.Generator().manual_seed(0), spec.train.batch_size
@@ -138,8 +135,8 @@ def profile(spec, data, steps: int = 150, network=None, overlapped: bool = False
     def prepared():
         for chosen in taken:
             times = [clock()]
-            pixels = augment(data.train.images[chosen].float().div_(255), spec.augment, generator, data.mean)
             labels = data.train.labels[chosen]
+            pixels, _ = spec.augment.apply(data.train.images[chosen].float().div_(255), labels, generator, data)
             times.append(clock())
             pixels = trainer.normalise(pixels, data)
             times.append(clock())
@@ -195,18 +192,17 @@ def training_macs(measured) -> int:
 
 def time_and_arithmetic(spec, repeats: int) -> dict:
     """Say where the time goes, and what share of this machine's matrix-product peak forward and backward reach."""
-    data, facts = few(load(spec.data.name), 12_800, 10_000), DATASETS[spec.data.name]
+    data, facts = few(load(spec.data.name), 12_800, 10_000), spec.data.facts()
     macs, threads = training_macs(measure(spec, facts)), torch.get_num_threads()
     found = {"macs_per_image": macs, "threads": threads, "kernels": {}}
     for kernels in ("native", "torch"):
         chosen, runs = with_kernels(spec, kernels), []
         for _ in range(repeats):
-            bare = bare_convolutions(spec, facts, data)
-            alone = profile(chosen, data, 60, network=bare)
+            alone = profile(bare_convolutions(chosen), data, 60)
             runs.append((matrix_peak(threads), profile(chosen, data), alone, evaluation(chosen, data, 1000)))
         peaks, steps, alone, evaluated = zip(*runs, strict=True)
         rates = [macs / (step["forward"] + step["backward"]) for step in steps]
-        bare_macs = training_macs(measure_network(bare.eval(), torch.zeros(1, facts.channels, facts.size, facts.size)))
+        bare_macs = training_macs(measure(bare_convolutions(spec), facts))
         bare_rates = [bare_macs / (step["forward"] + step["backward"]) for step in alone]
         found["kernels"][kernels] = {
             "seconds_per_image": {name: spread(step[name] for step in steps) for name in (*PARTS, "step")},
@@ -224,20 +220,18 @@ def time_and_arithmetic(spec, repeats: int) -> dict:
     return found
 
 
-def bare_convolutions(spec, facts, data):
-    """Return the spec's network without batch norm, ReLU and dropout: what is left is convolving."""
-    torch.manual_seed(0)
-    leaves = [each for each in build(spec, facts).modules() if not list(each.children())]
-    return nn.Sequential(*(each for each in leaves if not isinstance(each, nn.BatchNorm2d | nn.ReLU | nn.Dropout2d)))
+def bare_convolutions(spec):
+    """Return the spec without batch norm, activation and dropout: what is left is convolving."""
+    return spec.but(model={"norm": "none", "activation": "none", "dropout": 0.0})
 
 
 def evaluation(spec, data, batch: int) -> float:
     """Return seconds for each image evaluated, in batches of this size."""
     network = trainer.accelerated(spec, trainer.start(spec, 0, data, CPU).network, CPU)
     with patched(trainer, "_EVALUATION_BATCH", batch):
-        trainer.predict(network, data.evaluation, data)
+        trainer.predict(network, data.evaluation, data, spec)
         begun = time.perf_counter()
-        trainer.predict(network, data.evaluation, data)
+        trainer.predict(network, data.evaluation, data, spec)
     return (time.perf_counter() - begun) / len(data.evaluation.labels)
 
 
@@ -288,7 +282,7 @@ def _starting(change):
         state = start(spec, seed, data, device)
         change(state)
         steps = len(data.train.labels) // spec.train.batch_size
-        state.schedule = trainer._schedule(spec.schedule, state.optimizer, spec.train.epochs, steps)
+        state.schedule = spec.schedule.build(state.optimizer, spec.train.epochs, steps)
         return state
 
     return patched(trainer, "start", changed)
@@ -399,7 +393,7 @@ def point(spec, told: dict, environment: dict | None = None) -> dict:
 
 def accuracy(spec, seeds: int) -> dict:
     """Compare accuracies with and without what is fast, seed by seed, after a short training, on validation images."""
-    share = DATASETS[spec.data.name].standard_validation
+    share = spec.data.facts().standard_validation
     data = few(load(spec.data.name, share), 9600, 10_000)
     short = spec.but(train={"epochs": 3}, data={"validation": share})
     kinds = {
@@ -480,7 +474,7 @@ def compilation() -> float:
     """Return the seconds that compiling the kernels takes, once on a machine; 0 where there is no compiler."""
     if native.missing():
         return 0.0
-    code = "import time; from tinycnn import native; b = time.time(); native._compile(); print(time.time() - b)"
+    code = "import time; from tinycnn.network import native; b = time.time(); native._compile(); print(time.time() - b)"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", code]
         environment = os.environ | {"XDG_CACHE_HOME": folder}
@@ -494,7 +488,8 @@ import json, sys, time
 begun = time.perf_counter()
 import torch
 torchs = time.perf_counter()
-from tinycnn import experiments, run
+from tinycnn import run
+from tinycnn.spec import load as experiments
 imported = time.perf_counter()
 class Watch(run.Reporter):
     started_at, ends, inside = None, [], []
@@ -647,6 +642,6 @@ def where(spec) -> dict:
         "uncommitted": bool(provenance.uncommitted()),
         "experiment": spec.name,
         "spec_hash": spec.hash,
-        "kernels": trainer.kernels(spec, CPU)[0],
+        "kernels": "native" if not native.missing() else "torch",
         "when": time.strftime("%Y-%m-%d"),
     }

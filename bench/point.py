@@ -4,6 +4,7 @@
 prints seconds for each image and the peak of the resident memory, in MiB, before training and after.
 """
 
+import dataclasses
 import json
 import math
 import sys
@@ -11,11 +12,10 @@ from pathlib import Path
 
 import torch
 
-from tinycnn.spec import load as experiments
 from tinycnn.data import Images, Split
 from tinycnn.data.catalog import DATASETS
-from tinycnn.network.profile import measure_network
-from tinycnn.models import build
+from tinycnn.network.profile import measure
+from tinycnn.spec import load as experiments
 from tinycnn.train import train
 
 STATUS = Path("/proc/self/status")
@@ -65,8 +65,8 @@ def main():
     for seed in range(told["seeds"]):
         results = list(train(spec, seed, data=data, device="cpu"))
         seconds += [1 / result.images_per_second for result in results[1:] or results]  # the first is warming up
-    network = build(spec, DATASETS[spec.data.name])
-    measured = measure_network(network.eval(), data.train.images[:1].float())
+    facts = dataclasses.replace(spec.data.facts(), size=told["size"])
+    measured = measure(spec, facts)
     found = {"seconds_per_image": min(seconds), "memory_before": before, "memory": memory("VmHWM")}
     print(json.dumps(found | {"parameters": measured.parameters, "macs": measured.macs}))
 

@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tinycnn import ROOT, experiments, tables
+from tinycnn import ROOT, tables
+from tinycnn.spec import load as experiments
 
 SEEDS, EPOCHS = 10, 15
 _RUN = "run_uuid name source_type status start_time end_time lifecycle_stage artifact_uri experiment_id user_id"

@@ -17,6 +17,7 @@ for _name in ("TINYCNN_MIRROR", "TINYCNN_DEBUG"):
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a job in the background; its children would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import networks  # noqa: E402
 import pytest  # noqa: E402
 
 CLOSED = "http://127.0.0.1:1"  # nobody listens there, so nothing is fetched from anywhere
@@ -33,7 +34,7 @@ def surroundings(tmp_path, monkeypatch):
 @pytest.fixture
 def no_data(tmp_path, monkeypatch):
     """Nothing but mnist5k can be had, wherever the suite runs."""
-    from tinycnn import data
+    from tinycnn.data import files as data
 
     monkeypatch.setenv("TINYCNN_DATA", str(tmp_path / "no data"))
     monkeypatch.setattr(data, "ROOT", tmp_path / "repository")
@@ -69,12 +70,12 @@ def store(database):
 @pytest.fixture(scope="session")
 def tiny():
     """A spec that trains in a second on ``tiny_data``."""
-    from tinycnn.spec import Adam, Augment, Data, Model, Spec, Target, Train
+    from tinycnn.spec import Adam, Augment, Data, Spec, Target, Train
 
     return Spec(
         name="tiny",
         notes="A try.\n\nTarget    more than chance\nChange    everything\nAnalysis  it learns\n",
-        model=Model(name="model_2", dropout=0.05),
+        model=networks.model_2(dropout=0.05),
         data=Data(name="mnist5k"),
         augment=Augment(rotation=5.0),
         optimizer=Adam(lr=0.01),
@@ -114,8 +115,8 @@ def few_images(monkeypatch, tiny_data):
 
     load = run.load
 
-    def smaller(name, *arguments, **options):
-        return tiny_data if name == "mnist5k" else load(name, *arguments, **options)
+    def smaller(data, **options):
+        return tiny_data if data.name == "mnist5k" else load(data, **options)
 
     monkeypatch.setattr(run, "load", smaller)
 

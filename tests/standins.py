@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinycnn import data, fetch
+from tinycnn.data import download as fetch
+from tinycnn.data import files as data
 
 REAL = os.environ.get("TINYCNN_DATA")
 MNIST = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

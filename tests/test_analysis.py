@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from analysis import committed, compare, evidence, load, readme, report
-from tinycnn import ROOT, experiments, run
+from tinycnn import ROOT, run
 from tinycnn.errors import UserError
+from tinycnn.spec import load as experiments
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinycnn import augment as A
+from tinycnn.data import augment as A
 
 OFF = {"rotation": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "crop": 0, "flip": False, "cutout": 0}
 ON = {"rotation": 15.0, "shift": 2.5, "scale": 0.2, "shear": 10.0, "crop": 3, "flip": True, "cutout": 6}

@@ -23,10 +23,12 @@ from hypothesis import strategies as st
 from standins import name, place
 from test_fetch import left_in, mirror
 
-from tinycnn import cli, data, experiments
-from tinycnn.network.check import check
+from tinycnn import cli
+from tinycnn.data import files as data
 from tinycnn.errors import DataMissing, SpecError, UserError
+from tinycnn.network.check import check
 from tinycnn.spec import Spec
+from tinycnn.spec import load as experiments
 
 # the same examples every time, and none kept in the folder
 settings.register_profile("bulk", derandomize=True, deadline=None, database=None)

@@ -11,9 +11,9 @@ from torch import nn
 
 from bench import measures, report
 from tinycnn import ROOT
-from tinycnn.spec import load as experiments
 from tinycnn.data.catalog import DATASETS
 from tinycnn.network.profile import measure
+from tinycnn.spec import load as experiments
 
 
 def test_a_spread_is_median_least_and_most_and_a_ratio_is_taken_repeat_by_repeat():

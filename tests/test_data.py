@@ -14,7 +14,7 @@ import pytest
 import torch
 from standins import REAL, name, place, real
 
-from tinycnn import data
+from tinycnn.data import files as data
 from tinycnn.errors import DataMissing, SpecError, UserError
 
 # --- reading ---------------------------------------------------------------------------------------------------------

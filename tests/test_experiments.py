@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from tinycnn.spec import load as experiments
-from tinycnn.network.check import check
 from tinycnn.data import Images, Split
 from tinycnn.data.catalog import DATASETS
 from tinycnn.describe import describe, sections
 from tinycnn.errors import SpecError
+from tinycnn.network.check import check
 from tinycnn.spec import Spec
+from tinycnn.spec import load as experiments
 from tinycnn.train import train
 
 NAMES = experiments.names()

@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 from standins import MNIST, REAL, expect_tiny, name, place, real, tiny_contents
 
-from tinycnn import data, fetch
+from tinycnn.data import download as fetch
+from tinycnn.data import files as data
 from tinycnn.errors import DataMissing, UserError
 
 

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from analysis import figures, style
 from analysis.receptive import effective_receptive_field
-from tinycnn import ROOT, models
+from tinycnn import ROOT
 from tinycnn.network.profile import measure_network
 
 pytestmark = pytest.mark.slow  # a minute of drawing

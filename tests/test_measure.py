@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from tinycnn import models
-from tinycnn.network.check import check
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError
+from tinycnn.network.check import check
 from tinycnn.network.profile import measure, measure_network
 from tinycnn.spec import Data, Model, Spec
 

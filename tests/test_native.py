@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from experiments.exp3 import SPEC as EXP3
-from tinycnn import models, native
+from tinycnn.network import native
 from tinycnn.spec import Spec
 from tinycnn.train import accelerated, train
 

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 from torch import nn
 
-from tinycnn import measure, models, pictures, tables
+from tinycnn import pictures, tables
 from tinycnn.data.catalog import DATASETS
 from tinycnn.train import EpochResult
 

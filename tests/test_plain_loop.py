@@ -13,11 +13,11 @@ from torch import nn
 
 from bench import plain_loop
 from tinycnn import ROOT
-from tinycnn.spec import load as experiments
 from tinycnn.data import load
 from tinycnn.data.catalog import DATASETS
 from tinycnn.models import build
 from tinycnn.spec import Augment, Data
+from tinycnn.spec import load as experiments
 from tinycnn.train import stream_seed
 
 DATA = SimpleNamespace(train=SimpleNamespace(images=torch.zeros(1, 1, 28, 28)), mean=(0.5,), std=(0.25,))

@@ -6,8 +6,9 @@ import sys
 import pytest
 from scipy import stats
 
-from tinycnn import ROOT, experiments, promote, search
+from tinycnn import ROOT, promote, search
 from tinycnn.errors import SpecError, UserError
+from tinycnn.spec import load as experiments
 from tinycnn.study import Choice, Float, Int, Study
 
 

@@ -7,7 +7,6 @@ from scipy.signal import convolve2d
 from torch import nn
 
 from analysis.receptive import SHARE, effective_receptive_field
-from tinycnn import models
 from tinycnn.network.profile import measure_network
 
 NETWORKS = {

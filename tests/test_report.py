@@ -17,8 +17,9 @@ from mlflow import MlflowClient
 
 from analysis import blocks, committed, gather, load, pictured, readme, report
 from analysis.album import Album
-from tinycnn import ROOT, cli, experiments, run
+from tinycnn import ROOT, cli, run
 from tinycnn.errors import SpecError, UserError
+from tinycnn.spec import load as experiments
 
 FORM = ["Target", "Change", "Result", "Analysis", "Receptive Field"]
 

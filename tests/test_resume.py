@@ -20,11 +20,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinycnn import ROOT, checkpoint, cli, doctor, experiments, provenance, record, resume, tracking
+from tinycnn import ROOT, checkpoint, cli, doctor, provenance, record, resume, tracking
 from tinycnn import run as runs
 from tinycnn.errors import Diverged, UserError
 from tinycnn.run import Reporter, claimed
 from tinycnn.spec import SGD, AdamW, Constant, Cosine, OneCycle, StepLR
+from tinycnn.spec import load as experiments
 from tinycnn.train import start
 
 

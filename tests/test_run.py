@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from tinycnn import native, provenance, record, resume, tracking
+from tinycnn import provenance, record, resume, tracking
 from tinycnn import run as runs
-from tinycnn.network.check import check
 from tinycnn.errors import DataMissing, Diverged, SpecError, UserError
+from tinycnn.network import native
+from tinycnn.network.check import check
 from tinycnn.run import Plan, Reporter, prepare
 from tinycnn.train import predict
 

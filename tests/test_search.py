@@ -15,7 +15,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tinycnn import ROOT, data, findings, search, study_run
+from tinycnn import ROOT, findings, search, study_run
+from tinycnn import study as studies_of
+from tinycnn.data import files as data
 from tinycnn.errors import OverLimit, UserError
 from tinycnn.study import Float, Int, Study
 from tinycnn.train import EpochResult
@@ -458,7 +460,6 @@ def start(real, *arguments, **environment):
 
 
 def read(real, journal):
-    from tinycnn.spec import load as experiments
 
     study = studies_of.load(str(real))
     try:

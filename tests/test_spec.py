@@ -6,10 +6,10 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from tinycnn import data, experiments
-from tinycnn.network.check import check
+from tinycnn.data import files as data
 from tinycnn.errors import OVER_LIMIT, USAGE, OverLimit, SpecError
 from tinycnn.models import NETWORKS
+from tinycnn.network.check import check
 from tinycnn.spec import (
     SGD,
     Adam,
@@ -28,6 +28,7 @@ from tinycnn.spec import (
     nearest,
     parse_settings,
 )
+from tinycnn.spec import load as experiments
 
 BASE = Spec(
     name="base",

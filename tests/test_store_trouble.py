@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tinycnn import ROOT, experiments, record, resume, tracking
+from tinycnn import ROOT, record, resume, tracking
 from tinycnn import run as runs
+from tinycnn.spec import load as experiments
 
 EPOCHS = 4
 

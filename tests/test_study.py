@@ -4,9 +4,10 @@ import pickle
 
 import pytest
 
-from tinycnn.spec import load as experiments
+from tinycnn import study as studies_of
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import StepLR
+from tinycnn.spec import load as experiments
 from tinycnn.study import Choice, Float, Int, Study, check_study
 
 

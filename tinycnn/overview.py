@@ -5,13 +5,13 @@ import os
 import textwrap
 from dataclasses import asdict
 
-from tinycnn.spec import load as library
 from tinycnn import study, tables
-from tinycnn.network.check import check
 from tinycnn.data.catalog import DATASETS
 from tinycnn.describe import sections
 from tinycnn.errors import SpecError, UserError, visible
+from tinycnn.network.check import check
 from tinycnn.spec import Layer
+from tinycnn.spec import load as library
 
 
 def experiments() -> list[dict]:
@@ -143,6 +143,7 @@ def draw_augmented(spec, path: str, *, offline: bool = False, columns: int = 10,
     import torch
 
     from tinycnn import pictures
+
     if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
         raise UserError(f"{path}: cannot be written (no regular file); give the name of a PNG file")
     data = spec.data.load(offline=offline)

@@ -104,7 +104,9 @@ def _file(study, base, spec, trial, result) -> str:
 
 def _network(model) -> str:
     """Return the code of a network, its layers in lines that can be read."""
-    own = repr(type(model)(*model.layers[:1], **{n: getattr(model, n) for n in type(model).model_fields if n != "layers"}))
+    own = repr(
+        type(model)(*model.layers[:1], **{n: getattr(model, n) for n in type(model).model_fields if n != "layers"})
+    )
     options = own.removeprefix(f"Network({model.layers[0]!r}").removesuffix(")").removeprefix(", ")
     layers = textwrap.fill(
         "".join(f"{layer!r},\N{NO-BREAK SPACE}"[:-1] + " " for layer in model.layers).strip(),

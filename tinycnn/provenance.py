@@ -38,8 +38,8 @@ def uncommitted() -> str | None:
 def code(spec, kernels: str, more: tuple = ()) -> dict[str, str]:
     """Return a digest, by name, of all the code that the numbers of a run of ``spec`` depend on, and of its teacher.
 
-    ``kernels``: whose compute, as ``train.kernels`` says it; ``more``: classes that a study may choose. As it was when first asked for: an edit during a run is not
-    what ran.
+    ``kernels``: whose compute, as ``train.kernels`` says it; ``more``: classes that a study may choose. As it was when
+    first asked for: an edit during a run is not what ran.
     """
     used = [each if isinstance(each, str) else source.reference(each) for each in (*spec.used(), *more)]
     return _code(tuple(used), kernels.startswith("native")) | spec.loss.used()

@@ -12,7 +12,19 @@ from tinycnn import ROOT, checkpoint, provenance, source
 from tinycnn.errors import Undelivered, UserError
 from tinycnn.launch import computing_with
 from tinycnn.record import CLOCKS
-from tinycnn.run import Plan, Reporter, changed, children, claimed, finished, held, outcome, prepare, train_one, train_several
+from tinycnn.run import (
+    Plan,
+    Reporter,
+    changed,
+    children,
+    claimed,
+    finished,
+    held,
+    outcome,
+    prepare,
+    train_one,
+    train_several,
+)
 from tinycnn.spec import Spec
 from tinycnn.spec.version1 import hash_now
 from tinycnn.tracking import PARENT, Store, database
@@ -231,7 +243,10 @@ def _plan(store, entity, offline, reporter) -> Plan:
 def _differences(store, entity, plan) -> list[str]:
     """Say what is other here than in a record, of what may change numbers."""
     tags = entity.data.tags
-    now = {"code": ("tinycnn.code_hash", source.code_hash(plan.code)), "data": ("tinycnn.data_digest", plan.data.digest)}
+    now = {
+        "code": ("tinycnn.code_hash", source.code_hash(plan.code)),
+        "data": ("tinycnn.data_digest", plan.data.digest),
+    }
     now |= {name: (f"tinycnn.version.{name}", version) for name, version in checkpoint.number_versions().items()}
     now["processor"] = "tinycnn.machine.processor", provenance.machine()["processor"]
     differing = {what: (tags.get(tag), here) for what, (tag, here) in now.items() if tags.get(tag) != here}
@@ -256,7 +271,7 @@ def _recorded_code(store, entity) -> dict:
 
 
 def _must_have_its_own_source(store, entity, plan):
-    """Raise UserError where the experiment's own file is not what the run was made with, saying how to see the difference."""
+    """Raise UserError where the experiment's own file is not what the run was made with, and say how to see it."""
     recorded = _recorded_code(store, entity)
     own = {source.file_of(name) for name in recorded.keys() | plan.code.keys()}
     own = {path for path in own if path and not path.is_relative_to(ROOT / "tinycnn")}

@@ -13,10 +13,10 @@ import torch
 from filelock import FileLock, Timeout
 
 from tinycnn import checkpoint, launch, provenance, source, verdict
-from tinycnn.network.check import check
 from tinycnn.data.files import Images, Split
 from tinycnn.errors import DataMissing, Diverged, SpecError, StoreTrouble, UserError
 from tinycnn.network import teacher
+from tinycnn.network.check import check
 from tinycnn.network.profile import Measured
 from tinycnn.record import ParentRecord, SeedRecord
 from tinycnn.spec import Distillation
@@ -376,7 +376,9 @@ def _fitting(saved, path, plan, seed, run_id):
     for what, (then, here) in now.items():
         if then != here:
             if what == "code":
-                raise UserError(f"checkpoint {path}: {changed(then, here)} changed since; go back to that, or delete it")
+                raise UserError(
+                    f"checkpoint {path}: {changed(then, here)} changed since; go back to that, or delete it"
+                )
             raise UserError(
                 f"checkpoint {path}: is of another {what}, {_plain(then)}, here {_plain(here)}; go back to that, or "
                 "delete the checkpoint"

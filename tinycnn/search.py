@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tinycnn import ROOT
-from tinycnn.network.check import check
 from tinycnn.errors import SpecError, UserError
+from tinycnn.network.check import check
 from tinycnn.network.profile import count_parameters
 from tinycnn.study import Choice, Int, Study
 from tinycnn.trial import COMPLETE, TRAINED, Outcome

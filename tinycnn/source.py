@@ -71,7 +71,9 @@ def reference(thing) -> str:
     """
     name, module = getattr(thing, "__qualname__", ""), sys.modules.get(getattr(thing, "__module__", None) or "")
     if not name or not module or "<" in name:
-        raise SpecError(f"{name or thing!r}: define it by name at the top level of a file, so that it can be found again")
+        raise SpecError(
+            f"{name or thing!r}: define it by name at the top level of a file, so that it can be found again"
+        )
     file = getattr(module, "__file__", None)
     if file is None or _installed(Path(file)):
         return f"{module.__name__}:{name}"
@@ -87,7 +89,9 @@ def resolve(text: str):
             found = getattr(found, part)
         return found
     except AttributeError:
-        raise SpecError(f"{where} has no {name} any more; put it back, or take the version the run was made with") from None
+        raise SpecError(
+            f"{where} has no {name} any more; put it back, or take the version the run was made with"
+        ) from None
     except (ImportError, ValueError) as error:
         raise SpecError(f"{text}: cannot be found ({error})") from None
     except OSError as error:

@@ -73,8 +73,10 @@ class Int(Section):
 def _choosable(value):
     """Check one of the values of a ``Choice``."""
     layers = value if isinstance(value, tuple) and value else (value,)
-    if value is not None and not isinstance(value, bool | int | float | str) and not all(
-        isinstance(layer, Layer) for layer in layers
+    if (
+        value is not None
+        and not isinstance(value, bool | int | float | str)
+        and not all(isinstance(layer, Layer) for layer in layers)
     ):
         raise ValueError(f"must be a number, a word, a layer or a tuple of layers, got {shown(value)}")
     return value
@@ -190,7 +192,12 @@ class Study(Section):
     def used(self) -> tuple:
         """The classes of the layers that a ``Choice`` may bring."""
         choices = [given for given in self.parameters.values() if isinstance(given, Choice)]
-        values = [v for choice in choices for value in choice.values for v in (value if isinstance(value, tuple) else (value,))]
+        values = [
+            v
+            for choice in choices
+            for value in choice.values
+            for v in (value if isinstance(value, tuple) else (value,))
+        ]
         return tuple(dict.fromkeys(type(layer) for layer in every(v for v in values if isinstance(v, Layer))))
 
     def rounded(self, name: str, value):
@@ -221,7 +228,7 @@ class Study(Section):
 
 
 def _field(section, name):
-    """Return a field of a section by its name in JSON, in which kinds have a tag; an argument of a network of one's own."""
+    """Return a field of a section by its name in JSON: also a tag, or an argument of a network of one's own."""
     return getattr(section, name) if hasattr(section, name) else section.model_dump(mode="json")[name]
 
 

@@ -13,7 +13,14 @@ def layer_table(layers, totals: tuple[int, int] | None = None) -> str:
     """
     head = ("layer", "kind", "output", "params", "MACs", "field")
     cells = [
-        (row.name, row.kind, "×".join(map(str, row.output)), f"{row.parameters:,}", f"{row.macs:,}", str(row.receptive_field))
+        (
+            row.name,
+            row.kind,
+            "×".join(map(str, row.output)),
+            f"{row.parameters:,}",
+            f"{row.macs:,}",
+            str(row.receptive_field),
+        )
         for row in layers
     ]
     parameters, macs = totals or (sum(row.parameters for row in layers), sum(row.macs for row in layers))

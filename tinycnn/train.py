@@ -48,10 +48,10 @@ class EpochResult:
     """One epoch. Accuracies in percent; ``loss`` and ``accuracy`` are those of the test or validation images.
 
     Training loss and accuracy are measured as training ran: on augmented images, with dropout, while the weights moved.
-    ``clean_train_accuracy`` is measured after the last epoch only, on the training images as they are. Where weights are
-    averaged, ``raw_...`` and ``averaged_...`` are those of both, and ``loss`` and ``accuracy`` of the one that the spec states.
-    ``seconds`` covers the whole epoch, ``images_per_second`` only its training part; ``ended`` is when it was over, in
-    seconds since 1970.
+    ``clean_train_accuracy`` is measured after the last epoch only, on the training images as they are. Where weights
+    are averaged, ``raw_...`` and ``averaged_...`` are those of both, and ``loss`` and ``accuracy`` of the one that the
+    spec states. ``seconds`` covers the whole epoch, ``images_per_second`` only its training part; ``ended`` is when it
+    was over, in seconds since 1970.
     """
 
     epoch: int
@@ -105,7 +105,7 @@ def _fork_type(device):
 
 
 def start(spec, seed: int, data: Split, device: torch.device) -> State:
-    """Build network, optimizer and schedule as they are before the first epoch. Raises SpecError where they cannot be."""
+    """Build network, optimizer and schedule as they are before the first epoch. Raises SpecError."""
     steps = check_steps(spec, len(data.train.labels))
     with prefixed(spec):
         with seeded(stream_seed(seed, "weights"), device):
@@ -174,10 +174,10 @@ def train(
 ) -> Iterator[EpochResult]:
     """Train the network of ``spec`` from ``seed`` and yield an EpochResult after each epoch.
 
-    ``data`` is any ``Split``, or else loaded as the spec says; ``progress`` is told the number of images after each batch;
-    ``state`` (from ``start``, then perhaps restored from a checkpoint) is where training goes on, or else it begins.
-    A consumer that has seen enough stops iterating. Raises
-    Diverged as soon as the training loss is NaN or infinite, SpecError where the batch is larger than the data set.
+    ``data`` is any ``Split``, or else loaded as the spec says; ``progress`` is told the number of images after each
+    batch; ``state`` (from ``start``, then perhaps restored from a checkpoint) is where training goes on, or else it
+    begins. A consumer that has seen enough stops iterating. Raises Diverged as soon as the training loss is NaN or
+    infinite, SpecError where the batch is larger than the data set.
     """
     device = pick_device(device)
     data = data or spec.data.load()
@@ -209,7 +209,9 @@ def train(
             )
         last = epoch == spec.train.epochs
         clean = percent_right(predict(forward[which], trained_on, data, spec), trained_on.labels) if last else None
-        both = {f"{each}_loss": losses[each] for each in losses} | {f"{each}_accuracy": accuracies[each] for each in losses}
+        both = {f"{each}_loss": losses[each] for each in losses} | {
+            f"{each}_accuracy": accuracies[each] for each in losses
+        }
         state.epoch, state.logits = epoch, logits[which]
         yield EpochResult(
             epoch=epoch,

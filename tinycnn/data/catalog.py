@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a data set; ``size``: height and width of its images; ``standard_validation``: the usual fraction."""
+    """What is known of a data set; ``size``: sides of its images; ``standard_validation``: the usual fraction."""
 
     channels: int
     size: int

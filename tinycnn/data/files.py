@@ -16,8 +16,8 @@ import torch
 
 from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS, LAYOUTS, MNIST5K_FILE, Facts, File
-from tinycnn.errors import DataMissing, SpecError, UserError
 from tinycnn.data.download import fetch
+from tinycnn.errors import DataMissing, SpecError, UserError
 
 SPLIT_SEED = 20240601
 """Seed of the train / validation cut and of mnist5k's train / test cut: part of what a result means, never changed."""
@@ -84,7 +84,7 @@ def load(name: str, validation: float = 0.0, images: int | None = None, *, offli
 
 
 def cut(name: str, classes, place: str, read, validation: float, images: int | None) -> Split:
-    """Return the ``Split`` of a data set whose "train" or "test" part ``read`` returns: uint8 (N, C, H, W) and labels."""
+    """Return the ``Split`` of a data set; ``read`` returns uint8 (N, C, H, W) and labels of "train" or "test"."""
     pixels, labels = read("train")
     held_out = _held_out(name, len(labels), validation, images)
     order = _shuffled(len(labels))
@@ -111,7 +111,9 @@ def _held_out(name: str, total: int, validation: float, images: int | None) -> i
         )
     count = round(validation * total)
     if validation and not 0 < count < total:
-        raise SpecError(f"data.validation: {validation} of {name}'s {total} training images leaves one side without any")
+        raise SpecError(
+            f"data.validation: {validation} of {name}'s {total} training images leaves one side without any"
+        )
     if images is not None and not 0 < images <= total - count:
         raise SpecError(f"data.images: {images} are more than the {total - count} training images there are of {name}")
     return count

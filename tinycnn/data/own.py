@@ -2,7 +2,8 @@
 
 npz     arrays ``x_train`` and ``x_test``, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, ``y_train`` and
         ``y_test``, integers (N,) from 0 to k - 1, and if you like ``classes``, k names
-folder  ``train/CLASS/*.png`` and ``test/CLASS/*.png`` (or what else Pillow reads), the classes in the order of their names
+folder  ``train/CLASS/*.png`` and ``test/CLASS/*.png`` (or what else Pillow reads), the classes in the order of their
+names
 """
 
 import functools
@@ -66,7 +67,10 @@ def _npz(path: Path, *stamp):
             arrays = {key: archive[key] for key in archive.files if key in (*_KEYS, "classes")}
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
         raise UserError(f"{where}: is no npz file of plain arrays ({' '.join(str(error).split())[:150]})") from None
-    parts = {part: (_channels_first(arrays[f"x_{part}"], f"{where}: x_{part}"), arrays[f"y_{part}"]) for part in ("train", "test")}
+    parts = {
+        part: (_channels_first(arrays[f"x_{part}"], f"{where}: x_{part}"), arrays[f"y_{part}"])
+        for part in ("train", "test")
+    }
     return _checked(parts, arrays.get("classes"), where)
 
 
@@ -104,7 +108,9 @@ def _checked(parts, names, where):
     count = len(present) if names is None else len(names)
     if count < 2 or present.tolist() != list(range(count)):
         shown = ", ".join(map(str, present[:12])) + (", ..." if len(present) > 12 else "")
-        raise UserError(f"{where}: training labels are {shown}; they must be 0 to k - 1, each there, with k of 2 or more")
+        raise UserError(
+            f"{where}: training labels are {shown}; they must be 0 to k - 1, each there, with k of 2 or more"
+        )
     if (extra := np.setdiff1d(checked["test"][1], present)).size:
         raise UserError(f"{where}: the test label {extra[0]} has no training image")
     classes = tuple(map(str, range(count) if names is None else names))

@@ -42,7 +42,7 @@ def check(spec) -> tuple[Measured, list[str]]:
 
 
 def check_steps(spec, images: int) -> int:
-    """Return the batches of an epoch of so many images. Raises SpecError where there is none, or not enough to schedule."""
+    """Return the batches of an epoch of so many images. Raises SpecError for none, or too few to schedule."""
     steps = images // spec.train.batch_size
     if not steps:
         raise SpecError(

@@ -21,8 +21,8 @@ class Layer:
 
     ``name`` is the path of the module in the network; ``receptive_field`` the side in pixels of the square of the
     picture that one output unit can see, ``jump`` the distance in pixels between the squares of neighbouring units, and
-    ``start`` where the first one's begins, below 0 in the padding. Zero padding counts as picture. Of a network of one's
-    own only what lies within the picture counts, and jump and start are not known (None).
+    ``start`` where the first one's begins, below 0 in the padding. Zero padding counts as picture. Of a network of
+    one's own only what lies within the picture counts, and jump and start are not known (None).
     """
 
     name: str
@@ -57,8 +57,8 @@ class _Field:
 def measure(spec, facts) -> Measured:
     """Measure the network of ``spec`` on pictures of ``facts.channels`` x ``facts.size`` x ``facts.size``.
 
-    Raises SpecError for a network that cannot be built or cannot take such pictures, or whose output is not (N, classes)
-    and finite.
+    Raises SpecError for a network that cannot be built or cannot take such pictures, or whose output is not (N,
+    classes) and finite.
     """
     shape, classes = (facts.channels, facts.size, facts.size), len(facts.classes)
     with prefixed(spec), torch.random.fork_rng([]):
@@ -123,7 +123,7 @@ def _macs(network, shape) -> dict[str, int]:
 
 
 def _walk(layers, modules, path, shape, field, rows, seen, macs) -> tuple[tuple, _Field]:
-    """Add a row for each layer to ``rows``; return the shape and the field after the last. ``seen``: parameters counted."""
+    """Add a row for each layer to ``rows``; return shape and field after the last. ``seen``: counted parameters."""
     for number, (layer, module) in enumerate(zip(layers, modules, strict=True)):
         name = f"{path}{number}"
         if isinstance(layer, Repeat):
@@ -140,7 +140,9 @@ def _walk(layers, modules, path, shape, field, rows, seen, macs) -> tuple[tuple,
             after = "" if isinstance(module.activation, nn.Identity) else f", {_words(module.activation)}"
             own = _new(nn.ModuleList([module.skip, module.activation]), seen)
             shape = inside
-            rows.append(Layer(name, words + after, shape, own, macs[f"{name}.skip"], field.side, field.jump, field.start))
+            rows.append(
+                Layer(name, words + after, shape, own, macs[f"{name}.skip"], field.side, field.jump, field.start)
+            )
         else:
             after = output(module, shape)
             field = _after(layer, module, shape, after, field)
@@ -219,14 +221,16 @@ def _of_modules(network, shape, macs) -> list[Layer]:
             hook.remove()
     field = 1
     for module, out in calls:
-        if not isinstance(out, torch.Tensor) or not len(out) == shape[2]:
+        if not isinstance(out, torch.Tensor) or len(out) != shape[2]:
             continue
         name = leaves[module]
         again = any(row.name == name for row in rows)
         unit = out[..., out.shape[2] // 2, out.shape[3] // 2] if out.dim() == 4 else out
         field = max(field, int(unit.isnan().flatten(1).any(1).sum()))
         own = _new(module, seen)
-        rows.append(Layer(name, _words(module), tuple(out.shape[1:]), own, 0 if again else macs[name], field, None, None))
+        rows.append(
+            Layer(name, _words(module), tuple(out.shape[1:]), own, 0 if again else macs[name], field, None, None)
+        )
     return rows
 
 

@@ -19,7 +19,7 @@ from tinycnn.spec.spec import Spec
 
 @dataclass(frozen=True)
 class Teacher:
-    """``state``: the weights of the run's result; ``digest``: the SHA-256 of all of them, bit by bit (12 hex digits)."""
+    """``state``: the weights of the run's result; ``digest``: their SHA-256, bit by bit (12 hex digits)."""
 
     spec: Spec
     state: dict
@@ -81,7 +81,7 @@ def check(settings, data_section) -> None:
     if now.validation and (then.name, then.validation) != (now.name, now.validation):
         raise SpecError(
             f"loss.teacher: learned from {then.name} with data.validation {then.validation:g}, so it may have seen the "
-            f"validation images of {now.name} ({now.validation:g}); take a teacher trained with the same validation split"
+            f"validation images of {now.name} ({now.validation:g}); take one of the same validation split"
         )
 
 

@@ -44,6 +44,7 @@ from tinycnn.spec.spec import Name, Spec, parse_settings
 __all__ = [
     "SGD", "Activation", "Adam", "AdamW", "Augment", "Average", "AvgPool", "BlurPool", "Constant", "Conv", "Cosine",
     "CrossEntropy", "Custom", "Data", "Depthwise", "Distillation", "Dropout", "GatedPool", "Head", "Layer", "Loss",
-    "MaxPool", "Model", "Name", "Network", "Norm", "OneCycle", "Optimizer", "Pointwise", "RMSprop", "Repeat", "Residual",
-    "Schedule", "Section", "Spec", "SqueezeExcite", "StepLR", "Target", "Train", "explain", "parse_settings",
+    "MaxPool", "Model", "Name", "Network", "Norm", "OneCycle", "Optimizer", "Pointwise", "RMSprop", "Repeat",
+    "Residual", "Schedule", "Section", "Spec", "SqueezeExcite", "StepLR", "Target", "Train", "explain",
+    "parse_settings",
 ]  # fmt: skip

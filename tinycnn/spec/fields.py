@@ -1,7 +1,7 @@
 """The sections of a spec beside its network: what each field is, may be, and is unless told otherwise.
 
-Those that come in kinds (``Data``, ``Augment``, ``Optimizer``, ``Schedule``, ``Loss``) also hold what builds them. A kind
-of your own is a class in the experiment's file, derived from one of these.
+Those that come in kinds (``Data``, ``Augment``, ``Optimizer``, ``Schedule``, ``Loss``) also hold what builds them. A
+kind of your own is a class in the experiment's file, derived from one of these.
 """
 
 from typing import Annotated, Literal
@@ -19,8 +19,8 @@ _OWN = ("npz", "folder")
 class Data(Kind):
     """The data set, what stands in when it cannot be had, the share kept for validation, how many are trained on.
 
-    ``name``: one of the published sets, or ``npz`` or ``folder`` with a ``path`` to your own; see ``tinycnn.data.own``. A
-    class of your own defines ``read(part)``, which returns uint8 images (N, C, H, W) and integer labels (N,) for
+    ``name``: one of the published sets, or ``npz`` or ``folder`` with a ``path`` to your own; see ``tinycnn.data.own``.
+    A class of your own defines ``read(part)``, which returns uint8 images (N, C, H, W) and integer labels (N,) for
     "train" and for "test".
     """
 
@@ -110,7 +110,9 @@ class Augment(Kind):
         strength = (epochs - epoch) / self.fade
         names = ("rotation", "shift", "scale", "shear", "elastic", "crop", "cutout")
         kinds = {name: type(getattr(self, name)) for name in names}
-        return self.model_copy(update={name: kind(round(strength * getattr(self, name), 6)) for name, kind in kinds.items()})
+        return self.model_copy(
+            update={name: kind(round(strength * getattr(self, name), 6)) for name, kind in kinds.items()}
+        )
 
     def apply(self, images, labels, generator, data):
         """Return images and targets of a batch, each image changed by its own random amounts.
@@ -309,8 +311,8 @@ class OneCycle(Schedule):
         """Raise ValueError where no batch is left for the rise."""
         if self.pct_start * (epochs * steps + 1) <= 1:
             raise ValueError(
-                f"schedule.pct_start: {self.pct_start} of {epochs * steps} batches has no room for a rise; use a larger "
-                "share, more epochs or smaller batches"
+                f"schedule.pct_start: {self.pct_start} of {epochs * steps} batches has no room for a rise; use a "
+                "larger share, more epochs or smaller batches"
             )
 
 
@@ -361,8 +363,8 @@ class CrossEntropy(Loss):
 class Distillation(Loss):
     """A ``share`` of learning what a teacher says of the same images (Hinton et al. 2015, arXiv:1503.02531).
 
-    ``teacher``: the id of a finished run, or a checkpoint file. The teacher's softened probabilities at ``temperature`` T
-    are learned by T² times the Kullback-Leibler divergence; the rest is cross-entropy with the labels.
+    ``teacher``: the id of a finished run, or a checkpoint file. The teacher's softened probabilities at ``temperature``
+    T are learned by T² times the Kullback-Leibler divergence; the rest is cross-entropy with the labels.
     """
 
     positional = ("teacher",)

@@ -155,7 +155,8 @@ class Conv(_Convolution):
         padding = self.window()[2]
         return self._described(
             f"conv {self.kernel}×{self.kernel}", str(self.channels), f"padding {padding}" if padding else "",
-            f"stride {self.stride}" if self.stride > 1 else "", f"dilation {self.dilation}" if self.dilation > 1 else "",
+            f"stride {self.stride}" if self.stride > 1 else "",
+            f"dilation {self.dilation}" if self.dilation > 1 else "",
             f"groups={self.groups}" if self.groups > 1 else "",
         )  # fmt: skip
 
@@ -272,7 +273,7 @@ class GatedPool(_Pool):
 
 
 class BlurPool(_Pool):
-    """The maximum of windows one pixel apart, blurred by a binomial filter of ``width`` before ``stride`` (Zhang 2019)."""
+    """The maximum of windows one pixel apart, blurred by a binomial filter before each step (Zhang 2019)."""
 
     width: Annotated[int, Field(ge=1, le=7, description="side of the filter in pixels")] = 3
 
@@ -407,7 +408,9 @@ class Residual(_Several):
         stride = max(1, round(shape[1] / after[1])) if shape[1] >= 2 * after[1] - 1 > 0 and self._strided() else 1
         crops = [c for c in range(shape[1] // 2) if (shape[1] - 2 * c - 1) // stride + 1 == after[1]]
         if not crops or (shape[2] - 2 * crops[0] - 1) // stride + 1 != after[2]:
-            raise SpecError(f"a map of {shape[1]}×{shape[2]} becomes {after[1]}×{after[2]} inside, which no stride gives")
+            raise SpecError(
+                f"a map of {shape[1]}×{shape[2]} becomes {after[1]}×{after[2]} inside, which no stride gives"
+            )
         skip = nn.Identity()
         if after[0] != shape[0] or stride > 1:
             skip = nn.Conv2d(shape[0], after[0], 1, stride, bias=self.norm == "none")
@@ -481,7 +484,9 @@ class Head(Layer):
         from torch import nn
 
         if self.reduce == "flatten":
-            return nn.Sequential(nn.Flatten(), *self._drop(), nn.Linear(shape[0] * shape[1] * shape[2], classes, self.bias))
+            return nn.Sequential(
+                nn.Flatten(), *self._drop(), nn.Linear(shape[0] * shape[1] * shape[2], classes, self.bias)
+            )
         if self.by == "linear" and not self.classes_first:
             return nn.Sequential(
                 nn.AdaptiveAvgPool2d(1), nn.Flatten(), *self._drop(), nn.Linear(shape[0], classes, self.bias)

@@ -33,8 +33,8 @@ class Model(Kind):
 class Network(Model):
     """Layers in sequence, and what holds for all of them that do not say otherwise.
 
-    ``padding``: pixels of zeros around the input of each convolution but those of 1×1; "same" keeps the size of the map.
-    ``dropout``: after each convolution, of whole feature maps or of elements.
+    ``padding``: pixels of zeros around the input of each convolution but those of 1×1; "same" keeps the size of the
+    map. ``dropout``: after each convolution, of whole feature maps or of elements.
     """
 
     layers: Annotated[tuple[any_of(Layer), ...], Field(min_length=1)]
@@ -92,8 +92,8 @@ _NAMES = {name: what for what, names in _TOLD.items() for name in names}
 class Custom(Model):
     """A network of your own: ``Custom(MyNet, width=8)``, an ``nn.Module`` class or a function that returns one.
 
-    Arguments called ``channels``, ``size`` and ``classes`` (or ``in_channels``, ``image_size``, ``num_classes``) are told
-    what the data set has; all others are fields ``model.NAME``, of the type of their annotation or their default.
+    Arguments called ``channels``, ``size`` and ``classes`` (or ``in_channels``, ``image_size``, ``num_classes``) are
+    told what the data set has; all others are fields ``model.NAME``, of the type of their annotation or their default.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -207,4 +207,6 @@ def _annotated(parameter):
     """Return the annotation of an argument if it is one that JSON can hold, None where the default must tell."""
     known = {kind.__name__: kind for kind in (bool, int, float, str)}
     annotation = parameter.annotation
-    return known.get(annotation) if isinstance(annotation, str) else annotation if annotation in known.values() else None
+    return (
+        known.get(annotation) if isinstance(annotation, str) else annotation if annotation in known.values() else None
+    )

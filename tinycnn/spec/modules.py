@@ -24,8 +24,8 @@ class Residual(nn.Module):
 class GatedPool(nn.Module):
     """The maximum of each window times a sigmoid of its average, scaled and shifted by channel (2 C parameters).
 
-    After the gated pooling of Lee, Gallagher and Tu 2016, arXiv:1509.08985, section 3.2: there a learned gate mixes both
-    pools, here one gates the other.
+    After the gated pooling of Lee, Gallagher and Tu 2016, arXiv:1509.08985, section 3.2: there a learned gate mixes
+    both pools, here one gates the other.
     """
 
     def __init__(self, channels: int, size: int, stride: int):
@@ -65,7 +65,7 @@ class BlurPool(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Each channel times a gate that a small network computes from the averages of all (Hu et al. 2018, arXiv:1709.01507)."""
+    """Each channel times a gate computed from the averages of all (Hu et al. 2018, arXiv:1709.01507)."""
 
     def __init__(self, channels: int, hidden: int):
         super().__init__()

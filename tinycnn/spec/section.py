@@ -28,7 +28,9 @@ class Section(BaseModel):
 
     def __init__(self, *values, **fields):
         if len(values) > len(self.positional):
-            raise TypeError(f"{type(self).__name__} takes {len(self.positional)} values without a name, not {len(values)}")
+            raise TypeError(
+                f"{type(self).__name__} takes {len(self.positional)} values without a name, not {len(values)}"
+            )
         super().__init__(**dict(zip(self.positional, values, strict=False)), **fields)
 
     __init__.__pydantic_base_init__ = True  # JSON is validated as JSON, not by way of this
@@ -157,7 +159,9 @@ def problems(error: ValidationError, cls=None) -> list[tuple[tuple, str]]:
         loc = problem["loc"]
         if problem["type"] == "nested":
             result += [((*loc, *where), words) for where, words in problem["ctx"]["problems"]]
-        elif problem["type"] != "too_short" or loc not in inner:  # a list one of whose items is refused is not too short
+        elif (
+            problem["type"] != "too_short" or loc not in inner
+        ):  # a list one of whose items is refused is not too short
             result.append((loc, _words(problem, cls)))
     return result
 

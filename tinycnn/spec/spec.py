@@ -1,8 +1,8 @@
 """What an experiment is: a frozen, validated, typed spec that holds everything which changes a number.
 
 ``Spec(...)`` makes one, ``spec.but(...)`` derives one that shows only what changed, ``spec.to_json()`` and
-``Spec.from_json`` are inverses. Each field has a dotted name (``optimizer.lr``, ``model.layers.2.channels``) for ``--set``
-and in the store.
+``Spec.from_json`` are inverses. Each field has a dotted name (``optimizer.lr``, ``model.layers.2.channels``) for
+``--set`` and in the store.
 """
 
 import hashlib
@@ -84,8 +84,8 @@ class Spec(Section):
     def with_values(self, changes: dict, **top) -> "Spec":
         """Derive a spec from dotted names and values, e.g. ``{"train.epochs": 3, "model.layers.2.channels": 16}``.
 
-        Where a kind changes (``optimizer.name``, ``model.layers.2.kind``), fields that both kinds have keep their values
-        and the others take the new kind's defaults. Raises SpecError.
+        Where a kind changes (``optimizer.name``, ``model.layers.2.kind``), fields that both kinds have keep their
+        values and the others take the new kind's defaults. Raises SpecError.
         """
         values = self.model_dump(mode="json") | top
         ordered = sorted(changes.items(), key=lambda change: (change[0].count("."), not _is_tag(change[0])))

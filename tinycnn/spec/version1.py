@@ -1,7 +1,7 @@
 """Specs of version 1, in which a network was named and not laid out: read as the same experiment of version 2.
 
-``python -m tinycnn.spec.version1 EVIDENCE.csv ... SPEC.json ...`` gives the committed evidence of those specs the hashes
-that the same specs have now; no number is touched.
+``python -m tinycnn.spec.version1 EVIDENCE.csv ... SPEC.json ...`` gives the committed evidence of those specs the
+hashes that the same specs have now; no number is touched.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ def hash_then(values: dict) -> str:
 
 
 def hash_now(text: str, recorded: str) -> str | None:
-    """Return the hash now of a spec recorded as JSON under the hash ``recorded``; None where the two do not belong together."""
+    """Return the hash now of a spec recorded as JSON under ``recorded``; None where the two do not belong together."""
     from tinycnn.spec import Spec
 
     try:
