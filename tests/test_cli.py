@@ -114,7 +114,7 @@ def test_list_names_experiments_networks_and_data(tinycnn):
     assert [rows[name]["parameters"] for name in ("exp1", "exp2", "exp3")] == counts
     code, out, err = tinycnn("list")
     assert code == 0 and err == ""
-    assert all(word in out for word in (*rows, *found["networks"], *found["data"], *(f"{n:,}" for n in counts)))
+    assert all(word in out for word in (*rows, *found["layers"], *found["data"], *(f"{n:,}" for n in counts)))
 
 
 def test_show_prints_spec_difference_and_layers(tinycnn):

@@ -435,11 +435,11 @@ def test_a_password_is_not_shown(monkeypatch):
 # --- real processes --------------------------------------------------------------------------------------------------
 
 REAL = """
-from tinycnn.spec import Adam, Data, Model, Spec, Target, Train
+from tinycnn.spec import Adam, Conv, Data, Head, MaxPool, Network, Spec, Target, Train
 from tinycnn.study import Float, Study
 
-BASE = Spec(name="base", model=Model(name="model_2"), data=Data(name="mnist5k"), optimizer=Adam(lr=0.01),
-            train=Train(epochs=3, batch_size=32), target=Target(accuracy=None))
+MODEL = Network(Conv(16), Conv(16), MaxPool(2), Conv(16), MaxPool(2), Conv(16), Head())
+BASE = Spec(name="base", model=MODEL, data=Data(name="mnist5k"), optimizer=Adam(lr=0.01), train=Train(epochs=3, batch_size=32), target=Target(accuracy=None))
 STUDY = Study(name="real", base=BASE, fidelity={"data.images": 1500}, trials=8,
               ranges={"optimizer.lr": Float(0.001, 0.1, log=True)})
 """

@@ -3,10 +3,11 @@
 import pickle
 
 import pytest
+from torch import nn
 
 from tinycnn import study as studies_of
 from tinycnn.errors import SpecError, UserError
-from tinycnn.spec import StepLR
+from tinycnn.spec import Conv, Custom, GatedPool, Head, MaxPool, Repeat, StepLR
 from tinycnn.spec import load as experiments
 from tinycnn.study import Choice, Float, Int, Study, check_study
 
@@ -45,8 +46,9 @@ def test_a_study_is_evaluated_on_the_standard_validation_split_unless_told_anoth
         ({"model.dropout": Float(0, 1.5)}, "model.dropout: must be less than 1, got 1.5"),
         ({"model.dropout": Float(-0.1, 0.5)}, "model.dropout: must be greater than or equal to 0, got -0.1"),
         ({"train.epochs": Float(1, 9)}, "train.epochs: must be a valid integer, got 1.0"),
-        ({"model.widths": Int(4, 8)}, "model.widths: needs a tuple of 7 ranges"),
-        ({"model.widths": (Int(4, 8),) * 6}, "model.widths: needs a tuple of 7 ranges"),
+        ({"model.layers.0.channels": Int(0, 8)}, "model.layers.0.channels: must be greater than or equal to 1, got 0"),
+        ({"model.layers.3.channels": Int(4, 8)}, "'model.layers.3.channels': no such field of exp3"),
+        ({"model.layers.9.channels": Int(4, 8)}, "'model.layers.9.channels': no such field of exp3; did you mean"),
         ({"model.dropout": (Float(0, 0.1),)}, "model.dropout: needs one range"),
         ({"schedule.step_size": Int(2, 16)}, "up to 16, more than the 15 epochs that a trial may have"),
         ({"optimizer.name": Choice("SGD", "Adm")}, "'Adm' is unknown; did you mean 'Adam'?"),
@@ -101,11 +103,45 @@ def test_floats_are_trained_with_three_digits_and_never_beyond_the_range(exp3):
     assert found.values({"optimizer.lr": 0.0678912, "schedule.step_size": 3})["optimizer.lr"] == 0.0678912
 
 
+class Wide(nn.Module):
+    """A network with an argument that is a list."""
+
+    def __init__(self, channels, classes, widths=(8, 12)):
+        super().__init__()
+        first, second = widths
+        self.layers = nn.Sequential(nn.Conv2d(channels, first, 3), nn.Conv2d(first, second, 3), nn.AdaptiveAvgPool2d(1))
+        self.head = nn.Linear(second, classes)
+
+    def forward(self, images):
+        return self.head(self.layers(images).flatten(1))
+
+
 def test_items_of_a_list_are_searched_one_by_one(exp3):
-    found = study(exp3, {"model.widths": tuple(Int(4, 8, step=4) for _ in range(7))})
-    assert list(found.parameters) == [f"model.widths.{i}" for i in range(7)]
-    values = {f"model.widths.{i}": 4 if i else 8 for i in range(7)}
-    assert found.spec(values).model.widths == (8, 4, 4, 4, 4, 4, 4)
+    own = exp3.but(model=Custom(Wide))
+    found = study(own, {"model.widths": tuple(Int(4, 8, step=4) for _ in range(2))})
+    assert list(found.parameters) == ["model.widths.0", "model.widths.1"] and check_study(found)
+    assert found.spec({"model.widths.0": 8, "model.widths.1": 4}).model.widths == [8, 4]
+    with pytest.raises(SpecError, match="model.widths: needs a tuple of 2 ranges"):
+        check_study(study(own, {"model.widths": Int(4, 8)}))
+
+
+def test_layers_and_rows_of_layers_are_chosen_like_anything_else(exp3):
+    pools, rows = (MaxPool(2), GatedPool(2)), ((Conv(8), MaxPool(2), Head()), (Conv(4), Repeat(Conv(6), times=3), Head()))
+    found = study(exp3, {"model.layers.3": Choice(*pools), "model.layers.3.size": Int(2, 3)})
+    assert check_study(found) == []
+    assert found.base_parameters() == {"model.layers.3": "MaxPool(2)", "model.layers.3.size": 2}
+    trained = found.spec({"model.layers.3": "GatedPool(2)", "model.layers.3.size": 3})
+    assert trained.model.layers[3] == GatedPool(3)
+    found = study(exp3, {"model.layers": Choice(*rows), "model.dropout": Float(0, 0.1)})
+    (notice,) = check_study(found)
+    assert notice == "model.layers: exp3's own value is outside the range"
+    words = found.parameters["model.layers"].words
+    assert words[1] == "Conv(4) Repeat(Conv(6), times=3) Head()"
+    trained = found.spec({"model.layers": words[1], "model.dropout": 0.01})
+    assert trained.model.layers == rows[1] and trained.model.dropout == 0.01
+    assert {Repeat, MaxPool} <= set(found.used)
+    with pytest.raises(ValueError, match="must be a number, a word, a layer or a tuple of layers"):
+        Choice(MaxPool(2), exp3.optimizer)
 
 
 def test_the_digest_tells_what_is_searched_from_how_long(exp3):

@@ -10,6 +10,7 @@ import types
 from contextlib import nullcontext
 from dataclasses import replace
 
+import networks
 import numpy as np
 import pytest
 import torch
@@ -17,11 +18,24 @@ from torch import nn
 
 from tinycnn import ROOT
 from tinycnn import train as trainer
-from tinycnn.data import Images, Split
+from tinycnn.data import Images, Split, files
+from tinycnn.data import augment as operations
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import Diverged, SpecError, UserError
-from tinycnn.models import build
-from tinycnn.spec import SGD, Adam, AdamW, Augment, Constant, Cosine, Data, Loss, Model, OneCycle, Spec, StepLR, Train
+from tinycnn.spec import (
+    SGD,
+    Adam,
+    AdamW,
+    Augment,
+    Constant,
+    Cosine,
+    CrossEntropy,
+    Data,
+    OneCycle,
+    Spec,
+    StepLR,
+    Train,
+)
 
 BATCH, IMAGES, TESTED = 16, 56, 30  # three batches an epoch, and eight images left over
 STEPS = 3
@@ -49,7 +63,7 @@ DATA = Split(
 )
 SPEC = Spec(
     name="tiny",
-    model=Model(name="model_2", dropout=0.1),
+    model=networks.model_2(dropout=0.1),
     data=Data(name="mnist5k"),
     augment=Augment(rotation=7.0, shift=1.0, cutout=4),
     optimizer=Adam(lr=0.01),
@@ -77,7 +91,7 @@ def same(one, two):
 def watch(monkeypatch):
     """Return a record that fills while training runs: initial weights, batches before and after augmentation, rates."""
     seen = types.SimpleNamespace(weights=[], taken=[], given=[], rates=[])
-    start, augment = trainer.start, trainer.augment
+    start, augment = trainer.start, operations.augment
 
     def started(*arguments):
         state = start(*arguments)
@@ -91,7 +105,7 @@ def watch(monkeypatch):
         return seen.given[-1]
 
     monkeypatch.setattr(trainer, "start", started)
-    monkeypatch.setattr(trainer, "augment", augmented)
+    monkeypatch.setattr(operations, "augment", augmented)
     return seen
 
 
@@ -161,13 +175,13 @@ def test_changing_one_stream_does_not_shift_the_others(monkeypatch):
     dropped = watched(monkeypatch, SPEC.but(model={"dropout": 0.5}))
     assert equal(base.taken, dropped.taken) and equal(base.given, dropped.given)
     assert equal([*base.weights[0].values()], [*dropped.weights[0].values()])
-    other_network = watched(monkeypatch, SPEC.but(model=Model(name="model_1")))
+    other_network = watched(monkeypatch, SPEC.but(model=networks.model_1()))
     assert equal(base.taken, other_network.taken) and equal(base.given, other_network.given)
 
 
 def test_the_order_of_more_images_leaves_the_augmentation_as_it_was(monkeypatch):
     states = []
-    monkeypatch.setattr(trainer, "augment", lambda images, _, used, fill: states.append(used.get_state()) or images)
+    monkeypatch.setattr(operations, "augment", lambda images, _, used, fill: states.append(used.get_state()) or images)
     for count in (IMAGES, BATCH):
         fewer = Images(DATA.train.images[:count], DATA.train.labels[:count])
         next(train(SPEC, data=replace(DATA, train=fewer)))
@@ -207,7 +221,7 @@ def normal(images):
 
 
 def plain_network(spec, seen):
-    network = build(spec, DATASETS["mnist5k"])
+    network = networks.built(spec.model)
     network.load_state_dict(seen.weights[0])
     return network
 
@@ -260,7 +274,7 @@ def accuracy_by_hand(network, images):
 
 def test_the_figures_of_an_epoch_are_those_of_its_weights():
     for result in train(SPEC.but(train={"epochs": 3})):
-        network = build(SPEC, DATASETS["mnist5k"])
+        network = networks.built(SPEC.model)
         network.load_state_dict(result.state.network.state_dict())
         assert result.accuracy == pytest.approx(accuracy_by_hand(network, DATA.evaluation))
         log = torch.log_softmax(network.eval()(normal(DATA.evaluation.images)).detach().double(), 1)
@@ -273,7 +287,7 @@ def test_the_figures_of_an_epoch_are_those_of_its_weights():
 
 
 def test_label_smoothing_acts_in_training_only(monkeypatch):
-    spec = PLAIN.but(loss=Loss(label_smoothing=0.2), train={"epochs": 1, "batch_size": IMAGES})
+    spec = PLAIN.but(loss=CrossEntropy(label_smoothing=0.2), train={"epochs": 1, "batch_size": IMAGES})
     start = trainer.start
 
     def surer(*arguments):
@@ -294,11 +308,11 @@ def test_label_smoothing_acts_in_training_only(monkeypatch):
 
 
 def test_evaluation_in_several_batches_is_that_in_one(monkeypatch):
-    network = build(SPEC, DATASETS["mnist5k"])
-    whole = trainer.predict(network, DATA.evaluation, DATA)
+    network = networks.built(SPEC.model)
+    whole = trainer.predict(network, DATA.evaluation, DATA, SPEC)
     monkeypatch.setattr(trainer, "_EVALUATION_BATCH", 7)
     assert whole.shape == (TESTED, 10)
-    torch.testing.assert_close(trainer.predict(network, DATA.evaluation, DATA), whole)
+    torch.testing.assert_close(trainer.predict(network, DATA.evaluation, DATA, SPEC), whole)
 
 
 # --- learning rates --------------------------------------------------------------------------------------------------
@@ -416,7 +430,7 @@ def test_an_unknown_device_is_refused_in_one_line():
 
 def test_the_data_set_is_the_one_of_the_spec_where_none_is_given(monkeypatch):
     asked = []
-    monkeypatch.setattr(trainer, "load", lambda *arguments: asked.append(arguments) or DATA)
+    monkeypatch.setattr(files, "load", lambda *arguments, offline: asked.append(arguments) or DATA)
     next(trainer.train(SPEC.but(data={"validation": 0.25}), 0, device="cpu"))
     assert asked == [("mnist5k", 0.25, None)]
 
@@ -468,12 +482,12 @@ for name in ("mlflow", "optuna", "pandas", "matplotlib", "sklearn", "torchvision
 import torch
 from tinycnn.network.check import check
 from tinycnn.data import Images, Split
-from tinycnn.spec import Augment, Data, Model, Spec, Train
+from tinycnn.spec import Augment, Conv, Data, Head, MaxPool, Network, Spec, Train
 from tinycnn.train import train
 images = Images(torch.randint(0, 255, (16, 1, 28, 28)).to(torch.uint8), torch.arange(16) % 10)
 data = Split("mnist5k", images, images, "test", "", "", tuple("0123456789"), (0.5,), (0.3,))
-spec = Spec(name="bare", model=Model(name="model_3"), data=Data(name="mnist5k"), augment=Augment(rotation=5.0),
-            train=Train(epochs=1, batch_size=8))
+spec = Spec(name="bare", model=Network(Conv(8), MaxPool(2), Conv(8), Head()), data=Data(name="mnist5k"),
+            augment=Augment(rotation=5.0), train=Train(epochs=1, batch_size=8))
 check(spec)
 print(*(result.epoch for result in train(spec, 0, data=data, device="cpu")))
 """

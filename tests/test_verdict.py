@@ -2,13 +2,14 @@
 
 from types import SimpleNamespace
 
+import networks
 import pytest
 
-from tinycnn.spec import Model, Spec, Target, Train
+from tinycnn.spec import Spec, Target, Train
 from tinycnn.verdict import judge, summarise, total
 
 TARGET = Target(accuracy=99.4, last_epochs=5, max_epochs=15)
-SPEC = Spec(name="some", model=Model(name="model_3"), train=Train(epochs=15), target=TARGET)
+SPEC = Spec(name="some", model=networks.model_3(), train=Train(epochs=15), target=TARGET)
 
 
 def history(*accuracies):

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from tinycnn.data.catalog import DATASETS, Facts
 from tinycnn.errors import SpecError
 from tinycnn.spec.layers import Lower
-from tinycnn.spec.section import Kind, Section, name_of
+from tinycnn.spec.section import Kind, Section, name_of, own_name
 
 _OWN = ("npz", "folder")
 
@@ -87,6 +87,7 @@ class Augment(Kind):
     Derive from it to change batches in another way too: ``apply`` may also mix labels.
     """
 
+    name = own_name
     rotation: Annotated[float, Field(ge=0, le=180, description="degrees either way")] = 0.0
     shift: Annotated[float, Field(ge=0, le=64, description="pixels either way, on each axis")] = 0.0
     scale: Annotated[float, Field(ge=0, lt=1, description="size is drawn from 1-scale to 1+scale")] = 0.0
@@ -138,6 +139,7 @@ Epsilon = Annotated[float, Field(gt=0, le=1)]
 class Optimizer(Kind):
     """What changes the weights, at the learning rate ``lr``. One of your own defines ``build``."""
 
+    name = own_name
     positional = ("lr",)
     lr: Rate = 0.01
 
@@ -212,6 +214,8 @@ class Schedule(Kind):
 
     ``after_batch`` and ``after_epoch`` step it; unless they are overridden it takes a step after every batch.
     """
+
+    name = own_name
 
     def build(self, optimizer, epochs: int, steps: int):
         """Return the ``torch.optim.lr_scheduler`` for so many epochs of so many batches."""
@@ -309,7 +313,7 @@ class OneCycle(Schedule):
 
     def check(self, epochs, steps):
         """Raise ValueError where no batch is left for the rise."""
-        if self.pct_start * (epochs * steps + 1) <= 1:
+        if self.pct_start * (epochs * steps + 1) == 1:  # torch divides by what is left
             raise ValueError(
                 f"schedule.pct_start: {self.pct_start} of {epochs * steps} batches has no room for a rise; use a "
                 "larger share, more epochs or smaller batches"
@@ -331,6 +335,8 @@ class Cosine(Schedule):
 
 class Loss(Kind):
     """What training minimises; evaluation always reports the plain cross-entropy. One of your own defines ``build``."""
+
+    name = own_name
 
     def build(self, data, device):
         """Return a function of logits (N, classes), targets and normalised images (N, C, H, W) to a mean loss.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from tinycnn.errors import SpecError
-from tinycnn.spec.section import Kind, any_of
+from tinycnn.spec.section import Kind, any_of, own_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +37,7 @@ class Layer(Kind):
     """One layer of a ``Network``; derive from it, and define ``build``, for one of your own."""
 
     tag: ClassVar[str] = "kind"
+    kind = own_name
 
     def build(self, shape: Shape) -> "nn.Module":
         """Return the torch module for maps of ``shape`` (C, H, W)."""

@@ -9,13 +9,14 @@ from pydantic_core import PydanticCustomError
 from tinycnn import source
 from tinycnn.errors import SpecError
 from tinycnn.spec.layers import Activations, Dropped, Layer, Norms, Padding, Shape, Share, _call
-from tinycnn.spec.section import Kind, Section, any_of, problems
+from tinycnn.spec.section import Kind, Section, any_of, own_name, problems
 
 
 class Model(Kind):
     """A network: ``Network`` or ``Custom``."""
 
     tag = "kind"
+    kind = own_name
 
     def build(self, shape: Shape, classes: int):
         """Return the ``nn.Module`` that maps float images (N, *shape) to logits (N, classes)."""

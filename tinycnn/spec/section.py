@@ -60,6 +60,9 @@ def name_of(cls) -> str:
     return cls.__name__ if cls.__module__.startswith("tinycnn.") else source.reference(cls)
 
 
+own_name = property(lambda section: name_of(type(section)), doc="The tag of a kind.")
+
+
 def _below(cls):
     found = []
     for each in cls.__subclasses__():
@@ -108,8 +111,9 @@ def any_of(base):
         if isinstance(value, base):
             return value
         if not isinstance(value, dict):
-            wanted = " or ".join(list(base.kinds())[:4])
-            raise PydanticCustomError("kind", "{words}", {"words": f"must be a {base.__name__}, e.g. {wanted}"})
+            wanted, given = " or ".join(list(base.kinds())[:4]), type(value).__name__ if isinstance(value, Section) else ""
+            words = f"must be a {base.__name__}, e.g. {wanted}" + (f", not {given}" if given else "")
+            raise PydanticCustomError("value_error" if given else "kind", "{words}", {"words": words})
         if base.tag not in value:
             problem = [((base.tag,), f"missing; known: {', '.join(base.kinds())}")]
             raise PydanticCustomError("nested", "{problems}", {"problems": problem})

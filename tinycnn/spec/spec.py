@@ -100,14 +100,17 @@ class Spec(Section):
             raise SpecError(f"{dotted}: {self._instead_of(dotted)}")
         if not path and not isinstance(value, dict):
             raise SpecError(f"{dotted}: {self._instead_of(dotted)}")
-        for part in path:
+        for depth, part in enumerate(path):
             inside = inside[field]
             field = int(part) if isinstance(inside, list) and part.isascii() and part.isdigit() else part
-            there = field in inside if isinstance(inside, dict) else isinstance(field, int) and field < len(inside)
-            if not isinstance(inside, dict | list) or not there:
+            base = Layer if isinstance(inside, dict) and "kind" in inside and depth else BASES.get(section)
+            if isinstance(inside, dict):
+                there = field in inside or (base and field in _fields(base, inside))
+            else:
+                there = isinstance(inside, list) and isinstance(field, int) and field < len(inside)
+            if not there:
                 raise SpecError(f"{dotted}: {self._instead_of(dotted)}")
-        base = Layer if isinstance(inside, dict) and "kind" in inside and len(path) > 1 else BASES.get(section)
-        if isinstance(inside, dict) and base and field == base.tag and inside is not values:
+        if path and isinstance(inside, dict) and base and field == base.tag:
             kept = _switch(base, dotted, inside, value)
             inside.clear()
             inside.update(kept)
@@ -134,6 +137,8 @@ class Spec(Section):
 
                 values = converted(values)
             return cls.model_validate_json(json.dumps(values))
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}") from None
         except ValidationError as error:
             raise SpecError(f"{where}: {explain(error)}") from None
         except (TypeError, ValueError, RecursionError) as error:
@@ -192,9 +197,9 @@ class Spec(Section):
         for them, since each run records what its data were; the first seed, because each run records its own; and
         whatever has its default value, so that a field that comes later changes no hash.
         """
-        exclude = {"version": True, "name": True, "parent": True, "notes": True, "target": True,
-                   "data": {"path", "fallback"}, "train": {"seed"}}  # fmt: skip
-        numbers = self.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
+        silent = {"data": {"path": None, "fallback": "mnist5k"}, "train": {"seed": 0}}
+        same = self.model_copy(update={name: getattr(self, name).model_copy(update=v) for name, v in silent.items()})
+        numbers = same.model_dump(mode="json", exclude={*_FIXED, "target"}, exclude_defaults=True)
         text = json.dumps(_without_folders(numbers), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -233,6 +238,14 @@ def _without_folders(values):
         return [_without_folders(value) for value in values]
     is_reference = isinstance(values, str) and source.file_of(values) is not None
     return values.rpartition("/")[2] if is_reference else values
+
+
+def _fields(base, values) -> dict:
+    """Return the fields that a section of plain values may have, those that are left out among them."""
+    try:
+        return kind(base, values.get(base.tag)).model_fields
+    except SpecError:
+        return {}
 
 
 def _switch(base, dotted, old, name) -> dict:

@@ -9,9 +9,12 @@ import json
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from tinycnn.errors import SpecError, nearest, shown
 from tinycnn.spec.layers import Conv, Head, MaxPool
 from tinycnn.spec.model import Network
+from tinycnn.spec.section import explain
 
 
 def _model_1():
@@ -49,6 +52,8 @@ def converted(values: dict) -> dict:
         raise SpecError(f"model.name: {shown(model.get('name'))} is unknown; {nearest(model.get('name'), _NETWORKS)}")
     try:
         network = _NETWORKS[model["name"]](**arguments)
+    except ValidationError as error:
+        raise SpecError(f"model: {explain(error)}") from None
     except (TypeError, ValueError) as error:
         raise SpecError(f"model: {' '.join(str(error).split())[:200]}") from None
     new = values | {"version": 2, "model": network.model_dump(mode="json")}
