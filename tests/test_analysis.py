@@ -38,7 +38,7 @@ def test_of_a_seed_run_twice_the_first_run_counts_not_the_best(plan, on_test, ti
 
 
 def test_runs_of_older_code_are_not_mixed_with_newer_ones(plan, on_test, tiny, monkeypatch):
-    monkeypatch.setattr(run.provenance, "code_hash", lambda: "0" * 12)
+    monkeypatch.setattr(run.provenance, "code", lambda *_: {"tinycnn/train.py:train": "0" * 12})
     newest = run.run(plan, first_seed=1)
     assert load.of_spec(load.runs(), tiny)["run_id"].tolist() == [newest["run_id"]]
 

@@ -8,7 +8,8 @@ import torch
 
 from tinycnn.data import augment as A
 
-OFF = {"rotation": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "crop": 0, "flip": False, "cutout": 0}
+OFF = {"rotation": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "crop": 0, "flip": False, "cutout": 0,
+       "elastic": 0.0, "elastic_width": 4.0}  # fmt: skip
 ON = {"rotation": 15.0, "shift": 2.5, "scale": 0.2, "shear": 10.0, "crop": 3, "flip": True, "cutout": 6}
 MEAN = (0.4, 0.5, 0.6)
 SHAPES = [(6, 1, 28, 28), (5, 3, 32, 32), (4, 3, 20, 31), (1, 1, 17, 9)]

@@ -139,7 +139,7 @@ def test_a_part_of_the_training_images_is_a_fixed_choice_of_those_not_held_out(p
 
 @pytest.mark.parametrize("images", [0, 41])
 def test_more_training_images_than_there_are_and_none_are_refused(place, name, images):
-    with pytest.raises(SpecError, match=f"data.images: {images} are not to be had of the 40 training images"):
+    with pytest.raises(SpecError, match=f"data.images: {images}; {name} has 40 training images"):
         data.load(name, 0.2, images)
 
 

@@ -239,7 +239,7 @@ def test_a_torchvision_that_cannot_be_imported_is_data_missing(mirror, name, mon
 TWO = """
 import sys, time
 from pathlib import Path
-from tinycnn import fetch
+from tinycnn.data import download as fetch
 
 class Slow:
     def __init__(self, root, download):

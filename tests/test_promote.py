@@ -8,6 +8,7 @@ from scipy import stats
 
 from tinycnn import ROOT, promote, search
 from tinycnn.errors import SpecError, UserError
+from tinycnn.spec import BlurPool, Conv, GatedPool, Repeat
 from tinycnn.spec import load as experiments
 from tinycnn.study import Choice, Float, Int, Study
 
@@ -25,7 +26,7 @@ def surroundings_of_studies(tmp_path, monkeypatch):
 @pytest.fixture
 def study():
     ranges = {
-        "model.widths": tuple(Int(4, 20, step=2) for _ in range(7)),
+        **{f"model.layers.{layer}.channels": Int(4, 20, step=2) for layer in (0, 1, 2, 4, 5, 6, 7)},
         "optimizer.lr": Float(0.001, 0.1, log=True),
         "optimizer.name": Choice("Adam", "AdamW"),
         "schedule.step_size": Int(2, 10),
@@ -46,19 +47,38 @@ def searched(study, *trials):
 
 
 def test_the_file_is_a_spec_that_differs_from_its_base_as_the_trial_did(study):
-    searched(study, ({"optimizer.lr": 0.0123456, "model.widths.0": 10, "model.widths.6": 16}, 0.4))
+    searched(study, ({"optimizer.lr": 0.0123456, "model.layers.0.channels": 10, "model.layers.7.channels": 16}, 0.4))
     path = promote.promote(study, "exp9")
     spec = experiments.load("exp9")
     assert spec.parent == "exp3" and spec.difference(experiments.load("exp3")) == {
-        "model.widths": ([8, 12, 12, 12, 12, 10, 18], [10, 12, 12, 12, 12, 10, 16]),
+        "model.layers.0.channels": (8, 10),
+        "model.layers.7.channels": (18, 16),
         "optimizer.lr": (0.007, 0.0123),
     }
-    text = path.read_text()
+    text = " ".join(path.read_text().split())
     assert "optimizer.lr 0.007 -> 0.0123" in text and "trial 1 of the study some" in text
-    assert "validation loss 0.40000, its base's 0.50000" in text and "Run       make exp9 (2 min)" in text
+    assert "validation loss 0.40000, its base's 0.50000" in text and "Run make exp9 (2 min)" in text
     lint = [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", path]
     assert subprocess.run(lint, capture_output=True).returncode == 0
     assert not spec.data.validation and spec.data.images is None  # all images, and the test set
+
+
+def test_a_layout_is_promoted_as_a_network_that_can_be_read(study):
+    base = study.base.but(model={"layers.4": Repeat(Conv(12), times=2), "layers.3": GatedPool(2)}, target={"parameter_limit": None})
+    (experiments.FOLDER / "layout.py").write_text(
+        "from experiments.exp3 import SPEC as S\nfrom tinycnn.spec import Conv, GatedPool, Repeat\n"
+        "SPEC = S.but('layout', model={'layers.4': Repeat(Conv(12), times=2), 'layers.3': GatedPool(2)}, target={'parameter_limit': None})\n"
+    )
+    assert experiments.load("layout").hash == base.hash
+    ranges = {"model.layers.3": Choice(GatedPool(2), BlurPool(2)), "model.layers.4.times": Int(1, 4)}
+    layout = Study(name="some", base=experiments.load("layout"), ranges=ranges)
+    searched(layout, ({"model.layers.3": "BlurPool(2)", "model.layers.4.times": 1}, 0.4))
+    path = promote.promote(layout, "exp9")
+    text = path.read_text()
+    assert "BlurPool(2), Repeat(Conv(12), times=1)," in text and max(map(len, text.splitlines())) <= 120
+    assert "from tinycnn.spec import BlurPool, Conv, Head, MaxPool, Network, Repeat\n" not in text  # only what it needs
+    assert experiments.load("exp9").model.layers[3:5] == (BlurPool(2), Repeat(Conv(12), times=1))
+    assert "model.layers Conv(8)" in " ".join(text.split())
 
 
 def test_another_kind_of_optimizer_comes_with_its_name(study):

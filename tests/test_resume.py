@@ -20,7 +20,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinycnn import ROOT, checkpoint, cli, doctor, provenance, record, resume, tracking
+from tinycnn import ROOT, checkpoint, cli, doctor, provenance, record, resume, source, tracking
 from tinycnn import run as runs
 from tinycnn.errors import Diverged, UserError
 from tinycnn.run import Reporter, claimed
@@ -207,11 +207,17 @@ def refusal(store, run_id):
     return str(caught.value)
 
 
+def other_code(spec, kernels, more=()):
+    """Return the code as if the training loop were another."""
+    return source.used_by(spec.used()) | provenance._code((), kernels == "native") | {"tinycnn/train.py:train": "0" * 12}
+
+
 def test_a_run_of_other_code_packages_or_data_is_refused(store, plan, monkeypatch):
     run_id = interrupted(plan, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(provenance, "code_hash", lambda: "0" * 12)
-        assert "the code was" in refusal(store, run_id) and "commit" in refusal(store, run_id)
+        patch.setattr(provenance, "code", other_code)
+        assert "the code is not that of commit" in refusal(store, run_id)
+        assert "tinycnn/train.py:train has changed" in refusal(store, run_id)
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "number_versions", lambda: {"torch": "1.0"})
         assert f"the torch was {torch.__version__.partition('+')[0]}" in refusal(store, run_id)
@@ -226,7 +232,7 @@ def test_a_checkpoint_that_is_not_this_runs_is_refused(store, plan):
         "spec": {"spec": spec.to_json(), "spec_hash": spec.hash},
         "seed": {"seed": 1},
         "run": {"run_id": "0" * 32},
-        "code": {"code_hash": "0" * 12},
+        "code": {"code": {"tinycnn/train.py:train": "0" * 12}},
         "packages": {"versions": {"torch": "1.0"}},
         "threads": {"threads": 77},
         "random": {"random": {"weights": 1}},

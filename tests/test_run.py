@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinycnn import provenance, record, resume, tracking
+from tinycnn import provenance, record, resume, source, tracking
 from tinycnn import run as runs
 from tinycnn.errors import DataMissing, Diverged, SpecError, UserError
 from tinycnn.network import native
@@ -80,7 +80,7 @@ def history(recorded, run_id, metric):
 
 
 def test_params_are_the_flat_spec_and_the_seed(single, tiny):
-    expected = {name: str(value) for name, value in tiny.flat().items()} | {"seed": "6"}
+    expected = {name: str(value) for name, value in tiny.brief().items()} | {"seed": "6"}
     assert single.data.params == expected
     assert {"train.epochs", "train.batch_size", "optimizer.name", "optimizer.lr", "schedule.name", "model.name",
             "model.dropout", "data.name", "data.validation"} <= set(single.data.params)  # fmt: skip
@@ -113,7 +113,7 @@ def test_the_figures_at_the_end_are_those_of_the_history_and_of_the_network(reco
 
 def test_the_record_says_with_what_and_where(single, plan):
     tags, (used,) = single.data.tags, single.inputs.dataset_inputs
-    assert tags["tinycnn.spec_hash"] == plan.spec.hash and tags["tinycnn.code_hash"] == provenance.code_hash()
+    assert tags["tinycnn.spec_hash"] == plan.spec.hash and tags["tinycnn.code_hash"] == source.code_hash(plan.code)
     assert tags["tinycnn.data_digest"] == plan.data.digest and used.dataset.digest == plan.data.digest[:16]
     assert tags["tinycnn.fallback"] == "false" and tags["tinycnn.evaluated_on"] == "test"
     assert tags["mlflow.source.git.commit"] == provenance.commit()
@@ -173,7 +173,7 @@ def test_the_model_gives_the_same_logits_where_this_project_is_not(recorded, sin
         [sys.executable, "-I", "-c", ELSEWHERE, place], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    ours = predict(recorded["results"][-1].state.network, plan.data.evaluation, plan.data)
+    ours = predict(recorded["results"][-1].state.network, plan.data.evaluation, plan.data, plan.spec)
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), ours, rtol=1e-3, atol=1e-4)
     assert done.stdout.split() == ["(-1,", "1,", "28,", "28)"]
 
@@ -259,7 +259,7 @@ def test_runs_of_other_numbers_are_not_taken(store, plan, no_artifacts, monkeypa
         replace(plan, fallback="FALLBACK"),
     ]
     assert [runs.finished(store, other) for other in others] == [{}] * 5
-    monkeypatch.setattr(provenance, "code_hash", lambda: "0" * 12)
+    monkeypatch.setattr(provenance, "code", lambda *_: {"tinycnn/train.py:train": "0" * 12})
     assert runs.finished(store, plan) == {}
 
 

@@ -175,7 +175,8 @@ def _checked(content) -> Saved:
         raise ValueError("its history is not that of its epochs")
     if any(result.keys() != _HISTORY for result in saved.history):
         raise ValueError("its history has other entries")
-    numbers = [value for result in saved.history for name, value in result.items() if name != "clean_train_accuracy"]
+    optional = {each.name for each in fields(EpochResult) if each.default is None}
+    numbers = [v for result in saved.history for name, v in result.items() if v is not None or name not in optional]
     if not all(type(value) in (int, float) and math.isfinite(value) for value in [saved.last_rate, *numbers]):
         raise ValueError("its history holds something else than numbers")
     if Spec.from_json(saved.spec).hash != saved.spec_hash:

@@ -56,7 +56,7 @@ def augment(images: torch.Tensor, settings, generator: torch.Generator, fill: Se
             shift=_around_zero(torch.stack([draw["shift_x"], draw["shift_y"]], 1), settings.shift),
             scale=1 + _around_zero(draw["scale"], settings.scale),
             shear=_around_zero(draw["shear"], settings.shear),
-            bend=_bend(draw["rotation"], settings, height, width) if settings.elastic else None,
+            **({"bend": _bend(draw["rotation"], settings, height, width)} if settings.elastic else {}),
         )
     if settings.cutout:
         centre = torch.stack([_whole(draw["cutout_y"], height), _whole(draw["cutout_x"], width)], 1)

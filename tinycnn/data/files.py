@@ -115,7 +115,7 @@ def _held_out(name: str, total: int, validation: float, images: int | None) -> i
             f"data.validation: {validation} of {name}'s {total} training images leaves one side without any"
         )
     if images is not None and not 0 < images <= total - count:
-        raise SpecError(f"data.images: {images} are more than the {total - count} training images there are of {name}")
+        raise SpecError(f"data.images: {images}; {name} has {total - count} training images to choose from")
     return count
 
 
