@@ -6,7 +6,7 @@ import sys
 import pytest
 from scipy import stats
 
-from tinycnn import ROOT, promote, search
+from tinycnn import ROOT, promote, search, source
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import BlurPool, Conv, GatedPool, Repeat
 from tinycnn.spec import load as experiments
@@ -63,12 +63,14 @@ def test_the_file_is_a_spec_that_differs_from_its_base_as_the_trial_did(study):
     assert not spec.data.validation and spec.data.images is None  # all images, and the test set
 
 
-def test_a_layout_is_promoted_as_a_network_that_can_be_read(study):
+def test_a_layout_is_promoted_as_a_network_that_can_be_read(study, monkeypatch):
     base = study.base.but(model={"layers.4": Repeat(Conv(12), times=2), "layers.3": GatedPool(2)}, target={"parameter_limit": None})
     (experiments.FOLDER / "layout.py").write_text(
         "from experiments.exp3 import SPEC as S\nfrom tinycnn.spec import Conv, GatedPool, Repeat\n"
         "SPEC = S.but('layout', model={'layers.4': Repeat(Conv(12), times=2), 'layers.3': GatedPool(2)}, target={'parameter_limit': None})\n"
     )
+    module = source.load_file(experiments.FOLDER / "layout.py")
+    monkeypatch.setitem(sys.modules, "experiments.layout", module)
     assert experiments.load("layout").hash == base.hash
     ranges = {"model.layers.3": Choice(GatedPool(2), BlurPool(2)), "model.layers.4.times": Int(1, 4)}
     layout = Study(name="some", base=experiments.load("layout"), ranges=ranges)

@@ -21,7 +21,7 @@ from tinycnn.data import files as data
 from tinycnn.errors import OverLimit, UserError
 from tinycnn.study import Float, Int, Study
 from tinycnn.train import EpochResult
-from tinycnn.trial import PRUNED, train_trial, warm_up
+from tinycnn.trial import PRUNED, train_trial
 
 
 @pytest.fixture(autouse=True)
@@ -271,7 +271,7 @@ def test_a_pruned_trial_is_not_failed_and_a_diverged_one_is(quick, small, store,
 
     monkeypatch.setattr(trial, "train", train)
     monkeypatch.setattr(optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.number == 2)
-    monkeypatch.setattr(trial, "warm_up", lambda spec: 0)
+    monkeypatch.setattr(type(small.base.schedule), "settles", lambda self, epochs: 0)
     result = study_run.run(small)
     assert states(small) == ["complete", "diverged", "pruned"] and result["epochs_saved_by_pruning"] == 1
     ended = store.search({"tinycnn.role": "trial"}, ("KILLED", "FAILED"))
@@ -291,7 +291,7 @@ def test_a_pruned_trial_is_not_failed_and_a_diverged_one_is(quick, small, store,
     ],
 )
 def test_the_warm_up_waits_for_the_first_drop(tiny, schedule, epochs, wanted):
-    assert warm_up(tiny.but(schedule=schedule, train={"epochs": epochs})) == wanted
+    assert tiny.but(schedule=schedule, train={"epochs": epochs}).schedule.settles(epochs) == wanted
 
 
 def test_nothing_is_pruned_in_the_warm_up_or_after_the_last_epoch(quick, small, plan):

@@ -83,16 +83,13 @@ def kind(base, name) -> type:
         if not (isinstance(found, type) and issubclass(found, base)):
             raise SpecError(f"{name} is no {base.__name__}; derive it from tinycnn.spec.{base.__name__}")
         return found
-    loaded = {source.reference(each): each for each in _below(base) if _is_loaded(each)}
-    same = {text: each for text, each in loaded.items() if each.__name__ == name}
-    if len(same) == 1:
-        return next(iter(same.values()))
-    if same:
-        raise SpecError(f"{shown(name)} is in several files; say which: {', '.join(same)}")
+    loaded = {each.__name__: each for each in _below(base) if _is_loaded(each)}  # of two, that of the file loaded last
+    if name in loaded:
+        return loaded[name]
     folded = {each.lower(): each for each in known}
     if isinstance(name, str) and name.lower() in folded:
         return known[folded[name.lower()]]
-    names = [*known, *(each.__name__ for each in loaded.values())]
+    names = [*known, *loaded]
     hint = nearest(name if isinstance(name, str) else "", names)
     raise SpecError(f"{shown(name)} is unknown; {hint}")
 
