@@ -43,10 +43,14 @@ def _loses_seeds(path: Path, mine: pd.DataFrame, named: bool) -> bool:
     return not named and path.exists() and committed.read(path.stem)["seed"].nunique() > len(mine)
 
 
-def of_runs(mine: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per run and epoch of rows of ``load.runs()``: the numbers, and where they come from."""
+def of_runs(mine: pd.DataFrame, notes: list | None = None) -> pd.DataFrame:
+    """Return a row per run and epoch of rows of ``load.runs()``: the numbers, and where they come from.
+
+    All of them were evaluated on images of the same kind. What had to be left out is said in ``notes``.
+    """
     who = mine[["run_id", "experiment", "spec_hash", "seed", *(c for c in _RECORD if c != "run_id")]]
-    frame = load.epochs(mine["run_id"].tolist()).merge(who, on="run_id", how="left")
+    numbers = load.epochs(mine["run_id"].tolist(), notes, mine["evaluated_on"].iloc[0])
+    frame = numbers.merge(who, on="run_id", how="left")
     first = ["experiment", "spec_hash", "seed", "epoch", *load.EPOCH_METRICS]
     return frame[[*first, *_RECORD]]
 
