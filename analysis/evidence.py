@@ -1,5 +1,6 @@
 """The store's runs -> the small record in git: a CSV per spec, its mistakes, and the list of specs judged."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pandas as pd
 from analysis import committed, load, readme, stores
 from tinycnn import experiments
 from tinycnn.datasets import DATASETS
-from tinycnn.errors import UserError
+from tinycnn.errors import UserError, visible
 
 _RECORD = ("commit", "dirty", "code_hash", "torch", "device", "threads", "data", "data_digest", "parameters", "macs",
            "run_id")  # fmt: skip
@@ -16,11 +17,13 @@ _RECORD = ("commit", "dirty", "code_hash", "torch", "device", "threads", "data",
 def write(names: list[str] | None = None) -> list[Path]:
     """Write the CSVs of each experiment that has finished runs, the list of specs judged, and the README's part.
 
-    A CSV of more seeds than the store has is replaced only where its experiment is named.
+    A CSV of more seeds than the store has is replaced only where its experiment is named. What had to be left out is
+    said on stderr.
 
     Return the files written. Raises UserError for an experiment that is named but has no runs.
     """
-    every = load.runs(stores.EVERY)
+    notes = []
+    every = load.runs(stores.EVERY, notes)
     frame = every[every["status"] == "FINISHED"]
     written = []
     committed.FOLDER.mkdir(parents=True, exist_ok=True)
@@ -34,8 +37,10 @@ def write(names: list[str] | None = None) -> list[Path]:
         path = committed.FOLDER / f"{spec.name}.csv"
         if spec.data.validation or _loses_seeds(path, mine, named=bool(names)):
             continue  # evidence is of test sets; and less is not to take the place of more unasked
-        written += [_save(of_runs(mine), path), *_write_mistakes(mine, spec)]
+        written += [_save(of_runs(mine, notes), path), *_write_mistakes(mine, spec, notes)]
     written.append(_write_judged(every))
+    for note in notes:
+        print(f"note: {visible(note)}", file=sys.stderr)
     return [*written, *readme.write()]
 
 
@@ -61,9 +66,9 @@ def _save(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _write_mistakes(mine: pd.DataFrame, spec) -> list[Path]:
+def _write_mistakes(mine: pd.DataFrame, spec, notes) -> list[Path]:
     """Write which images each run got wrong and how many the classes have; of runs that do not tell, nothing."""
-    wrong, folder = load.mistakes(mine), committed.FOLDER / "mistakes"
+    wrong, folder = load.mistakes(mine, notes), committed.FOLDER / "mistakes"
     told = mine["class_counts"].dropna()
     if told.empty:
         return []

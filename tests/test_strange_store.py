@@ -4,7 +4,7 @@ import pytest
 from foreign import TAGS, foreign_run
 from mlflow import MlflowClient
 
-from analysis import committed, load, report
+from analysis import committed, evidence, load, report
 from tinycnn import cli, experiments, run
 from tinycnn.errors import UserError
 
@@ -86,6 +86,16 @@ def test_report_and_compare_say_the_same_as_without_the_strange_runs(
     assert rows == [line for line in only_tiny.read_text().splitlines() if line.startswith("| tiny ")]
     assert f"{len(wrong) - 10} more were left out" in only_tiny.read_text()
     assert cli.main(["compare", "tiny"]) == 0 and capsys.readouterr().out in out
+
+
+def test_the_evidence_is_written_without_them(only_tiny, plan, no_artifacts, store, tiny, capsys, monkeypatch):
+    monkeypatch.setattr(evidence.readme, "write", list)
+    run.run(plan)
+    own = {"tinycnn.spec_hash": tiny.hash, "tinycnn.code_hash": plan.tags["tinycnn.code_hash"]}
+    strange_runs(MlflowClient(), name="tiny", seed=1, **own)
+    assert cli.main(["evidence", "tiny"]) == 0
+    assert committed.read("tiny")["seed"].unique().tolist() == [0]
+    assert sum(line.startswith("note: run ") for line in capsys.readouterr().err.splitlines()) == 10
 
 
 def test_where_nothing_else_is_there_the_line_says_what_is_wrong(only_tiny, store, capsys):
