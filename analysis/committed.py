@@ -26,9 +26,14 @@ def read(name: str) -> pd.DataFrame:
     if not path.exists():
         raise UserError(f"{name}: no evidence at {path}; make {name}, then make evidence")
     frame = _csv(path)
-    needed = {"experiment", "spec_hash", "seed", "epoch", "test_accuracy", "data"}
+    numbers = ["seed", "epoch", "test_accuracy", "train_accuracy", "clean_train_accuracy", "learning_rate", "seconds"]
+    needed = {"experiment", "spec_hash", "data", "data_digest", "code_hash", "dirty", "parameters", *numbers}
     if missing := needed - set(frame.columns):
         raise UserError(f"{path}: lacks the column {', '.join(sorted(missing))}; make evidence writes it anew")
+    if strange := [name for name in numbers if not pd.api.types.is_numeric_dtype(frame[name])]:
+        raise UserError(f"{path}: not only numbers in the column {', '.join(strange)}; take it from git again")
+    if frame.loc[frame["epoch"] == frame["epoch"].max(), "test_accuracy"].isna().all():
+        raise UserError(f"{path}: no test accuracy after the last epoch; take it from git again")
     return frame
 
 
@@ -78,6 +83,6 @@ def studies() -> tuple[dict[str, tuple], list[str]]:
 
 def _csv(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(path, dtype={"spec_hash": str, "code_hash": str})  # 12 digits may look like a number
     except (OSError, ValueError) as error:  # pandas' own are ValueErrors
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); take it from git again") from None

@@ -9,7 +9,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import images, last_epochs
+from analysis.statistics import last_epochs
+from tinycnn.statistics import images
 
 _LAST = 5  # epochs, as in the acceptance rule
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis import committed, evidence, load, records, statistics, stores
+from analysis import committed, evidence, load, records, statistics, stores, variants
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError, nearest
 from tinycnn.network.profile import measure
-from tinycnn.provenance import code_hash
+from tinycnn.provenance import code
+from tinycnn.source import code_hash
 from tinycnn.spec import load as experiments
 
 
@@ -17,13 +18,15 @@ class Findings:
     """What there is to report. Frames as described in ``load``, ``statistics`` and ``committed``.
 
     ``specs``: by name, the spec that was run, None where it is not known; ``words``: the spec whose docstring speaks of
-    it; ``measured``: the network; ``sources``: where the numbers come from; ``notes``: a line for whatever is not as
-    one would expect.
+    it; ``measured``: the network; ``sources``: where the numbers come from; ``variants`` and by data set how many more
+    there are; ``notes``: a line for whatever is not as one would expect.
     """
 
     epochs: pd.DataFrame
     summary: pd.DataFrame
     changes: pd.DataFrame
+    variants: pd.DataFrame
+    more_variants: dict
     mistakes: pd.DataFrame
     references: pd.DataFrame
     looks: pd.DataFrame
@@ -43,7 +46,9 @@ def gather(names: list[str] | None = None, store: bool = True) -> Findings:
 
     Raises SpecError for an unknown name, and UserError where there is nothing to report.
     """
-    frame, notes = load.runs(stores.EVERY if store else ()), []
+    notes = []
+    frame = load.runs(stores.EVERY if store else (), notes)
+    strange = f" ({notes[0].rstrip('.')})" if notes else ""
     known = [*dict.fromkeys([*experiments.names(), *committed.names(), *sorted(frame["experiment"].unique())])]
     for name in names or ():
         if name not in known:
@@ -59,8 +64,8 @@ def gather(names: list[str] | None = None, store: bool = True) -> Findings:
             notes.append(f"{name}: no finished run on test images; make {name} makes one.")
     if not picked:
         which = f" of {', '.join(names)}" if names else ""
-        cure = names[0] if names else "exp3"
-        raise UserError(f"nothing to report: no finished run{which} in store or evidence; make {cure} makes one")
+        what = f"nothing to report: no finished run{which} in store or evidence{strange}"
+        raise UserError(f"{what}; make {names[0] if names else 'exp3'} makes one")
     if others := stores.foreign() if store else 0:
         notes.append(f"{others} runs in the store were not made by this project and are left out.")
     found = _findings(picked, words, frame, notes)
@@ -73,11 +78,12 @@ def _findings(picked, words, frame, notes) -> Findings:
     stored = [record.rows for record in picked.values() if record.rows is not None]
     parts = [record.epochs for record in picked.values() if record.epochs is not None]
     if stored:
-        parts.append(evidence.of_runs(pd.concat(stored, ignore_index=True)))
+        parts.append(evidence.of_runs(pd.concat(stored, ignore_index=True), notes))
     epochs = pd.concat(parts, ignore_index=True)
-    epochs = epochs[epochs.groupby("experiment")["test_accuracy"].transform("count") > 0]
-    if empty := sorted(picked.keys() - set(epochs["experiment"])):
-        notes.append(f"Without any test accuracy in their record, so left out: {_listed(empty)}.")
+    ended = statistics.last_epochs(epochs).dropna(subset=["test_accuracy"])["experiment"]
+    epochs = epochs[epochs["experiment"].isin(ended)]
+    if empty := sorted(picked.keys() - set(ended)):
+        notes.append(f"Without a test accuracy after the last epoch, so left out: {_listed(empty)}.")
     if epochs.empty:
         raise UserError("nothing to report: no run has a test accuracy in its record; make exp3 makes one that has")
     names = _ordered(epochs, words)
@@ -90,15 +96,18 @@ def _findings(picked, words, frame, notes) -> Findings:
     ]
     if alone := [name for name in names if words[name] is None and not picked[name].barred]:
         notes.append(f"Shown as recorded, without a file in experiments/: {_listed(alone)}.")
-    _tell_of_code(epochs, notes)
-    mistakes = _mistakes(picked, names)
+    _tell_of_code(epochs, specs, notes)
+    mistakes = _mistakes(picked, names, notes)
     if untold := [name for name in names if name not in set(mistakes["experiment"])]:
         notes.append(f"Which images were wrong is not in the record of {_listed(untold)}: no figures of that.")
+    altered, more = variants.variants(frame, picked, words, notes)
     studies, lines = committed.studies()
     return Findings(
         epochs=epochs,
         summary=pd.DataFrame(rows),
         changes=statistics.changes(epochs, specs),
+        variants=altered,
+        more_variants=more,
         mistakes=mistakes,
         references=committed.references(),
         looks=committed.looks(evidence.with_judged(frame)),
@@ -140,10 +149,10 @@ def _measured(specs: dict) -> dict:
     return found
 
 
-def _mistakes(picked, names) -> pd.DataFrame:
+def _mistakes(picked, names, notes) -> pd.DataFrame:
     stored = [picked[name].rows for name in names if picked[name].rows is not None]
     parts = [committed.mistakes(name) for name in names if picked[name].rows is None]
-    parts += [load.mistakes(pd.concat(stored, ignore_index=True))] if stored else []
+    parts += [load.mistakes(pd.concat(stored, ignore_index=True), notes)] if stored else []
     parts = [part for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=committed.MISTAKES)
 
@@ -161,10 +170,15 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:12]) + rest
 
 
-def _tell_of_code(epochs, notes):
+def _is_of_now(spec, recorded: str) -> bool:
+    """Tell whether a run's code was what the same spec would use now."""
+    return spec is None or recorded in {code_hash(code(spec, kernels)) for kernels in ("native", "torch")}
+
+
+def _tell_of_code(epochs, specs, notes):
     """Say which numbers come from other code than that of now, or from changes that were never committed."""
     firsts = epochs.groupby("experiment", sort=False)[["code_hash", "dirty"]].agg("first")
-    if other := [name for name, row in firsts.iterrows() if row["code_hash"] != code_hash()]:
+    if other := [name for name, row in firsts.iterrows() if not _is_of_now(specs[name], row["code_hash"])]:
         notes.append(
             f"Trained before the latest change of the code that numbers depend on: {_listed(other)}; to train again "
             "says whether that changes anything."

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import committed, draw, gather
+from analysis import committed, draw, gather, statistics
 from analysis.album import Album
-from tinycnn import ROOT
+from analysis.blocks import count, number, with_epoch
+from tinycnn import ROOT, verdict
 from tinycnn.errors import UserError
 from tinycnn.tables import markdown
 
@@ -63,15 +64,11 @@ def results_table() -> str:
 
 def _ours(name: str) -> tuple:
     frame = committed.read(name)
-    last = frame[frame["epoch"] == frame["epoch"].max()]
-    accuracy = last["test_accuracy"]
-    best = frame.loc[frame.groupby("seed")["test_accuracy"].idxmax()]
-    lowest = frame[frame["epoch"] > frame["epoch"].max() - 5].groupby("seed")["test_accuracy"].min()
-    n = len(last)
+    found = verdict.total([*statistics.runs_of(frame).values()])
     return (
-        name, "ours", f"{int(last['parameters'].iloc[0]):,}", str(n), f"{last['clean_train_accuracy'].mean():.2f}",
-        f"{accuracy.mean():.3f}", f"{accuracy.std():.3f}" if n > 1 else "-", f"{accuracy.min():.2f}",
-        f"{best['test_accuracy'].median():.2f} ({best['epoch'].median():g})", f"{lowest.median():.2f}",
+        name, "ours", count(frame["parameters"].iloc[0]), str(found["n"]), number(found["clean_train"]),
+        number(found["last"], 3), number(found["last_std"], 3), number(found["last_min"]),
+        with_epoch(found["best"], found["best_epoch"]), number(found["min_last5"]),
     )  # fmt: skip
 
 

@@ -34,6 +34,11 @@ class Record:
     rows: pd.DataFrame | None = None
     epochs: pd.DataFrame | None = None
 
+    @property
+    def hashes(self) -> list[str]:
+        """Return of which specs it is."""
+        return sorted(set((self.epochs if self.rows is None else self.rows)["spec_hash"].astype(str)))
+
 
 def current(name, notes):
     """Return the spec of that name as it is now; None where there is no file of it, or a broken one."""
@@ -89,15 +94,15 @@ def _stored(spec, mine) -> Record | None:
     for column in ("spec_hash", "data_digest", "fallback"):
         same = same[same[column].eq(latest[column]) | (same[column].isna() & pd.isna(latest[column]))]
     rows = load.of_latest_code(same)
-    barred, recorded = "", _recorded(latest)
+    barred, made_by = "", recorded(latest)
     if own.empty:
         barred = f"trained on the fallback data set {latest['data']}, so not judged"
-    elif spec or recorded is None:
+    elif spec or made_by is None:
         barred = "of a spec that is not here as it was then, so not judged"
-    return Record(_OLDER, len(rows), recorded, f"the store, spec {latest['spec_hash']}", barred, rows)
+    return Record(_OLDER, len(rows), made_by, f"the store, spec {latest['spec_hash']}", barred, rows)
 
 
-def _recorded(run) -> Spec | None:
+def recorded(run) -> Spec | None:
     """Return the spec as a run recorded it, None where it means something else, or nothing, to the code of now."""
     try:
         spec = Spec.from_json(run["spec"])

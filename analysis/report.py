@@ -40,8 +40,11 @@ def write(names: list[str] | None = None, folder: Path = FOLDER) -> tuple[list[P
 def content(found, album: Album) -> list[dict]:
     """Return the blocks of the whole report, its figures drawn into ``album``."""
     body = []
-    for data in dict.fromkeys(found.summary["data"]):
-        body += sections.results(found, data) + [make.pictures(draw.comparison(found, data, album))]
+    for data in dict.fromkeys([*found.summary["data"], *found.variants["data"]]):
+        body += [make.heading(2, f"Results on {data}")]
+        if data in set(found.summary["data"]):
+            body += sections.results(found, data) + [make.pictures(draw.comparison(found, data, album))]
+        body += sections.variants(found, data)
     body += [make.heading(2, "Iterations")]
     fields = {}
     for name in found.summary["experiment"]:

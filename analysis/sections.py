@@ -38,7 +38,7 @@ def results(found, data: str) -> list[dict]:
         (
             row.experiment, number(row.last_mean, 3), f"{row.last_low:.2f} to {row.last_high:.2f}", row.n,
             number(row.last_std, 3), number(row.last_min), number(row.min_last5),
-            with_epoch(row.best_median, row.best_epoch_median), number(row.clean_train), count(row.parameters),
+            with_epoch(row.best_mean, row.best_epoch_median), number(row.clean_train), count(row.parameters),
             row.verdict,
         )
         for row in summary.itertuples()
@@ -50,7 +50,29 @@ def results(found, data: str) -> list[dict]:
         )
         for row in published.itertuples(index=False)
     ]  # fmt: skip
-    return [heading(2, f"Results on {data}"), table(head, rows, "<" + ">" * 9 + "<"), *_what_n_carries(summary)]
+    return [table(head, rows, "<" + ">" * 9 + "<"), *_what_n_carries(summary)]
+
+
+def variants(found, data: str) -> list[dict]:
+    """Return what runs of one data set came to that have an experiment's name and another spec."""
+    mine, more = found.variants[found.variants["data"] == data], found.more_variants.get(data, 0)
+    if mine.empty:
+        return []
+    text = (
+        "Runs of an experiment with other values than those shown for it: set with --set, or those of an earlier file. "
+        "They are not judged."
+    )
+    if more:
+        text += f" These are the {len(mine)} that were run last; {more} earlier ones are not shown."
+    head = ("experiment", "settings", "n", "last epoch", "std", "95 % interval", "min", "parameters")
+    rows = [
+        (
+            row.experiment, row.settings, row.n, number(row.last_mean, 3), number(row.last_std, 3),
+            f"{row.last_low:.2f} to {row.last_high:.2f}", number(row.last_min), count(row.parameters),
+        )
+        for row in mine.itertuples()
+    ]  # fmt: skip
+    return [heading(3, f"Variants on {data}"), paragraph(text), table(head, rows, "<<" + ">" * 6)]
 
 
 def _runs(note) -> str:
@@ -61,8 +83,9 @@ def _what_n_carries(summary) -> list[dict]:
     """Say what an interval is of, and how many seeds a difference would take."""
     text = (
         "Train: accuracy on clean training images after the last epoch. The interval is of the mean over seeds "
-        "(Student's t); of a single run it is Wilson's, over test images, and says nothing of other seeds. Best, its "
-        "epoch and the minimum of the last five: medians over seeds. In brackets: published figures, as their sources "
+        "(Student's t); of a single run it is Wilson's, over test images, and says nothing of other seeds. Minimum "
+        "of the last five: the lowest accuracy of any seed in any of its last five epochs. Best: the mean over seeds "
+        "of each one's best epoch, with the median of these epochs. In brackets: published figures, as their sources "
         "give them: single runs and best epochs picked on the test set, unless the last column says otherwise, so they "
         "are nothing to compare a mean with."
     )
@@ -116,7 +139,7 @@ def _result(found, row, epochs) -> list[dict]:
             "seconds", "target")  # fmt: skip
     cells = (
         number(row.last_mean, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"), row.n,
-        with_epoch(row.best_median, row.best_epoch_median), number(row.min_last5), number(row.clean_train),
+        with_epoch(row.best_mean, row.best_epoch_median), number(row.min_last5), number(row.clean_train),
         count(row.parameters), count(row.macs), number(row.seconds, 0), row.verdict,
     )  # fmt: skip
     blocks = [table(head, [cells], ">" * 8 + "<"), paragraph(f"{row.verdict}: {row.reason}.", "Verdict")]

@@ -57,7 +57,7 @@ def text(place: str, name: str) -> str | None:
     parsed = urlparse(place)
     if parsed.scheme in ("", "file"):
         path = Path(unquote(parsed.path)) / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
     from tinycnn.tracking import read_file
 
     with contextlib.suppress(StoreTrouble):
@@ -73,6 +73,7 @@ def _opened(file: Path):
     place = f"file:{pathname2url(str(file.resolve()))}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(place, uri=True, timeout=30)) as connection:
+            connection.execute("begin")  # every query sees the same runs, whatever begins or is deleted meanwhile
             yield lambda query, values=(): connection.execute(query, values).fetchall()
     except sqlite3.Error as error:
         raise StoreTrouble(f"the store {uri()} cannot be read: {with_cure(error)}") from None

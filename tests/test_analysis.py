@@ -51,8 +51,10 @@ def test_a_comparison_gives_n_the_changes_and_the_difference_of_the_means(plan, 
     assert (base["n"], row["n"]) == (2, 3)
     assert row["changes"] == {"optimizer.lr": {"from": 0.01, "to": 0.02}}
     a, b = ([s["last"] for s in outcome["seeds"]] for outcome in (on_test, theirs))
-    assert row["difference"] == pytest.approx(statistics.mean(b) - statistics.mean(a))
-    assert row["standard_error"] == pytest.approx((statistics.variance(a) / 2 + statistics.variance(b) / 3) ** 0.5)
+    assert base["source"] == f"the store, spec {tiny.hash}"
+    found = row["against_base"]  # paired: seeds 0 and 1 are shared
+    assert (found["n"], found["paired"]) == (2, True)
+    assert found["difference"] == pytest.approx(statistics.mean(b[:2]) - statistics.mean(a))
     assert all(len(line) <= 80 for line in compare.text(result).splitlines())
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 from standins import MNIST, expect_tiny, real, tiny_contents, write
+from tinycnn.models import build
 from torch import nn
 
 from bench import plain_loop
 from tinycnn import ROOT
 from tinycnn.data import load
 from tinycnn.data.catalog import DATASETS
-from tinycnn.models import build
 from tinycnn.spec import Augment, Data
 from tinycnn.spec import load as experiments
 from tinycnn.train import stream_seed

@@ -225,13 +225,14 @@ def test_runs_that_lack_numbers_are_left_out_or_shown_without_them(no_evidence, 
     notes = report.write(None, tmp_path / "reports")[1]
     row = next(line for line in (tmp_path / "reports" / "report.md").read_text().splitlines() if "| gaps " in line)
     assert "97.750" in row.split("|")[2] and row.split("|")[4].strip() == "2"  # (98.5 + 97) / 2
-    assert "Without any test accuracy in their record, so left out: nothing." in notes
+    told = [note.split("left out, ")[1] for note in notes if note.startswith("run ")]
+    assert told == ["it has finished and has no number as its last test_accuracy."] * 3
     assert not any("cannot be drawn" in note for note in notes)
 
 
 def test_a_store_without_any_accuracy_is_a_line(no_evidence, store, tmp_path):
-    foreign_run(MlflowClient(), "0", [], name="nothing")
-    with pytest.raises(UserError, match="no run has a test accuracy"):
+    run_id = foreign_run(MlflowClient(), "0", [], name="nothing")
+    with pytest.raises(UserError, match=f"no finished run .*run {run_id}: left out, it has finished and has no number"):
         report.write(None, tmp_path)
 
 
@@ -261,6 +262,7 @@ def test_more_seeds_of_the_same_spec_speak_before_fewer(only_tiny, plan, no_arti
     run.run(plan, seeds=3)
     whole = load.epochs(load.runs()["run_id"].tolist())
     evidence = whole.assign(experiment="tiny", spec_hash=tiny.hash, data="mnist5k", code_hash="", dirty="false")
+    evidence = evidence.assign(data_digest="", parameters=1)
     evidence["seed"] = evidence["run_id"].map({run_id: n for n, run_id in enumerate(whole["run_id"].unique())})
     for seeds, source in ((2, "the store"), (3, "reports/evidence")):  # of as many the committed ones
         evidence[evidence["seed"] < seeds].to_csv(committed.FOLDER / "tiny.csv", index=False)

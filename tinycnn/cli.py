@@ -329,6 +329,7 @@ def _reporter(chosen):
 
 def _print_outcome(chosen, outcome):
     """Print what a training came to; raise Undelivered where the store has not got it."""
+    from tinycnn.statistics import words
     from tinycnn.tables import seed_table
 
     if chosen.json:
@@ -336,6 +337,8 @@ def _print_outcome(chosen, outcome):
     else:
         if len(outcome["seeds"]) > 1 or getattr(chosen, "missing", False):
             print(seed_table(outcome["seeds"]), end="\n\n")
+        if outcome["n"] > 1:
+            print(f"{outcome['experiment']}: {words(outcome)}, that of the last five epochs {outcome['min_last5']:.2f}")
         print(
             f"{outcome['experiment']}: {outcome['parameters']:,} parameters, target {outcome['verdict']} "
             f"({outcome['reason']})"
@@ -475,8 +478,10 @@ def compare(chosen) -> int:
     result = comparison.compare([experiments.load(which) for which in chosen.experiments])
     if chosen.json:
         _print_json(result)
-    else:
-        print(comparison.text(result))
+        return DONE
+    for note in result["notes"]:
+        print(f"note: {visible(note)}", file=sys.stderr)
+    print(comparison.text(result))
     return DONE
 
 

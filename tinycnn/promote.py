@@ -4,9 +4,7 @@ import datetime
 import re
 import textwrap
 
-from scipy import stats
-
-from tinycnn import run, search
+from tinycnn import run, search, statistics
 from tinycnn.describe import sections
 from tinycnn.errors import SpecError, UserError
 from tinycnn.findings import findings
@@ -162,33 +160,26 @@ def compared(base: str, promoted: str, before: list[float], after: list[float]) 
     ``inconclusive`` where the interval includes 0, where fewer than three seeds cannot carry one, and where all
     differences are the same, so that there is none.
     """
-    differences = [b - a for a, b in zip(before, after, strict=True)]
-    mean, low, high = sum(differences) / len(differences), None, None
-    if len(set(differences)) > 1:
-        low, high = map(float, stats.ttest_1samp(differences, 0).confidence_interval(0.95))
-    unclear = low is None or low <= 0 <= high or len(differences) < 3
+    found = statistics.difference(dict(enumerate(after)), dict(enumerate(before)))
+    low, high = found["low"], found["high"]
+    unclear = low is None or low <= 0 <= high or len(before) < 3
     word = INCONCLUSIVE if unclear else BETTER if low > 0 else WORSE
     accuracies = {base: before, promoted: after}
     return {
         "base": base, "promoted": promoted, "seeds": len(before), "first_seed": FIRST_SEED, "accuracies": accuracies,
-        "difference": mean, "low": low, "high": high, "word": word,
+        "difference": found["difference"], "low": low, "high": high, "word": word,
     }  # fmt: skip
 
 
 def text(result: dict) -> str:
     """Put a comparison into words."""
     base, promoted, n = result["base"], result["promoted"], result["seeds"]
-    means = {name: sum(values) / n for name, values in result["accuracies"].items()}
-    lines = [f"{name}: {mean:.3f} % after the last epoch, the mean of {n} seeds" for name, mean in means.items()]
+    lines = [f"{name}: {statistics.words(statistics.over_seeds(each))}" for name, each in result["accuracies"].items()]
+    brought = f"{promoted} against {base}, paired by seed: {result['difference']:+.3f} points"
     if result["low"] is None:
-        lines.append(
-            f"{promoted} against {base}: {result['difference']:+.3f} points; one seed says no more: {result['word']}"
-        )
-        return "\n".join(lines)
-    lines.append(
-        f"{promoted} against {base}, paired by seed: {result['difference']:+.3f} points, 95 % interval "
-        f"{result['low']:+.3f} to {result['high']:+.3f}: {result['word']}"
-    )
+        why = "one seed says" if n == 1 else "differences that are all the same say"
+        return "\n".join([*lines, f"{brought}; {why} no more: {result['word']}"])
+    lines.append(f"{brought}, 95 % interval {result['low']:+.3f} to {result['high']:+.3f}: {result['word']}")
     if result["word"] == INCONCLUSIVE:
         width = (result["high"] - result["low"]) / 2
         lines.append(f"{n} seeds a side tell apart what differs by some {width:.2f} points or more, and this does not")

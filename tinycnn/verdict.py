@@ -7,7 +7,9 @@ Not judged are runs on a fallback data set or on validation images, runs of fewe
 specs whose target names no accuracy.
 """
 
-from statistics import mean, median, stdev
+from statistics import fmean, mean, median
+
+from tinycnn.statistics import over_seeds
 
 MET, MISSED, NOT_JUDGED = "met", "missed", "not judged"
 ACCEPTED_SHARE = 0.8
@@ -31,17 +33,17 @@ def summarise(history: list, target=None) -> dict:
     }
 
 
-def total(summaries: list[dict]) -> dict:
-    """Return the figures of a spec over its seeds: means, but the least ``min_last5``, the median ``best_epoch``."""
-    last = [s["last"] for s in summaries]
-    return {
-        "n": len(summaries),
-        "last": mean(last),
-        "last_std": stdev(last) if len(last) > 1 else None,
-        "last_min": min(last),
-        "best": mean(s["best"] for s in summaries),
+def total(summaries: list[dict], images: int | None = None) -> dict:
+    """Return the figures of a spec over its seeds: means, but the least ``min_last5``, the median ``best_epoch``.
+
+    Every output takes them from here. ``images``: of how many each accuracy is, None where that is not known.
+    """
+    clean = [s["clean_train"] for s in summaries if s["clean_train"] is not None]
+    return over_seeds([s["last"] for s in summaries], images) | {
+        "best": fmean(s["best"] for s in summaries),
         "best_epoch": median(s["best_epoch"] for s in summaries),
         "min_last5": min(s["min_last5"] for s in summaries),
+        "clean_train": fmean(clean) if clean else None,
     }
 
 

@@ -1,0 +1,100 @@
+"""What a few seeds can say: their mean with its interval, and the difference of two means. Computed nowhere else.
+
+Accuracies are in percent. Intervals are of 95 %.
+"""
+
+from statistics import fmean, stdev
+
+import numpy as np
+
+from tinycnn.data.catalog import DATASETS
+
+LEVEL = 0.95
+
+
+def images(data: str) -> int:
+    """Return how many test images a data set has; 10,000 for one that is not known here."""
+    return DATASETS[data].test if data in DATASETS else 10_000
+
+
+def wilson(accuracy: float, count: int) -> tuple[float, float]:
+    """Return the interval of one run's accuracy over ``count`` test images (Wilson 1927, scipy's ``binomtest``).
+
+    It says what other images would have given, not what another seed would have.
+    """
+    from scipy import stats  # here and below: importing it takes a second, which most verbs need not wait
+
+    right = min(count, max(0, round(accuracy * count / 100)))
+    found = stats.binomtest(right, count).proportion_ci(LEVEL, method="wilson")
+    return 100 * found.low, 100 * found.high
+
+
+def mean_interval(accuracies, count: int | None = None) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of the mean over seeds by Student's t; of a single run, Wilson's over its ``count`` images.
+
+    Seeds that all came out the same show no spread to estimate from: then too it is that of one run. None where it
+    would take a ``count`` that is not known, and without accuracies.
+    """
+    values = np.asarray(accuracies, dtype=float)
+    values = values[~np.isnan(values)]
+    if not len(values) or (np.ptp(values) == 0 and count is None):
+        return None, None
+    if np.ptp(values) == 0:
+        return wilson(values[0], count)
+    from scipy import stats
+
+    low, high = stats.t.interval(LEVEL, len(values) - 1, values.mean(), stats.sem(values))
+    return max(float(low), 0.0), min(float(high), 100.0)
+
+
+def over_seeds(accuracies: list[float], count: int | None = None) -> dict:
+    """Return n, last, last_std, last_min, last_low and last_high of the last epoch's accuracies of one seed or more.
+
+    ``last`` is their mean, ``last_low`` to ``last_high`` its interval; what cannot be said is None. ``count``: of how
+    many images each is.
+    """
+    accuracies = [float(each) for each in accuracies]  # stdev rounds numpy's integers
+    low, high = mean_interval(accuracies, count)
+    return {
+        "n": len(accuracies),
+        "last": fmean(accuracies),
+        "last_std": stdev(accuracies) if len(accuracies) > 1 else None,
+        "last_min": min(accuracies),
+        "last_low": low,
+        "last_high": high,
+    }
+
+
+def words(found: dict) -> str:
+    """Put what ``over_seeds`` returned into a line, or two of them for more than one seed."""
+    line = f"{found['last']:.3f} % after the last epoch"
+    if found["n"] == 1:
+        return f"{line}, one seed"
+    parts = [f"standard deviation {found['last_std']:.3f}", f"minimum {found['last_min']:.2f}"]
+    if found["last_low"] is not None:
+        parts.insert(1, f"95 % interval {found['last_low']:.2f} to {found['last_high']:.2f}")
+    return f"{line}, the mean of {found['n']} seeds:\n{', '.join(parts)}"
+
+
+def difference(ours, theirs) -> dict:
+    """Return what the mean of ``ours`` is above that of ``theirs``: difference, low, high, n, paired.
+
+    Both: last accuracies by seed. Two or more shared seeds are compared seed by seed (paired t), and the others left
+    out; without, the means of all (Welch's t). An interval takes two seeds a side, and is None below that.
+    """
+    from scipy import stats
+
+    ours, theirs = ({seed: value for seed, value in side.items() if value == value} for side in (ours, theirs))
+    shared = [seed for seed in ours if seed in theirs]
+    low = high = None
+    if paired := len(shared) >= 2:
+        each = [ours[seed] - theirs[seed] for seed in shared]
+        brought, n = fmean(each), len(shared)
+        if np.ptp(each) > 0:
+            low, high = map(float, stats.ttest_1samp(each, 0).confidence_interval(LEVEL))
+    else:
+        sides = [*ours.values()], [*theirs.values()]
+        brought, n = fmean(sides[0]) - fmean(sides[1]), min(map(len, sides))
+        if n >= 2 and max(map(np.ptp, sides)) > 0:
+            low, high = map(float, stats.ttest_ind(*sides, equal_var=False).confidence_interval(LEVEL))
+    return {"difference": brought, "low": low, "high": high, "n": n, "paired": paired}
