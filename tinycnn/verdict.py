@@ -3,7 +3,7 @@
 Acceptance rule. A run meets its target when the test accuracy is at least ``target.accuracy`` in each of the last
 ``target.last_epochs`` epochs, of at most ``target.max_epochs``. A spec with n seeds meets it when the mean over the
 seeds of the last epoch's accuracy is at least ``target.accuracy`` and at least four in five of the runs meet it.
-Not judged are runs on a fallback data set or on validation images, runs of fewer epochs than the target looks at, and
+Not judged are runs on another data set than the target's or on validation images, runs of fewer epochs than the target looks at, and
 specs whose target names no accuracy.
 """
 
@@ -51,11 +51,13 @@ def judge(spec, summaries: list[dict], *, kind: str, fallback: bool) -> tuple[st
     """Return the verdict, one of ``met``, ``missed``, ``not judged``, and its reason in words."""
     target, n = spec.target, len(summaries)
     if fallback:
-        return NOT_JUDGED, f"trained on the fallback data set {spec.data.name}"
+        return NOT_JUDGED, f"trained on the fallback data set {spec.data.short}"
     if kind != "test":
         return NOT_JUDGED, "evaluated on validation images; the target is a test accuracy"
     if target.accuracy is None:
         return NOT_JUDGED, "the target names no accuracy"
+    if target.data != spec.data.short:
+        return NOT_JUDGED, f"trained on {spec.data.short}, and the target is one on {target.data}"
     if spec.train.epochs < target.last_epochs:
         return NOT_JUDGED, f"{spec.train.epochs} epochs, and the target looks at the last {target.last_epochs}"
     if spec.train.epochs > target.max_epochs:
