@@ -1,5 +1,6 @@
 """Augmentation keeps its promises: each piece against torchvision or plain slicing, and the draws among themselves."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -240,3 +241,27 @@ def test_cuda_augments_as_the_cpu_does(shape):
     result = run(images.cuda(), **ON)
     assert result.is_cuda
     torch.testing.assert_close(result.cpu(), run(images, **ON), atol=1e-4, rtol=0)
+
+
+def test_elastic_deformation_shifts_pixels_by_its_standard_deviation_smoothly_and_disturbs_no_other_draw():
+    drawn = A._bend(torch.rand(400, generator=torch.Generator().manual_seed(0)), settings(elastic=1.5), 28, 28)
+    assert drawn.shape == (400, 2, 28, 28) and drawn.std() == pytest.approx(1.5, rel=0.05)
+    assert abs(drawn.mean()) < 0.05
+    beside = (drawn[..., 1:] * drawn[..., :-1]).mean() / drawn.square().mean()
+    assert beside == pytest.approx(math.exp(-1 / (4 * 4.0**2)), abs=0.02)  # of white noise under a Gaussian, 4 pixels wide
+    images = torch.rand(3, 1, 28, 28)
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    bent, plain = (A.augment(images, settings(elastic=e), g, MEAN[:1]) for e, g in zip((1.0, 0.0), generators, strict=True))
+    assert not torch.equal(bent, plain) and torch.equal(*(torch.rand(4, generator=g) for g in generators))
+    again = A.augment(images, settings(elastic=1.0), torch.Generator().manual_seed(5), MEAN[:1])
+    assert torch.equal(bent, again)
+
+
+def test_elastic_deformation_moves_an_image_as_a_shift_where_all_pixels_agree():
+    images = torch.rand(2, 1, 20, 20)
+    still = {name: torch.zeros(2) for name in ("angle", "shear")} | {"scale": torch.ones(2)}
+    bend = torch.zeros(2, 2, 20, 20)
+    bend[:, 0] = 3.0  # each pixel of the result is taken from 3 pixels further right
+    moved = A.affine(images, shift=torch.zeros(2, 2), bend=bend, **still)
+    shifted = A.affine(images, shift=torch.tensor([[-3.0, 0.0]] * 2), **still)
+    torch.testing.assert_close(moved, shifted, atol=1e-5, rtol=1e-5)

@@ -1,5 +1,6 @@
 """What ``train.py`` promises: the same numbers again, separate streams, and the arithmetic of a plain loop."""
 
+import copy
 import itertools
 import math
 import random
@@ -16,21 +17,24 @@ import pytest
 import torch
 from torch import nn
 
-from tinycnn import ROOT
+from tinycnn import ROOT, checkpoint
 from tinycnn import train as trainer
 from tinycnn.data import Images, Split, files
 from tinycnn.data import augment as operations
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import Diverged, SpecError, UserError
+from tinycnn.network import teacher as teachers
 from tinycnn.spec import (
     SGD,
     Adam,
     AdamW,
     Augment,
+    Average,
     Constant,
     Cosine,
     CrossEntropy,
     Data,
+    Distillation,
     OneCycle,
     Spec,
     StepLR,
@@ -498,3 +502,101 @@ def test_importing_the_package_imports_nothing_heavy():
     heavy = ("torch", "numpy", "mlflow", "optuna", "pandas", "pydantic")
     code = f"import sys, tinycnn, tinycnn.errors, tinycnn.cli; print(*[n for n in {heavy} if n in sys.modules])"
     assert python(code) == []
+
+
+# --- averaged weights, teachers, momentum ----------------------------------------------------------------------------
+
+
+def test_averaged_weights_are_the_exponential_average_of_those_after_each_batch():
+    spec = PLAIN.but(average=Average(0.9, every=2), train={"epochs": 2})
+    seen = []
+
+    def keep(count):
+        seen.append([p.detach().clone() for p in state.network.parameters()])
+
+    state = trainer.start(spec, 0, DATA, torch.device("cpu"))
+    *_, last = trainer.train(spec, 0, data=DATA, device="cpu", state=state, progress=keep)
+    expected = seen[1]  # after the second batch the average begins
+    for weights in seen[3::2]:
+        expected = [0.9 * old + 0.1 * new for old, new in zip(expected, weights, strict=True)]
+    for ours, wanted in zip(state.averaged.module.parameters(), expected, strict=True):
+        torch.testing.assert_close(ours, wanted)
+    assert (last.accuracy, last.loss) == (last.averaged_accuracy, last.averaged_loss)
+    raw = next(iter(trainer.train(spec.but(average={"result": "raw"}), 0, data=DATA, device="cpu")))
+    assert (raw.accuracy, raw.loss) == (raw.raw_accuracy, raw.raw_loss) != (raw.averaged_accuracy, raw.averaged_loss)
+
+
+def test_averaging_changes_nothing_of_the_training_itself():
+    plain, averaged = (list(train(each)) for each in (SPEC, SPEC.but(average=Average(0.9))))
+    assert [r.train_loss for r in plain] == [r.train_loss for r in averaged]
+    assert [r.loss for r in plain] == [r.raw_loss for r in averaged]
+    assert plain[0].averaged_loss is None
+
+
+def test_batch_norm_statistics_of_averaged_weights_are_those_of_the_images():
+    spec = PLAIN.but(average=Average(0.9), train={"epochs": 1})
+    (result,) = train(spec)
+    network = copy.deepcopy(result.state.averaged.module)
+    first = next(each for each in network.modules() if isinstance(each, nn.BatchNorm2d))
+    conv = next(each for each in network.modules() if isinstance(each, nn.Conv2d))
+    maps = conv(normal(DATA.train.images))
+    torch.testing.assert_close(first.running_mean, maps.mean((0, 2, 3)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(first.running_var, maps.var((0, 2, 3)), rtol=1e-3, atol=1e-4)
+
+
+def test_a_pupil_learns_from_its_teacher_by_the_formula_of_hinton(tmp_path):
+    teacher = SPEC.but(name="teacher", train={"epochs": 1})
+    (result,) = train(teacher)
+    path = tmp_path / "teacher.pt"
+    checkpoint.save(path, spec=teacher, seed=0, run_id=None, state=result.state, history=[result])
+    loss = Distillation(str(path), temperature=3.0, share=0.7).build(DATA, torch.device("cpu"))
+    images = normal(DATA.train.images[:8])
+    logits, labels = torch.randn(8, 10), DATA.train.labels[:8]
+    wanted = torch.softmax(result.state.network.eval()(images) / 3, 1)
+    soft = (wanted * (wanted.log() - torch.log_softmax(logits / 3, 1))).sum(1).mean() * 9
+    hard = -torch.log_softmax(logits, 1)[range(8), labels].mean()
+    torch.testing.assert_close(loss(logits, labels, images), 0.7 * soft + 0.3 * hard)
+    pupil = SPEC.but(loss=Distillation(str(path)))
+    assert next(train(pupil)).loss != next(train(SPEC)).loss
+    assert pupil.loss.used()["teacher"] == checkpoint.weights_digest(result.state.network)[:12]
+
+
+def test_a_teacher_that_is_none_or_has_seen_the_validation_images_is_a_line(tmp_path):
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    for name, words in (("none.pt", "there is no such file"), ("text.pt", "is no checkpoint"), ("0" * 32, "no finished run")):
+        text = name if len(name) == 32 else str(tmp_path / name)
+        with pytest.raises(UserError, match=words):
+            Distillation(text).build(DATA, torch.device("cpu"))
+    teacher = SPEC.but(name="teacher", train={"epochs": 1})
+    (result,) = train(teacher)
+    path = tmp_path / "teacher.pt"
+    checkpoint.save(path, spec=teacher, seed=0, run_id=None, state=result.state, history=[result])
+    with pytest.raises(SpecError, match="may have seen the validation images of mnist5k"):
+        teachers.check(Distillation(str(path)), Data(name="mnist5k", validation=True))
+    teachers.check(Distillation(str(path)), Data(name="mnist5k"))
+    with pytest.raises(UserError, match="cannot look at"):
+        Distillation(str(path)).build(replace(DATA, classes=tuple("abc")), torch.device("cpu"))
+
+
+def test_one_cycle_cycles_the_momentum_where_it_is_asked_to(monkeypatch):
+    seen = []
+    start = trainer.start
+
+    def started(*arguments):
+        state = start(*arguments)
+        state.optimizer.register_step_pre_hook(lambda used, *_: seen.append(used.param_groups[0]["momentum"]))
+        return state
+
+    monkeypatch.setattr(trainer, "start", started)
+    schedule = OneCycle(cycle_momentum=True, base_momentum=0.8, max_momentum=0.9)
+    list(train(PLAIN.but(optimizer=SGD(lr=PEAK, momentum=0.9), schedule=schedule, train={"epochs": EPOCHS})))
+    assert seen[0] == pytest.approx(0.9) and min(seen) == pytest.approx(0.8, abs=0.01) and seen[-1] > 0.89
+    with pytest.raises(SpecError, match="no momentum to cycle"):
+        next(train(PLAIN.but(optimizer=SGD(lr=PEAK), schedule=schedule)))
+
+
+def test_augmentation_fades_over_the_last_epochs():
+    settings = Augment(rotation=12.0, shift=2.0, cutout=4, flip=True, fade=4)
+    seen = [settings.at(epoch, 10) for epoch in range(1, 11)]
+    assert [each.rotation for each in seen] == [12.0] * 6 + [9.0, 6.0, 3.0, 0.0]
+    assert [each.cutout for each in seen[-4:]] == [3, 2, 1, 0] and all(each.flip for each in seen)

@@ -58,9 +58,10 @@ def _contents(data):
 def _npz(path: Path, *stamp):
     where = f"data.path: {path}"
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise UserError(f"{where}: holds one array without a name; save it with numpy.savez(path, x_train=...)")
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise UserError(f"{where}: holds one array without a name; save it with numpy.savez(path, x_train=...)")
+        with archive:
             missing = [key for key in _KEYS if key not in archive.files]
             if missing:
                 raise UserError(f"{where}: lacks {', '.join(missing)}; it has {', '.join(archive.files) or 'nothing'}")
