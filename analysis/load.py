@@ -192,5 +192,6 @@ def of_latest_code(mine: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of the latest code among runs of the same numbers, the first of each seed."""
     if len(mine):
         mine = mine[mine["code_hash"] == mine["code_hash"].iloc[-1]]
-        mine = mine[mine["data_digest"] == mine["data_digest"].iloc[-1]]  # a file of one's own may have changed
+        digests = mine["data_digest"].fillna("")
+        mine = mine[digests == digests.iloc[-1]]  # a file of one's own may have changed
     return mine.drop_duplicates("seed", keep="first").sort_values("seed").reset_index(drop=True)

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from tinycnn.data import LAYOUTS, Split, load
+from tinycnn.data.files import LAYOUTS, Split, load
 from tinycnn.train import start
 
 SETS = {

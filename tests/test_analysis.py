@@ -139,9 +139,9 @@ def test_the_readme_of_this_repository_says_what_its_evidence_says():
 def test_the_iteration_that_the_readme_shows_works_when_dropped_in(tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = readme.split("```python\n")[1].split("```")[0]
-    name = re.search(r'SPEC = .*name="(\w+)"', shown)[1]
+    name = re.search(r'name="(\w+)"', shown)[1]
     path = tmp_path / f"{name}.py"
     path.write_text(shown, encoding="utf-8")
     spec = experiments.load(str(path))
-    assert list(spec.difference(experiments.load("exp3")))[0] == "schedule.name"
-    assert len(shown.splitlines()) <= 14
+    assert list(spec.difference(experiments.load("exp3")))[0] == "model.layers"
+    assert len(shown.splitlines()) <= 17

@@ -235,7 +235,8 @@ def test_a_fallback_cannot_be_missed_on_the_terminal(tinycnn, spec_file, databas
 
 
 def test_a_loss_that_is_no_number_fails_in_a_line(tinycnn, spec_file, database, few_images):
-    settings = ("model.name=model_1", "target.parameter_limit=null", "optimizer.name=SGD", "optimizer.lr=100")
+    settings = ("model.norm=none", "target.parameter_limit=null", "optimizer.name=SGD", "optimizer.lr=100",
+                "optimizer.weight_decay=1")  # fmt: skip
     code, out, err = tinycnn("run", spec_file, "--set", *settings)
     assert code == 1 and out == ""
     last = err.splitlines()[-1]

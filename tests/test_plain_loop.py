@@ -9,13 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from standins import MNIST, expect_tiny, real, tiny_contents, write
-from tinycnn.models import build
 from torch import nn
 
 from bench import plain_loop
 from tinycnn import ROOT
 from tinycnn.data import load
-from tinycnn.data.catalog import DATASETS
 from tinycnn.spec import Augment, Data
 from tinycnn.spec import load as experiments
 from tinycnn.train import stream_seed
@@ -84,7 +82,7 @@ def test_it_trains_from_the_weights_of_the_spec_and_counts_the_test_images_right
     assert 0 < epochs[0].seconds < epochs[1].seconds < epochs[2].seconds
     network, optimizer, _ = plain_loop.begin(spec, 3, fifty)
     torch.manual_seed(stream_seed(3, "weights"))
-    for name, value in build(spec, DATASETS["mnist"]).state_dict().items():
+    for name, value in spec.model.build((1, 28, 28), 10).state_dict().items():
         assert torch.equal(network.state_dict()[name], value)
     assert isinstance(optimizer, torch.optim.Adam) and network[0][0].weight.is_contiguous()
 

@@ -82,7 +82,7 @@ def history(recorded, run_id, metric):
 def test_params_are_the_flat_spec_and_the_seed(single, tiny):
     expected = {name: str(value) for name, value in tiny.brief().items()} | {"seed": "6"}
     assert single.data.params == expected
-    assert {"train.epochs", "train.batch_size", "optimizer.name", "optimizer.lr", "schedule.name", "model.name",
+    assert {"train.epochs", "train.batch_size", "optimizer.name", "optimizer.lr", "schedule.name", "model.kind",
             "model.dropout", "data.name", "data.validation"} <= set(single.data.params)  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from foreign import foreign_run
 from mlflow import MlflowClient
 
 from analysis import committed, report, variants
-from tinycnn import experiments, run
+from tinycnn import run
+from tinycnn.spec import load as experiments
 
 
 @pytest.fixture

@@ -377,7 +377,8 @@ def _fitting(saved, path, plan, seed, run_id):
         if then != here:
             if what == "code":
                 raise UserError(
-                    f"checkpoint {path}: {changed(then, here)} changed since; go back to that, or delete it"
+                    f"checkpoint {path}: is of another code, {changed(then, here)} changed; go back to that, or "
+                    "delete the checkpoint"
                 )
             raise UserError(
                 f"checkpoint {path}: is of another {what}, {_plain(then)}, here {_plain(here)}; go back to that, or "

@@ -20,7 +20,6 @@ from pathlib import Path
 from tinycnn import ROOT
 from tinycnn.errors import SpecError
 
-_LARGEST = 1 << 20  # bytes of an experiment's file
 _NO_NUMBERS = (
     "errors.py", "source.py", "spec/section.py", "spec/spec.py", "data/catalog.py", "data/download.py",
     "network/check.py", "network/profile.py",
@@ -37,8 +36,6 @@ def load_file(path: Path) -> types.ModuleType:
     Whatever the file raises comes through; ``OSError`` and ``UnicodeDecodeError`` where it cannot be read.
     """
     path = path.resolve()
-    if path.stat().st_size > _LARGEST:
-        raise SpecError(f"{path.name}: has {path.stat().st_size:,} bytes, an experiment has at most {_LARGEST:,}")
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))  # so that a file may import another from ``experiments``
     with warnings.catch_warnings(action="ignore"):

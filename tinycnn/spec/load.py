@@ -60,6 +60,8 @@ def _content(path: Path) -> bytes:
 
 def execute(path: Path) -> dict:
     """Run a file and return what it defines. Raises SpecError in one line, whatever is wrong with it."""
+    if path.stat().st_size > LARGEST:
+        raise SpecError(f"{path}: has {path.stat().st_size:,} bytes, a spec has at most {LARGEST:,}; {_WANTED}")
     try:
         return vars(source.load_file(path))
     except ValidationError as error:
@@ -84,7 +86,7 @@ def _from_python(path: Path) -> Spec:
     if not isinstance(spec, Spec):
         raise SpecError(f"{path.name}: has no SPEC; see experiments/exp3.py for an example")
     # checked once more: model_construct and model_copy make specs that nobody has looked at
-    values = spec.model_dump(mode="json", warnings=False) | {"notes": made.get("__doc__") or ""}
+    values = spec.model_dump(warnings=False) | {"notes": made.get("__doc__") or ""}
     spec = Spec.from_dict(values, where=path.name)
     if spec.name != path.stem:
         raise SpecError(f"{path.name}: SPEC.name is {spec.name!r}; it must be the file's name, {shown(path.stem)}")

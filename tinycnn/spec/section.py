@@ -75,22 +75,21 @@ def kind(base, name) -> type:
 
     Raises SpecError in words that follow the field's name.
     """
-    known = base.kinds()
-    if name in known:
-        return known[name]
-    if isinstance(name, str) and ":" in name:
+    known, text = base.kinds(), name if isinstance(name, str) else ""
+    if text in known:
+        return known[text]
+    if ":" in text:
         found = source.resolve(name)
         if not (isinstance(found, type) and issubclass(found, base)):
             raise SpecError(f"{name} is no {base.__name__}; derive it from tinycnn.spec.{base.__name__}")
         return found
     loaded = {each.__name__: each for each in _below(base) if _is_loaded(each)}  # of two, that of the file loaded last
-    if name in loaded:
-        return loaded[name]
+    if text in loaded:
+        return loaded[text]
     folded = {each.lower(): each for each in known}
-    if isinstance(name, str) and name.lower() in folded:
-        return known[folded[name.lower()]]
-    names = [*known, *loaded]
-    hint = nearest(name if isinstance(name, str) else "", names)
+    if text.lower() in folded:
+        return known[folded[text.lower()]]
+    hint = nearest(text, [*known, *loaded])
     raise SpecError(f"{shown(name)} is unknown; {hint}")
 
 
