@@ -1,5 +1,7 @@
 """What changed between experiments, and what it did."""
 
+import textwrap
+
 import pandas as pd
 
 from analysis import evidence, load, records, statistics, stores
@@ -81,7 +83,8 @@ def text(result: dict) -> str:
         lines.append(f"{row['experiment']}: {interval}numbers from\n  {row['source']}")
     for row in rows[1:]:
         lines += ["", f"{row['experiment']} against {result['base']}: {_words(row['against_base'])}"]
-        lines += [f"  {name}: {plain(c['from'])} -> {plain(c['to'])}" for name, c in row["changes"].items()]
+        changes = (f"{name}: {plain(c['from'])} -> {plain(c['to'])}" for name, c in row["changes"].items())
+        lines += [textwrap.fill(c, 80, initial_indent="  ", subsequent_indent="    ") for c in changes]
     return "\n".join(lines)
 
 

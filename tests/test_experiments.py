@@ -201,7 +201,7 @@ MINE = SPECS + "SPEC = Spec(name='bad', model=Network(Head()), {})"
         (SPECS + "class Own(Layer):\n    by = 3", "line 2: PydanticUserError: A non-annotated attribute was detected"),
         (SPECS + "Spec(name='bad')", "model: missing"),
         (MINE.format("optimiser=SGD()"), "optimiser: no such field; did you mean 'optimizer'?"),
-        (MINE.format("optimizer=StepLR()"), "optimizer: must be a Optimizer, e.g. SGD or Adam or AdamW or RMSprop, not StepLR"),
+        (MINE.format("optimizer=StepLR()"), "optimizer: must be a Optimizer, e.g. SGD or Adam or AdamW or"),
         (MINE.format("train={'epoch': 3}"), "train.epoch: no such field; did you mean 'epochs'?"),
         (MINE.format("train=3"), "train: "),
         ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', trian={})", "trian: no such section; did"),

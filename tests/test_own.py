@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tinycnn.spec import Custom, Spec, parse_settings
 from tinycnn.spec import load as experiments
 from tinycnn.train import train
 
-SHOWN = [block for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)]
+SHOWN = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 FILES = {re.search(r'name="(\w+)"', block)[1]: block for block in SHOWN if "SPEC = " in block}
 CHANGED = {  # a field of each file's own kind, and another value
     "notebook": "model.width=12",
@@ -106,9 +107,9 @@ def test_one_broken_file_never_takes_the_others_down(folder):
     from tinycnn import overview
 
     (folder / "broken.py").write_text("from tinycnn.spec import Custom\n\nSPEC = Custom(3)\n")
-    (folder / "worse.py").write_text(
-        "class Net:\n    def __init__(self, x): ...\nfrom tinycnn.spec import *\nfrom experiments.exp3 import SPEC as S\nSPEC = S.but(name='worse', model=Custom(Net))\n"
-    )
+    lines = ["class Net:", "    def __init__(self, x): ...", "from tinycnn.spec import *"]
+    lines += ["from experiments.exp3 import SPEC as S", "SPEC = S.but(name='worse', model=Custom(Net))"]
+    (folder / "worse.py").write_text("\n".join(lines))
     rows = {row["name"]: row["error"] for row in overview.experiments()}
     assert rows.keys() == {*FILES, "broken", "worse"} and all(rows[name] is None for name in FILES)
     assert rows["broken"].startswith("broken.py") and "define it by name" in rows["broken"]
@@ -192,7 +193,7 @@ def test_a_run_keeps_the_source_of_its_own_and_rerun_refuses_another(
     run_id = runs.run(runs.prepare(spec, device="cpu"))["run_id"]
     assert store.read(run_id, "source/own.py") is None  # a folder, which is listed apart
     kept = store.client.download_artifacts(run_id, "source/own.py")
-    assert open(kept).read() == LAYERS
+    assert Path(kept).read_text() == LAYERS
     recorded = json.loads(store.read(run_id, "code.json"))
     assert any(name.endswith("own.py:Used") for name in recorded)
     assert resume.rerun(run_id)[0]["same"]
@@ -241,8 +242,8 @@ def test_the_shape_of_the_output_is_checked_before_training(folder, tiny_data):
         ("tuple", "gives tuple for 2 pictures"),
     ):
         spec = base.but(model=Custom(Wrong, what=what))
-        for refuse in (lambda: check(spec), lambda: next(train(spec, 0, data=tiny_data, device="cpu"))):
+        for refuse in (check, lambda spec: next(train(spec, 0, data=tiny_data, device="cpu"))):
             with pytest.raises(SpecError) as caught:
-                refuse()
+                refuse(spec)
             assert words in str(caught.value) and "\n" not in str(caught.value)
     check(base.but(model=Custom(Wrong, what="fine")))

@@ -64,10 +64,11 @@ def test_the_file_is_a_spec_that_differs_from_its_base_as_the_trial_did(study):
 
 
 def test_a_layout_is_promoted_as_a_network_that_can_be_read(study, monkeypatch):
-    base = study.base.but(model={"layers.4": Repeat(Conv(12), times=2), "layers.3": GatedPool(2)}, target={"parameter_limit": None})
+    changes = {"layers.4": Repeat(Conv(12), times=2), "layers.3": GatedPool(2)}
+    base = study.base.but(model=changes, target={"parameter_limit": None})
     (experiments.FOLDER / "layout.py").write_text(
         "from experiments.exp3 import SPEC as S\nfrom tinycnn.spec import Conv, GatedPool, Repeat\n"
-        "SPEC = S.but('layout', model={'layers.4': Repeat(Conv(12), times=2), 'layers.3': GatedPool(2)}, target={'parameter_limit': None})\n"
+        f"SPEC = S.but('layout', model={changes!r},\n target={{'parameter_limit': None}})\n"
     )
     module = source.load_file(experiments.FOLDER / "layout.py")
     monkeypatch.setitem(sys.modules, "experiments.layout", module)

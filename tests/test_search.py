@@ -439,7 +439,8 @@ from tinycnn.spec import Adam, Conv, Data, Head, MaxPool, Network, Spec, Target,
 from tinycnn.study import Float, Study
 
 MODEL = Network(Conv(16), Conv(16), MaxPool(2), Conv(16), MaxPool(2), Conv(16), Head())
-BASE = Spec(name="base", model=MODEL, data=Data(name="mnist5k"), optimizer=Adam(lr=0.01), train=Train(epochs=3, batch_size=32), target=Target(accuracy=None))
+BASE = Spec(name="base", model=MODEL, data=Data(name="mnist5k"), optimizer=Adam(lr=0.01),
+            train=Train(epochs=3, batch_size=32), target=Target(accuracy=None))
 STUDY = Study(name="real", base=BASE, fidelity={"data.images": 1500}, trials=8,
               ranges={"optimizer.lr": Float(0.001, 0.1, log=True)})
 """

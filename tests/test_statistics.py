@@ -25,8 +25,8 @@ def epochs(name, accuracies, data="mnist", seconds=2.0):
 
 def spec(name, parent=None, epochs=2, **fields):
     layers = [{"kind": "Conv", "channels": 16}, {"kind": "Head"}]
-    values = {"model": {"kind": "Network", "layers": layers}, "train": {"epochs": epochs}, "target": {"last_epochs": 1}} | fields
-    return Spec.from_dict({"name": name, "parent": parent} | values)
+    values = {"model": {"kind": "Network", "layers": layers}, "train": {"epochs": epochs}, "target": {"last_epochs": 1}}
+    return Spec.from_dict({"name": name, "parent": parent} | values | fields)
 
 
 def test_the_interval_of_a_mean_is_students():

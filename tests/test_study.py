@@ -126,7 +126,8 @@ def test_items_of_a_list_are_searched_one_by_one(exp3):
 
 
 def test_layers_and_rows_of_layers_are_chosen_like_anything_else(exp3):
-    pools, rows = (MaxPool(2), GatedPool(2)), ((Conv(8), MaxPool(2), Head()), (Conv(4), Repeat(Conv(6), times=3), Head()))
+    pools = MaxPool(2), GatedPool(2)
+    rows = (Conv(8), MaxPool(2), Head()), (Conv(4), Repeat(Conv(6), times=3), Head())
     found = study(exp3, {"model.layers.3": Choice(*pools), "model.layers.3.size": Int(2, 3)})
     assert check_study(found) == []
     assert found.base_parameters() == {"model.layers.3": "MaxPool(2)", "model.layers.3.size": 2}

@@ -563,7 +563,8 @@ def test_a_pupil_learns_from_its_teacher_by_the_formula_of_hinton(tmp_path):
 
 def test_a_teacher_that_is_none_or_has_seen_the_validation_images_is_a_line(tmp_path):
     (tmp_path / "text.pt").write_text("no checkpoint")
-    for name, words in (("none.pt", "there is no such file"), ("text.pt", "is no checkpoint"), ("0" * 32, "no finished run")):
+    wrong = ("none.pt", "there is no such file"), ("text.pt", "is no checkpoint"), ("0" * 32, "no finished run")
+    for name, words in wrong:
         text = name if len(name) == 32 else str(tmp_path / name)
         with pytest.raises(UserError, match=words):
             Distillation(text).build(DATA, torch.device("cpu"))

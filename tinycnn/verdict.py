@@ -3,8 +3,8 @@
 Acceptance rule. A run meets its target when the test accuracy is at least ``target.accuracy`` in each of the last
 ``target.last_epochs`` epochs, of at most ``target.max_epochs``. A spec with n seeds meets it when the mean over the
 seeds of the last epoch's accuracy is at least ``target.accuracy`` and at least four in five of the runs meet it.
-Not judged are runs on another data set than the target's or on validation images, runs of fewer epochs than the target looks at, and
-specs whose target names no accuracy.
+Not judged are runs on another data set than the target's or on validation images, runs of fewer epochs than the target
+needs, and specs whose target names no accuracy.
 """
 
 from statistics import fmean, mean, median

@@ -107,7 +107,8 @@ def any_of(base):
         if isinstance(value, base):
             return value
         if not isinstance(value, dict):
-            wanted, given = " or ".join(list(base.kinds())[:4]), type(value).__name__ if isinstance(value, Section) else ""
+            wanted = " or ".join(list(base.kinds())[:4])
+            given = type(value).__name__ if isinstance(value, Section) else ""
             words = f"must be a {base.__name__}, e.g. {wanted}" + (f", not {given}" if given else "")
             raise PydanticCustomError("value_error" if given else "kind", "{words}", {"words": words})
         if base.tag not in value:
