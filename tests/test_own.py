@@ -2,7 +2,9 @@
 
 import json
 import math
+import pickle
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from tinycnn import run as runs
 from tinycnn.data import Images, Split
 from tinycnn.errors import SpecError, UserError
 from tinycnn.network.check import check
-from tinycnn.spec import Custom, Spec, parse_settings
+from tinycnn.spec import Custom, Distillation, Spec, parse_settings
 from tinycnn.spec import load as experiments
 from tinycnn.train import train
 
@@ -247,3 +249,29 @@ def test_the_shape_of_the_output_is_checked_before_training(folder, tiny_data):
                 refuse(spec)
             assert words in str(caught.value) and "\n" not in str(caught.value)
     check(base.but(model=Custom(Wrong, what="fine")))
+
+
+# --- teachers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_teaches_another_by_its_id_and_its_hash_is_recorded(plan, store, monkeypatch, tiny_data):
+    from tinycnn import record
+
+    monkeypatch.setattr(record, "log_pictures", lambda *_: None)
+    monkeypatch.setattr(runs, "load", lambda data, offline: tiny_data)
+    taught_by = runs.run(plan)["run_id"]
+    spec = plan.spec.but(name="pupil", loss=Distillation(taught_by, temperature=2.0))
+    run_id = runs.run(runs.prepare(spec, device="cpu"))["run_id"]
+    tags, code = store.entity(run_id).data.tags, json.loads(store.read(run_id, "code.json"))
+    weights = store.entity(taught_by).data.tags["tinycnn.weights"]
+    assert tags["tinycnn.teacher"] == code["teacher"] == weights[:12]
+    with pytest.raises(UserError, match="not in the store"):
+        runs.prepare(plan.spec.but(loss=Distillation("0" * 32)), device="cpu")
+
+
+def test_ones_own_kinds_go_to_another_process(folder):
+    code = "import pickle, sys; spec, layer = pickle.load(sys.stdin.buffer); print(spec.hash, repr(layer))"
+    spec = experiments.load("shuffled")
+    sent = pickle.dumps((spec, spec.model.layers[2]))
+    done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, cwd=ROOT)
+    assert done.stdout.decode().split() == [spec.hash, "Shuffle()"], done.stderr.decode()

@@ -24,7 +24,7 @@ from tinycnn import ROOT, checkpoint, cli, doctor, provenance, record, resume, s
 from tinycnn import run as runs
 from tinycnn.errors import Diverged, UserError
 from tinycnn.run import Reporter, claimed
-from tinycnn.spec import SGD, AdamW, Constant, Cosine, OneCycle, StepLR
+from tinycnn.spec import SGD, AdamW, Average, Constant, Cosine, OneCycle, StepLR
 from tinycnn.spec import load as experiments
 from tinycnn.train import start
 
@@ -89,11 +89,12 @@ KINDS = [
     {"schedule": StepLR(step_size=1, gamma=0.5)},
     {"optimizer": AdamW(lr=0.01), "schedule": Cosine(), "loss": {"label_smoothing": 0.1}},
     {"schedule": Constant(), "train": {"precision": "bfloat16"}},
+    {"average": Average(0.9, every=3)},
 ]
 
 
 @pytest.mark.parametrize(
-    ("changes", "epoch"), [(KINDS[0], 1), (KINDS[0], 0), (KINDS[1], 2), (KINDS[1], 3), (KINDS[2], 1), (KINDS[3], 2)]
+    ("changes", "epoch"), [(KINDS[0], 1), (KINDS[0], 0), (KINDS[1], 2), (KINDS[1], 3), (KINDS[2], 1), (KINDS[3], 2), (KINDS[4], 2)]
 )
 def test_interrupted_and_resumed_gives_the_numbers_and_weights_of_one_go(store, plan, changes, epoch):
     plan = runs.Plan(plan.spec.but(**changes), plan.data, plan.measured, plan.device)

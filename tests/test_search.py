@@ -19,7 +19,8 @@ from tinycnn import ROOT, findings, search, study_run
 from tinycnn import study as studies_of
 from tinycnn.data import files as data
 from tinycnn.errors import OverLimit, UserError
-from tinycnn.study import Float, Int, Study
+from tinycnn.spec import AvgPool, Conv, Head, MaxPool, Network, Repeat
+from tinycnn.study import Choice, Float, Int, Study
 from tinycnn.train import EpochResult
 from tinycnn.trial import PRUNED, train_trial
 
@@ -147,6 +148,19 @@ def test_values_that_do_not_go_together_are_refused_and_not_counted(quick, small
     refused = found.trials[1]
     assert refused.user_attrs["state"] == "invalid" and "nesterov needs a momentum" in refused.user_attrs["reason"]
     assert search.counted(found) == 1 and search.in_vain(found) == 1
+
+
+def test_a_layout_whose_map_vanishes_is_refused_before_training_and_not_counted(quick, small):
+    base = small.base.but(model=Network(Conv(8), Repeat(Conv(8), times=2), MaxPool(2), Head()))
+    ranges = {"model.layers.1.times": Int(1, 40), "model.layers.2": Choice(MaxPool(2), AvgPool(2))}
+    layout = Study(name="layout", base=base, ranges=ranges, trials=3)
+    result = study_run.run(layout)
+    found = search.opened(layout)
+    deep = [t for t in found.trials if t.params.get("model.layers.1.times", 0) > 12]
+    assert result["trained"] == 3 and deep
+    for trial in deep:
+        assert trial.user_attrs["state"] == "invalid" and "below 1×1" in trial.user_attrs["reason"]
+    assert all(spec.model.layers[1].times <= 12 for spec, _ in quick)
 
 
 def test_a_study_that_was_begun_otherwise_is_refused(quick, small):

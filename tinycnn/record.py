@@ -112,7 +112,7 @@ class SeedRecord(Record):
 
     def _take_up(self):
         super()._take_up()
-        for name in _fields(self.plan.data.kind):
+        for name in (*_fields(self.plan.data.kind), *_both(self.plan.data.kind)):
             for epoch, value in self.run.store.history(self.run.id, name).items():
                 self._stored.setdefault(epoch, {})[name] = value
 
@@ -199,9 +199,14 @@ def epoch_metrics(result, kind: str) -> dict:
     """Return what is logged after an epoch; ``kind`` is what it was evaluated on, "test" or "validation"."""
     values = {metric: getattr(result, field) for metric, field in _fields(kind).items()}
     if result.averaged_loss is not None:
-        both = ("raw_loss", "raw_accuracy", "averaged_loss", "averaged_accuracy")
-        values |= {f"{kind}_{field}": getattr(result, field) for field in both}
+        values |= {name: getattr(result, field) for name, field in _both(kind).items()}
     return values
+
+
+def _both(kind):
+    """Return the metrics of raw and averaged weights, by name."""
+    fields = ("raw_loss", "raw_accuracy", "averaged_loss", "averaged_accuracy")
+    return {f"{kind}_{field}": field for field in fields}
 
 
 def _fields(kind):

@@ -79,6 +79,7 @@ class Plan:
             "tinycnn.fallback": str(bool(self.fallback)).lower(),
             "tinycnn.evaluated_on": self.data.kind,
             "tinycnn.kernels": self.kernels[0],
+            **{f"tinycnn.{name}": digest for name, digest in self.spec.loss.used().items()},
         }
 
 

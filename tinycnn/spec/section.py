@@ -49,10 +49,20 @@ class Kind(Section):
     def _with_tag(self, handler):
         return {self.tag: name_of(type(self)), **handler(self)}
 
+    def __reduce_ex__(self, protocol):  # to another process, which finds a class of an experiment's file by reference
+        if type(self).__module__.startswith("tinycnn."):
+            return super().__reduce_ex__(protocol)
+        return _again, (source.reference(type(self)), self.model_dump(mode="json"))
+
     @classmethod
     def kinds(cls) -> dict[str, type]:
         """Return the kinds of this project by their tag."""
         return {each.__name__: each for each in _below(cls) if each.__module__.startswith("tinycnn.")}
+
+
+def _again(reference: str, values: dict):
+    cls = source.resolve(reference)
+    return cls.model_validate_json(json.dumps({name: value for name, value in values.items() if name != cls.tag}))
 
 
 def name_of(cls) -> str:
