@@ -93,7 +93,7 @@ dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA
 	exec .venv/bin/optuna-dashboard --port $(if $(filter file,$(origin PORT)),8080,$(call quote,PORT)) \
 	    $(call each,ARGS) "$$place"
 
-list: setup ## experiments, studies, networks and data sets (2 s)
+list: setup ## experiments, studies, layers and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)
 
 doctor: setup ## what this machine has and what it lacks (10 s)
