@@ -20,9 +20,10 @@ class Layer:
     """One row of the layer table; ``output`` is (C, H, W), or (C,) once flattened.
 
     ``name`` is the path of the module in the network; ``receptive_field`` the side in pixels of the square of the
-    picture that one output unit can see, ``jump`` the distance in pixels between the squares of neighbouring units, and
-    ``start`` where the first one's begins, below 0 in the padding. Zero padding counts as picture. Of a network of
-    one's own only what lies within the picture counts, and jump and start are not known (None).
+    picture that one output unit can see, ``jump`` the distance in pixels between the squares of neighbouring units (0
+    where all see the same), and ``start`` where the first one's begins, below 0 in the padding. Zero padding counts as
+    picture. Of a network of one's own only what lies within the picture counts, and jump and start are not known
+    (None).
     """
 
     name: str
@@ -132,8 +133,10 @@ def _walk(layers, modules, path, shape, field, rows, seen, macs) -> tuple[tuple,
         elif isinstance(layer, Residual):
             skip = field
             inside, field = _walk(layer.layers, module.layers, f"{name}.layers.", shape, field, rows, seen, macs)
-            field = _joined(field, replace(skip, start=skip.start + module.crop * skip.jump))
             conv = next((each for each in module.skip.modules() if isinstance(each, nn.Conv2d)), None)
+            stride = conv.stride[0] if conv else 1
+            start = skip.start + module.crop * skip.jump
+            field = _joined(field, replace(skip, start=start, jump=skip.jump * stride))
             words = "sum with input" if conv is None else "sum with input by 1×1 conv"
             words += f", {module.crop} pixels off each side" if module.crop else ""
             words += ", BN" if any(isinstance(each, nn.BatchNorm2d) for each in module.skip.modules()) else ""
@@ -161,7 +164,7 @@ def _new(module, seen) -> int:
 
 def _joined(one: _Field, other: _Field) -> _Field:
     """Return what a unit sees that adds up two maps."""
-    start, jump = min(one.start, other.start), max(one.jump, other.jump)
+    start, jump = min(one.start, other.start), min(one.jump, other.jump)  # 0 where all see the same
     return _Field(max(one.start + one.side, other.start + other.side) - start, jump, start)
 
 
@@ -194,6 +197,8 @@ def _tried(module, shape, after) -> tuple[int, int, int]:
     middle = sides[len(sides) // 2]
     if not len(middle):
         return 1, 1, 0
+    if len(sides) > 1 and all(len(side) == shape[2] for side in sides):  # as of a gate computed from the whole map
+        return shape[2], 0, 0
     if len(middle) == shape[2] or len(sides) < 2:
         return len(middle), max(1, round(shape[2] / after[2])), 0
     before = sides[len(sides) // 2 - 1]
