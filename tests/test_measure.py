@@ -92,7 +92,7 @@ BY_HAND = [
     ("4.1.0", "conv 3×3, 12, padding 1, BN, ReLU", (12, 7, 7), 1_296 + 24, 1_296 * 49, 83, 4, -40),
     ("5", "squeeze-and-excite, 3", (12, 7, 7), 39 + 48, 72, 107, 0, -40),  # every unit sees the same: all there is
     ("6.layers.0", "conv 3×3, 12, BN, ReLU", (12, 5, 5), 1_296 + 24, 1_296 * 25, 107, 0, -40),
-    ("6", "sum with input, 1 pixels off each side", (12, 5, 5), 0, 0, 107, 0, -40),
+    ("6", "sum with input, 1 pixel off each side", (12, 5, 5), 0, 0, 107, 0, -40),
     ("7", "flatten, linear to classes, bias", (10,), 3_010, 3_000, 107, 0, -40),
 ]
 PADDED = [networks.some(seed) for seed in range(24)]

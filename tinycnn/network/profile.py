@@ -134,11 +134,10 @@ def _walk(layers, modules, path, shape, field, rows, seen, macs) -> tuple[tuple,
             skip = field
             inside, field = _walk(layer.layers, module.layers, f"{name}.layers.", shape, field, rows, seen, macs)
             conv = next((each for each in module.skip.modules() if isinstance(each, nn.Conv2d)), None)
-            stride = conv.stride[0] if conv else 1
             start = skip.start + module.crop * skip.jump
-            field = _joined(field, replace(skip, start=start, jump=skip.jump * stride))
+            field = _joined(field, replace(skip, start=start, jump=skip.jump * module.stride))
             words = "sum with input" if conv is None else "sum with input by 1×1 conv"
-            words += f", {module.crop} pixels off each side" if module.crop else ""
+            words += f", {module.crop} pixel{'s' * (module.crop > 1)} off each side" if module.crop else ""
             words += ", BN" if any(isinstance(each, nn.BatchNorm2d) for each in module.skip.modules()) else ""
             after = "" if isinstance(module.activation, nn.Identity) else f", {_words(module.activation)}"
             own = _new(nn.ModuleList([module.skip, module.activation]), seen)

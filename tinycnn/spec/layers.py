@@ -411,10 +411,10 @@ class Residual(_Several):
         window = _together(self.layers)
         guess = max(1, round(shape[1] / after[1])) if shape[1] >= 2 * after[1] - 1 > 0 else 1
         stride = window[1] if window else guess
-        crops = [c for c in range(shape[1] // 2 + 1) if (shape[1] - 2 * c - 1) // stride + 1 == after[1]]
-        side, _, padding = window or (shape[1] - (after[1] - 1) * stride, stride, 0)
-        crop = min(crops, key=lambda c: abs(2 * (c + padding) - side + 1), default=0)  # the middle of the first window
-        if not crops or (shape[2] - 2 * crop - 1) // stride + 1 != after[2]:
+        room = [full - (less - 1) * stride - 1 for full, less in zip(shape[1:], after[1:], strict=True)]
+        middle = (window[0] - 1) // 2 - window[2] if window else min(room) // 2  # of what the first unit sees
+        crop = max(0, min(middle, *room))
+        if min(room) < 0 or (stride == 1 and room != [2 * crop, 2 * crop]):
             raise SpecError(
                 f"a map of {shape[1]}×{shape[2]} becomes {after[1]}×{after[2]} inside, which no stride gives"
             )
@@ -422,7 +422,7 @@ class Residual(_Several):
         if after[0] != shape[0] or stride > 1:
             skip = nn.Conv2d(shape[0], after[0], 1, stride, bias=self.norm == "none")
             skip = nn.Sequential(skip, nn.BatchNorm2d(after[0])) if self.norm == "batch" else skip
-        return Module(layers, skip, _activation(self.activation, after[0]), crop)
+        return Module(layers, skip, _activation(self.activation, after[0]), crop, stride)
 
     def describe(self):
         """Name the layer."""
