@@ -73,7 +73,8 @@ def measure(spec, facts) -> Measured:
         else:
             rows = _of_modules(network, shape, macs)
     parameters = sum(p.numel() for p in network.parameters())
-    return Measured(parameters, macs[""], rows[-1].receptive_field if rows else shape[1], tuple(rows))
+    field = max((row.receptive_field for row in rows), default=shape[1])  # of branches, the last may see less
+    return Measured(parameters, macs[""], field, tuple(rows))
 
 
 def count_parameters(spec, facts) -> int:
@@ -223,14 +224,13 @@ def _of_modules(network, shape, macs) -> list[Layer]:
         network.train(training)
         for hook in hooks:
             hook.remove()
-    field = 1
     for module, out in calls:
         if not isinstance(out, torch.Tensor) or len(out) != shape[2]:
             continue
         name = leaves[module]
         again = any(row.name == name for row in rows)
         unit = out[..., out.shape[2] // 2, out.shape[3] // 2] if out.dim() == 4 else out
-        field = max(field, int(unit.isnan().flatten(1).any(1).sum()))
+        field = max(1, int(unit.isnan().flatten(1).any(1).sum()))
         own = _new(module, seen)
         rows.append(
             Layer(name, _words(module), tuple(out.shape[1:]), own, 0 if again else macs[name], field, None, None)
