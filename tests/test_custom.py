@@ -91,6 +91,22 @@ class Shared(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class InPlace(nn.Module):
+    """Adds and activates in place, and squeezes what has length 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.short = nn.Conv2d(1, 4, 1, bias=False)
+        self.long = nn.Conv2d(1, 4, 3, padding=1, bias=False)
+        self.act = nn.ReLU(inplace=True)
+        self.last = nn.Conv2d(4, 10, 28, bias=False)
+
+    def forward(self, x):
+        y = self.short(x)
+        y += self.long(x)
+        return F.log_softmax(self.last(self.act(y)).squeeze(), dim=1)
+
+
 def sequential(channels, classes, width=8):
     """Return a network, which no class was written for."""
     return nn.Sequential(
@@ -148,6 +164,12 @@ ROWS = {
         ("relu", "ReLU", (2,), 0, 0, 28),
         ("excite", "linear, 8, bias", (8,), 24, 16, 28),
         ("head", "linear, 10", (10,), 80, 80, 28),
+    ],
+    InPlace: [
+        ("short", "conv 1×1, 4", (4, 28, 28), 4, 4 * 784, 1),
+        ("long", "conv 3×3, 4, padding 1", (4, 28, 28), 36, 36 * 784, 3),
+        ("act", "ReLU", (4, 28, 28), 0, 0, 3),
+        ("last", "conv 28×28, 10", (10, 1, 1), 31_360, 31_360, 28),
     ],
     sequential: [
         ("0", "conv 3×3, 8, bias", (8, 26, 26), 80, 72 * 676, 3),

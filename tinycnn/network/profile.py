@@ -118,10 +118,10 @@ def _macs(network, shape) -> dict[str, int]:
     """Return the multiply-accumulates of one picture by module, as torch counts them; "" is the whole network."""
     training = network.training
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(torch.zeros(1, *shape))
+        network.eval()(torch.zeros(2, *shape))  # not one: some code squeezes what has length 1
     network.train(training)
-    counted = {name.partition(".")[2]: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
-    return dict.fromkeys(dict(network.named_modules()), 0) | counted | {"": counter.get_total_flops() // 2}
+    counted = {name.partition(".")[2]: sum(flops.values()) // 4 for name, flops in counter.get_flop_counts().items()}
+    return dict.fromkeys(dict(network.named_modules()), 0) | counted | {"": counter.get_total_flops() // 4}
 
 
 def _walk(layers, modules, path, shape, field, rows, seen, macs) -> tuple[tuple, _Field]:
@@ -211,8 +211,14 @@ def _of_modules(network, shape, macs) -> list[Layer]:
     """Return a row for each torch module that a network of one's own called, in the order of the calls."""
     leaves = {module: name for name, module in network.named_modules() if not list(module.children())}
     rows, seen, hooks, calls = [], set(), [], []
+
+    def look(module, _, out):  # at once: what follows may work in place
+        if isinstance(out, torch.Tensor) and out.dim() and len(out) == shape[2]:
+            unit = out[..., out.shape[2] // 2, out.shape[3] // 2] if out.dim() == 4 else out
+            calls.append((module, tuple(out.shape[1:]), int(unit.isnan().reshape(shape[2], -1).any(1).sum())))
+
     for module in leaves:
-        hooks.append(module.register_forward_hook(lambda m, args, out: calls.append((m, out))))
+        hooks.append(module.register_forward_hook(look))
     training = network.training
     columns = torch.zeros(shape[2], *shape)
     for x in range(shape[2]):
@@ -224,17 +230,11 @@ def _of_modules(network, shape, macs) -> list[Layer]:
         network.train(training)
         for hook in hooks:
             hook.remove()
-    for module, out in calls:
-        if not isinstance(out, torch.Tensor) or len(out) != shape[2]:
-            continue
+    for module, given, field in calls:
         name = leaves[module]
         again = any(row.name == name for row in rows)
-        unit = out[..., out.shape[2] // 2, out.shape[3] // 2] if out.dim() == 4 else out
-        field = max(1, int(unit.isnan().flatten(1).any(1).sum()))
         own = _new(module, seen)
-        rows.append(
-            Layer(name, _words(module), tuple(out.shape[1:]), own, 0 if again else macs[name], field, None, None)
-        )
+        rows.append(Layer(name, _words(module), given, own, 0 if again else macs[name], max(1, field), None, None))
     return rows
 
 
