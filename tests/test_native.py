@@ -12,7 +12,7 @@ from torch.nn import functional
 from experiments.exp3 import SPEC as EXP3
 from tinycnn import ROOT
 from tinycnn.network import native
-from tinycnn.spec import Spec, version1
+from tinycnn.spec import Conv, Head, MaxPool, Network, Repeat, Residual, Spec, SqueezeExcite, version1
 from tinycnn.train import accelerated, train
 
 pytestmark = pytest.mark.skipif(bool(native.missing()), reason=f"no native kernels: {native.missing()}")
@@ -36,6 +36,14 @@ NETWORKS = {
     "model_2, dropout": lambda: shuffled_norms(networks.built(networks.model_2(dropout=0.3))),
     "model_2, padded": lambda: shuffled_norms(networks.built(networks.model_2(padding=1))),
     "model_3": lambda: shuffled_norms(networks.built(networks.model_3((3, 5, 7, 13, 17, 25, 33)))),
+    "shared weights": lambda: shuffled_norms(
+        networks.built(
+            Network(Conv(6), Repeat(Repeat(Conv(6, padding=1), shared=True), Conv(6), shared=True), MaxPool(2), Head())
+        )
+    ),
+    "residual": lambda: shuffled_norms(
+        networks.built(Network(Conv(8), MaxPool(2), Residual(Conv(8), Conv(8, stride=2)), SqueezeExcite(3), Head()))
+    ),
     "kernels of 1, 2, 4, 5, 7": lambda: sequential(
         *(nn.Conv2d(1, 4, 5, padding=3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
         *(nn.Conv2d(4, 6, 2), nn.ReLU(), nn.MaxPool2d(3)),
@@ -66,7 +74,7 @@ def both(name, count):
     for network, call, pixels in ((exact, exact, images.double()), (ours, native.Native(ours), images)):
         call.train()
         for layer in network.modules():
-            if isinstance(layer, nn.Dropout2d):
+            if isinstance(layer, nn.Dropout | nn.Dropout2d):
                 layer.p = 0.0  # in float64 others would be drawn
         logits = call(pixels)
         functional.cross_entropy(logits, labels).backward()
@@ -140,8 +148,8 @@ def test_kernels_are_part_of_what_a_spec_is_and_older_specs_had_torchs():
 
 def test_a_network_that_the_kernels_know_nothing_of_is_computed_by_torch(tiny):
     spec = tiny.but(train={"kernels": "native"})
-    strided = sequential(nn.Conv2d(1, 10, 3, stride=2), nn.ReLU())
-    assert accelerated(spec, strided, torch.device("cpu")) is strided
+    for network in (sequential(nn.Conv2d(1, 10, 3, stride=2), nn.ReLU()), networks.built(networks.everything())):
+        assert accelerated(spec, network, torch.device("cpu")) is network
 
 
 @pytest.mark.parametrize("compiler", ["/nowhere/c++", "false"])
