@@ -68,5 +68,11 @@ def _panel(axes, grey, seen, padded):
     axes.add_patch(Rectangle((0, 0), width, height, **frame))
     square = frame | {"linewidth": 1.1, "edgecolor": style.BLACK}
     axes.add_patch(Rectangle((seen.left, seen.top), seen.side, seen.side, **square))
-    axes.set_title(f"{seen.kind}\n{seen.side}×{seen.side}, effective {seen.effective:.1f}", fontsize=6.2, loc="left",
-                   pad=2)  # fmt: skip
+    title = f"{_brief(seen.kind)}\n{seen.side}×{seen.side}, effective {seen.effective:.1f}"
+    axes.set_title(title, fontsize=6.2, loc="left", pad=2)
+
+
+def _brief(kind) -> str:
+    """Return as much of what a layer is as fits over a panel, e.g. ``conv 3×3, 16`` of one with BN and ReLU."""
+    first, *rest = kind.split(", ")
+    return style.short(f"{first}, {rest[0]}" if rest and len(first) + len(rest[0]) < 22 else first, 24)

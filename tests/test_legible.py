@@ -7,6 +7,7 @@ import sys
 
 import frames
 import matplotlib
+import networks
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +18,9 @@ from matplotlib.text import Text
 from analysis import figures, style
 from analysis.receptive import effective_receptive_field
 from tinycnn import ROOT
-from tinycnn.network.profile import measure_network
+from tinycnn.data.catalog import DATASETS
+from tinycnn.network.profile import measure
+from tinycnn.spec import Spec, Target
 
 pytestmark = pytest.mark.slow  # a minute of drawing
 
@@ -187,20 +190,23 @@ def test_figures_of_studies_are_legible(case):
 
 
 NETWORKS = {
-    "early_pool": (lambda: models.early_pool(1, 28, 10), (1, 28, 28)),
-    "model_3": (lambda: models.model_3(1, 28, 10), (1, 28, 28)),
-    "padded, in colour": (lambda: models.model_2(3, 32, 10, padding=1), (3, 32, 32)),
+    "early_pool": (networks.early_pool(), "mnist"),
+    "model_3": (networks.model_3(), "mnist"),
+    "padded, in colour": (networks.model_2(padding=1), "cifar10"),
+    "every layer": (networks.everything(), "mnist"),
 }
 
 
 @pytest.mark.parametrize("case", NETWORKS)
 def test_receptive_fields_are_legible_and_the_squares_those_of_the_layers(case):
-    network, shape = NETWORKS[case][0]().eval(), NETWORKS[case][1]
-    layers = measure_network(network, torch.zeros(1, *shape)).layers
-    effective = effective_receptive_field(network, shape, count=2)
+    network, data = NETWORKS[case]
+    facts = DATASETS[data]
+    shape = facts.channels, facts.size, facts.size
+    layers = measure(Spec(name="some", model=network, target=Target(parameter_limit=None)), facts).layers
+    effective = effective_receptive_field(network.build(shape, 10), layers, torch.randn(2, *shape))
     figure = figures.receptive_fields(np.zeros(shape, np.uint8), layers, effective)
     assert_legible(figure)
-    fields = list(dict.fromkeys(layer.receptive_field for layer in layers))
+    fields = list(dict.fromkeys(layer.receptive_field for layer in layers if layer.receptive_field > 1))
     squares = [max(patch.get_linewidth() == 1.1 and patch.get_width() for patch in axes.patches)
                for axes in figure.axes if axes.patches]  # fmt: skip
     assert squares == fields

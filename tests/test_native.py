@@ -3,14 +3,16 @@
 import copy
 import json
 
+import networks
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from experiments.exp3 import SPEC as EXP3
+from tinycnn import ROOT
 from tinycnn.network import native
-from tinycnn.spec import Spec
+from tinycnn.spec import Conv, Head, MaxPool, Network, Repeat, Residual, Spec, SqueezeExcite, version1
 from tinycnn.train import accelerated, train
 
 pytestmark = pytest.mark.skipif(bool(native.missing()), reason=f"no native kernels: {native.missing()}")
@@ -30,10 +32,18 @@ def sequential(*layers):
 
 
 NETWORKS = {
-    "model_1": lambda: models.model_1(1, 28, 10),
-    "model_2, dropout": lambda: shuffled_norms(models.model_2(1, 28, 10, dropout=0.3)),
-    "model_2, padded": lambda: shuffled_norms(models.model_2(1, 28, 10, padding=1)),
-    "model_3": lambda: shuffled_norms(models.model_3(1, 28, 10, widths=(3, 5, 7, 13, 17, 25, 33))),
+    "model_1": lambda: networks.built(networks.model_1()),
+    "model_2, dropout": lambda: shuffled_norms(networks.built(networks.model_2(dropout=0.3))),
+    "model_2, padded": lambda: shuffled_norms(networks.built(networks.model_2(padding=1))),
+    "model_3": lambda: shuffled_norms(networks.built(networks.model_3((3, 5, 7, 13, 17, 25, 33)))),
+    "shared weights": lambda: shuffled_norms(
+        networks.built(
+            Network(Conv(6), Repeat(Repeat(Conv(6, padding=1), shared=True), Conv(6), shared=True), MaxPool(2), Head())
+        )
+    ),
+    "residual": lambda: shuffled_norms(
+        networks.built(Network(Conv(8), MaxPool(2), Residual(Conv(8), Conv(8, stride=2)), SqueezeExcite(3), Head()))
+    ),
     "kernels of 1, 2, 4, 5, 7": lambda: sequential(
         *(nn.Conv2d(1, 4, 5, padding=3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
         *(nn.Conv2d(4, 6, 2), nn.ReLU(), nn.MaxPool2d(3)),
@@ -64,7 +74,7 @@ def both(name, count):
     for network, call, pixels in ((exact, exact, images.double()), (ours, native.Native(ours), images)):
         call.train()
         for layer in network.modules():
-            if isinstance(layer, nn.Dropout2d):
+            if isinstance(layer, nn.Dropout | nn.Dropout2d):
                 layer.p = 0.0  # in float64 others would be drawn
         logits = call(pixels)
         functional.cross_entropy(logits, labels).backward()
@@ -86,7 +96,7 @@ def test_logits_gradients_and_statistics_are_torchs(name, count):
 
 def test_dropout_blanks_the_maps_that_torchs_would():
     torch.manual_seed(1)
-    network = models.model_2(1, 28, 10, dropout=0.3)
+    network = networks.built(networks.model_2(dropout=0.3))
     images = torch.randn(40, 1, 28, 28)
     results = []
     for call in (network, native.Native(network)):
@@ -97,8 +107,8 @@ def test_dropout_blanks_the_maps_that_torchs_would():
 
 
 def test_all_of_the_projects_networks_are_taken_over_but_the_flattening():
-    for name, function in models.NETWORKS.items():
-        taken, rest = native.stages(function(1, 28, 10))
+    for name, function in networks.NAMED.items():
+        taken, rest = native.stages(networks.built(function()))
         assert taken and [type(layer) for layer in rest] == [nn.Flatten], name
 
 
@@ -126,19 +136,20 @@ def test_a_training_comes_out_as_with_torchs_kernels(tiny, tiny_data):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-2)
 
 
-def test_kernels_are_part_of_what_a_spec_is_but_older_specs_keep_their_hash():
+def test_kernels_are_part_of_what_a_spec_is_and_older_specs_had_torchs():
     """The hash is that of exp3's evidence of before there was a choice of kernels, reports/evidence at 6024ad7."""
-    older = EXP3.model_dump(mode="json")
+    older = json.loads((ROOT / "tests" / "version1" / "exp3.json").read_text())
     del older["train"]["kernels"]
-    older = Spec.from_json(json.dumps(older))
-    assert (older.train.kernels, older.hash) == ("torch", "45984e5c5209")
-    assert EXP3.train.kernels == "native" and EXP3.hash != older.hash
+    assert version1.hash_then(older) == "45984e5c5209"
+    older = Spec.from_dict(older)
+    assert older.train.kernels == "torch" and EXP3.train.kernels == "native" and EXP3.hash != older.hash
+    assert older.but(train={"kernels": "native"}).hash == EXP3.hash
 
 
 def test_a_network_that_the_kernels_know_nothing_of_is_computed_by_torch(tiny):
     spec = tiny.but(train={"kernels": "native"})
-    strided = sequential(nn.Conv2d(1, 10, 3, stride=2), nn.ReLU())
-    assert accelerated(spec, strided, torch.device("cpu")) is strided
+    for network in (sequential(nn.Conv2d(1, 10, 3, stride=2), nn.ReLU()), networks.built(networks.everything())):
+        assert accelerated(spec, network, torch.device("cpu")) is network
 
 
 @pytest.mark.parametrize("compiler", ["/nowhere/c++", "false"])

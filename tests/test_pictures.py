@@ -4,7 +4,9 @@ import itertools
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
+import networks
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,8 @@ from torch import nn
 
 from tinycnn import pictures, tables
 from tinycnn.data.catalog import DATASETS
+from tinycnn.network.profile import measure
+from tinycnn.spec import Activation, Conv, Head, MaxPool, Network, Spec, Target
 from tinycnn.train import EpochResult
 
 DIGITS = DATASETS["mnist"].classes
@@ -32,15 +36,15 @@ def noise(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-def layers(network, channels, size):
-    with torch.no_grad():
-        return measure.measure_network(network.eval(), torch.zeros(1, channels, size, size))
+def measured(network, channels=1, size=28):
+    facts = replace(DATASETS["mnist"], channels=channels, size=size)
+    return measure(Spec(name="some", model=network, target=Target(parameter_limit=None)), facts)
 
 
 def deep():
     """Twelve layers that see more and more, up to 76 pixels of a picture with 32."""
-    blocks = [(nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1), nn.MaxPool2d(2)) for _ in range(4)]
-    return layers(nn.Sequential(*itertools.chain(*blocks)), 3, 32).layers
+    blocks = itertools.chain(*((Conv(3), Conv(3), MaxPool(2)) for _ in range(4)))
+    return measured(Network(*blocks, Head(), padding=1), 3, 32).layers[:12]
 
 
 def boxes(figure, texts):
@@ -182,14 +186,14 @@ def squares(axes):
 
 
 def test_squares_have_the_sides_of_the_receptive_fields_and_one_middle():
-    figure = pictures.receptive_field(noise(1, 28, 28), layers(models.model_3(1, 28, 10), 1, 28).layers)
+    figure = pictures.receptive_field(noise(1, 28, 28), measured(networks.model_3()).layers)
     drawn = squares(figure.axes[0])
     assert [square.get_width() for square in drawn] == [3, 5, 7, 8, 12, 16, 20, 24, 28]  # r + (k - 1) j, by hand
     assert {tuple(square.get_center()) for square in drawn} == {(14, 14)}
     assert not any(patch.get_hatch() for patch in figure.axes[0].patches)  # nothing is padded
     listed = [text.get_text() for text in figure.axes[1].texts]
-    assert listed[2:8] == ["1", "conv 3x3, 8", "3 × 3", "2", "conv 3x3, 12", "5 × 5"]
-    assert listed[-3:] == ["9", "global average", "28 × 28"]
+    assert listed[2:8] == ["1", "conv 3×3, 8", "3 × 3", "2", "conv 3×3, 12", "5 × 5"]
+    assert listed[-3:] == ["9", "average, 1×1 conv to classes", "28 × 28"]
 
 
 def test_fields_beyond_the_picture_show_padding_and_stay_legible():
@@ -203,7 +207,8 @@ def test_fields_beyond_the_picture_show_padding_and_stay_legible():
 
 
 def test_a_picture_is_drawn_where_nothing_grows():
-    figure = pictures.receptive_field(noise(3, 20, 32), layers(nn.Sequential(nn.Conv2d(3, 4, 1)), 3, 32).layers)
+    layers = measured(Network(Conv(4, 1), Head()), 3, 32).layers[:1]
+    figure = pictures.receptive_field(noise(3, 20, 32), layers)
     assert not squares(figure.axes[0])
 
 
@@ -227,27 +232,39 @@ def cells(table):
 
 
 @pytest.mark.parametrize("data", ["mnist", "cifar10"])
-@pytest.mark.parametrize("name", models.NETWORKS)
+@pytest.mark.parametrize("name", [*networks.NAMED, "everything"])
 def test_layer_tables_add_up_and_fit_a_terminal(name, data):
     facts = DATASETS[data]
-    measured = layers(models.NETWORKS[name](facts.channels, facts.size, 10), facts.channels, facts.size)
-    table = tables.layer_table(measured.layers)
+    found = measured((networks.NAMED | {"everything": networks.everything})[name](), facts.channels, facts.size)
+    table = tables.layer_table(found.layers)
     assert max(map(len, table.splitlines())) <= 80
-    rows = [[int(count.replace(",", "")) for count in row[3:]] for row in cells(table)[2:]]
-    assert [sum(row[i] for row in rows[:-1]) for i in (0, 1)] == rows[-1][:2] == [measured.parameters, measured.macs]
-    assert [row[2] for row in rows[-2:]] == [measured.receptive_field] * 2
+    rows = [[int(count.replace(",", "")) for count in row[3:]] for row in cells(table)[2:] if row[3]]
+    assert len(rows) == len(found.layers) + 1
+    assert [sum(row[i] for row in rows[:-1]) for i in (0, 1)] == rows[-1][:2] == [found.parameters, found.macs]
+    assert [row[2] for row in rows[-2:]] == [found.receptive_field] * 2
 
 
-def test_batch_norm_relu_and_dropout_share_the_row_of_their_convolution():
-    network = nn.Sequential(nn.ReLU(), models.block(3, 16, padding=1, dropout=0.05), nn.MaxPool2d(2), nn.GELU())
-    table = tables.layer_table(layers(network, 3, 32).layers)
+def test_batch_norm_activation_and_dropout_share_the_row_of_their_convolution():
+    network = Network(Activation(), Conv(16, padding=1, dropout=0.05), MaxPool(2), Activation("gelu"), Head())
+    table = tables.layer_table(measured(network, 3, 32).layers)
     assert cells(table)[2:] == [
-        ["0", "ReLU", "3x32x32", "0", "0", "1"],
-        ["1.0", "conv 3x3, 16 + PNRD", "16x32x32", "464", "442,368", "3"],  # 3*3*3*16 + 2*16; 432 * 32 * 32
-        ["2", "max-pool 2 + GELU", "16x16x16", "0", "0", "4"],
-        ["total", "", "", "464", "442,368", "4"],
+        ["0", "ReLU", "3×32×32", "0", "0", "1"],
+        ["1", "conv 3×3, 16, padding 1, BN,", "16×32×32", "464", "442,368", "3"],  # 3*3*3*16 + 2*16; 432 * 32 * 32
+        ["", "ReLU, dropout 0.05", "", "", "", ""],
+        ["2", "max-pool 2", "16×16×16", "0", "0", "4"],
+        ["3", "GELU", "16×16×16", "0", "0", "4"],
+        ["4", "average, 1×1 conv to classes", "10", "160", "160", "34"],  # 4 + 15 * 2
+        ["total", "", "", "624", "442,528", "34"],
     ]
-    assert table.endswith("\n\nP padded, N batch norm, R ReLU, D dropout 0.05")
+
+
+def test_a_kind_that_is_cut_into_lines_is_still_all_there():
+    found = measured(networks.everything())
+    whole, last = {}, None
+    for name, kind, *_ in cells(tables.layer_table(found.layers))[2:-1]:
+        last = name or last
+        whole[last] = f"{whole.get(last, '')} {kind}".strip()
+    assert whole == {layer.name: layer.kind for layer in found.layers}
 
 
 @pytest.mark.parametrize("kind", ["test", "validation"])

@@ -1,5 +1,8 @@
 """What a network sees of its picture, against autograd, convolved boxes and squares counted by hand."""
 
+from dataclasses import replace
+
+import networks
 import numpy as np
 import pytest
 import torch
@@ -7,16 +10,33 @@ from scipy.signal import convolve2d
 from torch import nn
 
 from analysis.receptive import SHARE, effective_receptive_field
-from tinycnn.network.profile import measure_network
+from tinycnn.data.catalog import DATASETS
+from tinycnn.network.profile import measure
+from tinycnn.spec import Conv, Depthwise, Head, MaxPool, Network, Pointwise, Residual, Spec, Target
 
 NETWORKS = {
-    "model_1": lambda: models.model_1(1, 28, 10),
-    "model_2": lambda: models.model_2(1, 28, 10),
-    "model_2, padded": lambda: models.model_2(1, 28, 10, padding=1),
-    "model_3": lambda: models.model_3(1, 28, 10, dropout=0.1),
-    "early_pool": lambda: models.early_pool(1, 28, 10),
-    "strides": lambda: nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, padding=1), nn.Conv2d(2, 3, 3, dilation=2)),
+    "model_1": networks.model_1(),
+    "model_2": networks.model_2(),
+    "model_2, padded": networks.model_2(padding=1),
+    "model_3": networks.model_3(dropout=0.1),
+    "early_pool": networks.early_pool(),
+    "strides": Network(Conv(2, stride=2, padding=1), Conv(3, dilation=2), Head(), norm="none"),
+    "residual": Network(
+        Residual(Conv(4), Conv(4, stride=2, padding=1)),
+        Residual(Depthwise(padding=1), Pointwise(4)),
+        MaxPool(2),
+        Head(),
+    ),
 }
+
+
+def layers_of(network, shape=(1, 28, 28)):
+    facts = replace(DATASETS["mnist"], channels=shape[0], size=shape[1])
+    return measure(Spec(name="some", model=network, target=Target(parameter_limit=None)), facts).layers
+
+
+def noise(shape=(1, 28, 28), count=2):
+    return torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
 
 
 def averaging(network):
@@ -50,8 +70,8 @@ def jacobian(network, name, picture):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_squares_lie_where_autograd_finds_the_pixels_that_count(name):
-    network = averaging(NETWORKS[name]())
-    for seen in effective_receptive_field(network, (1, 28, 28), torch.rand(2, 1, 28, 28) + 0.1):
+    network = averaging(networks.built(NETWORKS[name]))
+    for seen in effective_receptive_field(network, layers_of(NETWORKS[name]), torch.rand(2, 1, 28, 28) + 0.1):
         touched = jacobian(network, seen.name, torch.rand(1, 28, 28) + 0.1).abs().sum((0, 1)) > 0
         rows, columns = (np.flatnonzero(touched.any(axis)) for axis in (1, 0))
         for first, found in ((seen.top, rows), (seen.left, columns)):
@@ -61,28 +81,31 @@ def test_squares_lie_where_autograd_finds_the_pixels_that_count(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_sides_are_those_of_the_layer_table(name):
-    network = NETWORKS[name]().eval()
-    layers = measure_network(network, torch.zeros(1, 1, 28, 28)).layers
-    seen = effective_receptive_field(network, (1, 28, 28), count=2)
+    layers = layers_of(NETWORKS[name])
+    seen = effective_receptive_field(networks.built(NETWORKS[name]), layers, noise())
     assert [(s.name, s.kind, s.side) for s in seen] == [(x.name, x.kind, x.receptive_field) for x in layers]
 
 
 def test_what_counts_is_the_root_mean_square_of_autograds_gradients():
     torch.manual_seed(1)
-    network = models.model_2(3, 28, 10)
+    network, layers = networks.built(networks.model_2(), 3), layers_of(networks.model_2(), (3, 28, 28))
     pictures = torch.randn(3, 3, 28, 28)
-    for seen in effective_receptive_field(network, (3, 28, 28), pictures):
-        if seen.kind.startswith(("conv", "global")):
-            squares = [jacobian(network, seen.name, each).double() ** 2 for each in pictures]
-            expected = torch.stack(squares).mean((0, 1, 2)).sqrt()
-            np.testing.assert_allclose(seen.gradient, expected / expected.max(), rtol=1e-4, atol=1e-7)
+    for seen in effective_receptive_field(network, layers, pictures):
+        squares = [jacobian(network, seen.name, each).double() ** 2 for each in pictures]
+        expected = torch.stack(squares).mean((0, 1, 2)).sqrt()
+        np.testing.assert_allclose(seen.gradient, expected / expected.max(), rtol=1e-4, atol=1e-7)
+
+
+def even(depth):
+    """Return so many 3×3 convolutions and nothing else, and a head."""
+    return Network(*(Conv(1) for _ in range(depth)), Head(), norm="none", activation="none")
 
 
 def test_even_weights_in_layers_give_boxes_convolved_with_boxes():
     """Luo et al. 2016, section 2.1: of n layers of equal weights the gradient is n boxes convolved."""
-    network = averaging(nn.Sequential(*(nn.Conv2d(1, 1, 3, bias=False) for _ in range(5))))
+    network, layers = averaging(networks.built(even(5), size=31)), layers_of(even(5), (1, 31, 31))[:5]
     expected = np.ones((1, 1))
-    for seen in effective_receptive_field(network, (1, 31, 31)):
+    for seen in effective_receptive_field(network, layers, noise((1, 31, 31))):
         expected = convolve2d(expected, np.ones((3, 3)))
         square = seen.gradient[seen.top : seen.top + seen.side, seen.left : seen.left + seen.side]
         np.testing.assert_allclose(square, expected / expected.max(), rtol=1e-5)
@@ -91,39 +114,33 @@ def test_even_weights_in_layers_give_boxes_convolved_with_boxes():
 
 
 def test_deep_networks_see_less_than_they_could():
-    network = averaging(nn.Sequential(*(nn.Conv2d(1, 1, 3, bias=False) for _ in range(20))))
-    sides = [(seen.effective, seen.side) for seen in effective_receptive_field(network, (1, 61, 61))]
+    network, layers = averaging(networks.built(even(20), size=61)), layers_of(even(20), (1, 61, 61))[:20]
+    sides = [(seen.effective, seen.side) for seen in effective_receptive_field(network, layers, noise((1, 61, 61)))]
     assert sides[0] == (3, 3)
     assert sides[-1][1] == 41 and sides[-1][0] < 24  # a Gaussian of variance 20 * 2/3: its two sigma are 18 wide
 
 
 def test_squares_begin_outside_where_there_is_padding():
-    network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(4), nn.Conv2d(1, 1, 3, padding=1))
-    last = effective_receptive_field(network, (1, 8, 8), count=1)[-1]  # a map of 2x2, its middle unit (1, 1)
+    network = Network(Conv(1), MaxPool(4), Conv(1), Head(), padding=1)
+    built = networks.built(network, size=8)
+    last = effective_receptive_field(built, layers_of(network, (1, 8, 8)), noise((1, 8, 8), 1))[2]
     assert (last.side, last.left, last.top) == (14, -1, -1)  # 3, 6, 6 + 2*4; begins at -1, -1, -5, and 4 further on
 
 
 def test_the_network_is_left_as_it_was():
-    network = models.model_3(1, 28, 10, dropout=0.5).train()
+    network, layers = networks.built(networks.model_3(dropout=0.5)).train(), layers_of(networks.model_3())
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with torch.no_grad():
-        effective_receptive_field(network, (1, 28, 28), count=2)
+        effective_receptive_field(network, layers, noise())
     assert network.training and all(module.training for module in network.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_without_images_the_same_noise_is_drawn_every_time():
-    torch.manual_seed(0)
-    network = models.model_2(1, 28, 10)
-    first = effective_receptive_field(network, (1, 28, 28), count=2)
-    torch.manual_seed(5)
-    again = effective_receptive_field(network, (1, 28, 28), count=2)
-    assert all(np.array_equal(a.gradient, b.gradient) for a, b in zip(first, again, strict=True))
-
-
 def test_a_network_that_ignores_its_picture_sees_nothing():
-    network = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.ReLU())
-    nn.init.zeros_(network[0].weight)
-    assert [seen.effective for seen in effective_receptive_field(network, (1, 8, 8), count=2)] == [0, 0]
+    network = Network(Conv(2), Head(), norm="none")
+    built = networks.built(network, size=8)
+    nn.init.zeros_(built[0][0].weight)
+    layers = layers_of(network, (1, 8, 8))
+    assert [seen.effective for seen in effective_receptive_field(built, layers, noise((1, 8, 8)))] == [0, 0]

@@ -30,8 +30,8 @@ def layer_table(layers, totals: tuple[int, int] | None = None) -> str:
     room = max(14, _WIDTH - sum(widths) + widths[1] - 19)
     rows = []
     for name, kind, *rest in cells:
-        first, *more = textwrap.wrap(kind, room, break_on_hyphens=False) or [""]
-        rows += [(name, first, *rest), *(("", f"  {line}"[: room + 2], "", "", "", "") for line in more)]
+        first, *more = textwrap.wrap(kind, room, subsequent_indent="  ", break_on_hyphens=False) or [""]
+        rows += [(name, first, *rest), *(("", line, "", "", "", "") for line in more)]
     return markdown(head, rows, "<<>>>>")
 
 

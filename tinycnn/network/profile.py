@@ -20,9 +20,10 @@ class Layer:
     """One row of the layer table; ``output`` is (C, H, W), or (C,) once flattened.
 
     ``name`` is the path of the module in the network; ``receptive_field`` the side in pixels of the square of the
-    picture that one output unit can see, ``jump`` the distance in pixels between the squares of neighbouring units, and
-    ``start`` where the first one's begins, below 0 in the padding. Zero padding counts as picture. Of a network of
-    one's own only what lies within the picture counts, and jump and start are not known (None).
+    picture that one output unit can see, ``jump`` the distance in pixels between the squares of neighbouring units (0
+    where all see the same), and ``start`` where the first one's begins, below 0 in the padding. Zero padding counts as
+    picture. Of a network of one's own only what lies within the picture counts, and jump and start are not known
+    (None).
     """
 
     name: str
@@ -72,7 +73,8 @@ def measure(spec, facts) -> Measured:
         else:
             rows = _of_modules(network, shape, macs)
     parameters = sum(p.numel() for p in network.parameters())
-    return Measured(parameters, macs[""], rows[-1].receptive_field if rows else shape[1], tuple(rows))
+    field = max((row.receptive_field for row in rows), default=shape[1])  # of branches, the last may see less
+    return Measured(parameters, macs[""], field, tuple(rows))
 
 
 def count_parameters(spec, facts) -> int:
@@ -116,10 +118,10 @@ def _macs(network, shape) -> dict[str, int]:
     """Return the multiply-accumulates of one picture by module, as torch counts them; "" is the whole network."""
     training = network.training
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(torch.zeros(1, *shape))
+        network.eval()(torch.zeros(2, *shape))  # not one: some code squeezes what has length 1
     network.train(training)
-    counted = {name.partition(".")[2]: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
-    return dict.fromkeys(dict(network.named_modules()), 0) | counted | {"": counter.get_total_flops() // 2}
+    counted = {name.partition(".")[2]: sum(flops.values()) // 4 for name, flops in counter.get_flop_counts().items()}
+    return dict.fromkeys(dict(network.named_modules()), 0) | counted | {"": counter.get_total_flops() // 4}
 
 
 def _walk(layers, modules, path, shape, field, rows, seen, macs) -> tuple[tuple, _Field]:
@@ -132,10 +134,11 @@ def _walk(layers, modules, path, shape, field, rows, seen, macs) -> tuple[tuple,
         elif isinstance(layer, Residual):
             skip = field
             inside, field = _walk(layer.layers, module.layers, f"{name}.layers.", shape, field, rows, seen, macs)
-            field = _joined(field, replace(skip, start=skip.start + module.crop * skip.jump))
             conv = next((each for each in module.skip.modules() if isinstance(each, nn.Conv2d)), None)
+            start = skip.start + module.crop * skip.jump
+            field = _joined(field, replace(skip, start=start, jump=skip.jump * module.stride))
             words = "sum with input" if conv is None else "sum with input by 1×1 conv"
-            words += f", {module.crop} pixels off each side" if module.crop else ""
+            words += f", {module.crop} pixel{'s' * (module.crop > 1)} off each side" if module.crop else ""
             words += ", BN" if any(isinstance(each, nn.BatchNorm2d) for each in module.skip.modules()) else ""
             after = "" if isinstance(module.activation, nn.Identity) else f", {_words(module.activation)}"
             own = _new(nn.ModuleList([module.skip, module.activation]), seen)
@@ -161,7 +164,7 @@ def _new(module, seen) -> int:
 
 def _joined(one: _Field, other: _Field) -> _Field:
     """Return what a unit sees that adds up two maps."""
-    start, jump = min(one.start, other.start), max(one.jump, other.jump)
+    start, jump = min(one.start, other.start), min(one.jump, other.jump)  # 0 where all see the same
     return _Field(max(one.start + one.side, other.start + other.side) - start, jump, start)
 
 
@@ -194,6 +197,8 @@ def _tried(module, shape, after) -> tuple[int, int, int]:
     middle = sides[len(sides) // 2]
     if not len(middle):
         return 1, 1, 0
+    if len(sides) > 1 and all(len(side) == shape[2] for side in sides):  # as of a gate computed from the whole map
+        return shape[2], 0, 0
     if len(middle) == shape[2] or len(sides) < 2:
         return len(middle), max(1, round(shape[2] / after[2])), 0
     before = sides[len(sides) // 2 - 1]
@@ -206,8 +211,14 @@ def _of_modules(network, shape, macs) -> list[Layer]:
     """Return a row for each torch module that a network of one's own called, in the order of the calls."""
     leaves = {module: name for name, module in network.named_modules() if not list(module.children())}
     rows, seen, hooks, calls = [], set(), [], []
+
+    def look(module, _, out):  # at once: what follows may work in place
+        if isinstance(out, torch.Tensor) and out.dim() and len(out) == shape[2]:
+            unit = out[..., out.shape[2] // 2, out.shape[3] // 2] if out.dim() == 4 else out
+            calls.append((module, tuple(out.shape[1:]), int(unit.isnan().reshape(shape[2], -1).any(1).sum())))
+
     for module in leaves:
-        hooks.append(module.register_forward_hook(lambda m, args, out: calls.append((m, out))))
+        hooks.append(module.register_forward_hook(look))
     training = network.training
     columns = torch.zeros(shape[2], *shape)
     for x in range(shape[2]):
@@ -219,18 +230,11 @@ def _of_modules(network, shape, macs) -> list[Layer]:
         network.train(training)
         for hook in hooks:
             hook.remove()
-    field = 1
-    for module, out in calls:
-        if not isinstance(out, torch.Tensor) or len(out) != shape[2]:
-            continue
+    for module, given, field in calls:
         name = leaves[module]
         again = any(row.name == name for row in rows)
-        unit = out[..., out.shape[2] // 2, out.shape[3] // 2] if out.dim() == 4 else out
-        field = max(field, int(unit.isnan().flatten(1).any(1).sum()))
         own = _new(module, seen)
-        rows.append(
-            Layer(name, _words(module), tuple(out.shape[1:]), own, 0 if again else macs[name], field, None, None)
-        )
+        rows.append(Layer(name, _words(module), given, own, 0 if again else macs[name], max(1, field), None, None))
     return rows
 
 

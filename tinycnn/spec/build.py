@@ -17,7 +17,7 @@ def built(layers, shape, classes: int | None = None) -> nn.Sequential:
     for number, layer in enumerate(layers):
         try:
             asks = classes is not None and "classes" in inspect.signature(layer.build).parameters
-            module = layer.build(shape, classes) if asks else layer.build(shape)
+            module = _module(layer, shape, classes if asks else None)
             if not isinstance(module, nn.Module):
                 raise SpecError(f"its build returned {type(module).__name__}, not a torch module")
             modules.append(module)
@@ -25,8 +25,18 @@ def built(layers, shape, classes: int | None = None) -> nn.Sequential:
         except SpecError as error:
             inside = str(error).startswith("layers.")
             where = f"layers.{number}." if inside else f"layers.{number} ({layer.describe()}): "
-            raise type(error)(f"{where}{error}") from None
+            raise type(error)(f"{where}{error}") from error.__cause__
     return modules
+
+
+def _module(layer, shape, classes):
+    try:
+        return layer.build(shape) if classes is None else layer.build(shape, classes)
+    except SpecError:
+        raise
+    except Exception as error:  # whatever the author of a layer did wrong
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise SpecError(f"cannot be built ({words})") from error
 
 
 @torch.no_grad()
@@ -37,8 +47,8 @@ def output(module: nn.Module, shape) -> tuple[int, ...]:
     training = module.training
     try:
         given = module.eval()(torch.zeros(1, *shape, device=device))
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise SpecError(why_not(error, shape)) from None
+    except Exception as error:  # what torch refuses, and whatever the author of a layer did wrong
+        raise SpecError(why_not(error, shape)) from error
     finally:
         module.train(training)
     if not isinstance(given, torch.Tensor):

@@ -101,8 +101,10 @@ class _Convolution(Layer):
         """Return convolution, batch norm, activation and dropout in an ``nn.Sequential``, those that there are."""
         from torch import nn
 
-        layers = [self._convolution(shape)]
-        channels = layers[0].out_channels
+        conv = self._convolution(shape)
+        layers, channels, reach = [conv], conv.out_channels, conv.dilation[0] * (conv.kernel_size[0] - 1)
+        if reach % 2 and conv.stride == (1, 1) and self.padding == "same":
+            raise SpecError('padding: "same" needs an odd kernel or an even dilation; give a number of pixels')
         if self.norm == "batch":
             layers.append(nn.BatchNorm2d(channels))
         if self.activation != "none":
@@ -406,9 +408,13 @@ class Residual(_Several):
         after = output(layers, shape)
         if len(after) != 3:
             raise SpecError(f"gives {after} inside, and the sum needs a map (channels, height, width)")
-        stride = max(1, round(shape[1] / after[1])) if shape[1] >= 2 * after[1] - 1 > 0 and self._strided() else 1
-        crops = [c for c in range(shape[1] // 2) if (shape[1] - 2 * c - 1) // stride + 1 == after[1]]
-        if not crops or (shape[2] - 2 * crops[0] - 1) // stride + 1 != after[2]:
+        window = _together(self.layers)
+        guess = max(1, round(shape[1] / after[1])) if shape[1] >= 2 * after[1] - 1 > 0 else 1
+        stride = window[1] if window else guess
+        room = [full - (less - 1) * stride - 1 for full, less in zip(shape[1:], after[1:], strict=True)]
+        middle = (window[0] - 1) // 2 - window[2] if window else min(room) // 2  # of what the first unit sees
+        crop = max(0, min(middle, *room))
+        if min(room) < 0 or (stride == 1 and room != [2 * crop, 2 * crop]):
             raise SpecError(
                 f"a map of {shape[1]}×{shape[2]} becomes {after[1]}×{after[2]} inside, which no stride gives"
             )
@@ -416,22 +422,26 @@ class Residual(_Several):
         if after[0] != shape[0] or stride > 1:
             skip = nn.Conv2d(shape[0], after[0], 1, stride, bias=self.norm == "none")
             skip = nn.Sequential(skip, nn.BatchNorm2d(after[0])) if self.norm == "batch" else skip
-        return Module(layers, skip, _activation(self.activation, after[0]), crops[0])
-
-    def _strided(self) -> bool:
-        """Tell whether a layer inside steps by more than a pixel, as far as that is known."""
-        inside = [*self.layers]
-        while inside:
-            layer = inside.pop()
-            inside += getattr(layer, "layers", ())
-            window = layer.window()
-            if window and window[1] > 1:
-                return True
-        return False
+        return Module(layers, skip, _activation(self.activation, after[0]), crop, stride)
 
     def describe(self):
         """Name the layer."""
         return "residual"
+
+
+def _together(layers) -> tuple[int, int, int] | None:
+    """Return (side, stride, padding) of the window of layers in sequence, None where one of one's own is among them."""
+    side, stride, padding = 1, 1, 0
+    for layer in layers:
+        inside = getattr(layer, "layers", None)
+        window = _together(inside * getattr(layer, "times", 1)) if inside else layer.window()
+        if isinstance(layer, SqueezeExcite):  # sees all, and moves nothing
+            continue
+        if window is None:
+            return None
+        side, padding = side + (window[0] - 1) * stride, padding + window[2] * stride
+        stride *= window[1]
+    return side, stride, padding
 
 
 class Repeat(_Several):
@@ -455,9 +465,11 @@ class Repeat(_Several):
             passes.append(built(self.layers, shape))
             shape = output(passes[-1], shape)
         for again in passes[1:] if self.shared else ():
-            if [p.shape for p in again.parameters()] != [p.shape for p in passes[0].parameters()]:
+            first = dict(passes[0].named_parameters(remove_duplicate=False))  # by all the names of those shared inside
+            named = dict(again.named_parameters(remove_duplicate=False))
+            if {name: p.shape for name, p in named.items()} != {name: p.shape for name, p in first.items()}:
                 raise SpecError("shared: the layers must give as many channels as they take to be repeated")
-            for name, parameter in passes[0].named_parameters():
+            for name, parameter in first.items():
                 where, _, last = name.rpartition(".")
                 setattr(again.get_submodule(where), last, parameter)
         return nn.Sequential(*passes)

@@ -8,17 +8,18 @@ from torch.nn import functional
 class Residual(nn.Module):
     """The sum of ``layers`` in sequence and what ``skip`` makes of the same input, then ``activation``.
 
-    ``crop`` pixels are cut off each side of the input first where unpadded layers shrink the map.
+    ``crop`` pixels are cut off each side of the input first where unpadded layers shrink the map; ``stride``: of both.
     """
 
-    def __init__(self, layers: nn.Sequential, skip: nn.Module, activation: nn.Module, crop: int):
+    def __init__(self, layers: nn.Sequential, skip: nn.Module, activation: nn.Module, crop: int, stride: int):
         super().__init__()
-        self.layers, self.skip, self.activation, self.crop = layers, skip, activation, crop
+        self.layers, self.skip, self.activation, self.crop, self.stride = layers, skip, activation, crop, stride
 
     def forward(self, images):
         """Map (N, C, H, W) to what ``layers`` maps it to in shape."""
-        outside = functional.pad(images, (-self.crop,) * 4) if self.crop else images
-        return self.activation(self.layers(images) + self.skip(outside))
+        inside = self.layers(images)
+        rows, columns = (slice(self.crop, self.crop + (n - 1) * self.stride + 1) for n in inside.shape[2:])
+        return self.activation(inside + self.skip(images[:, :, rows, columns]))
 
 
 class GatedPool(nn.Module):
