@@ -37,7 +37,7 @@ from tinycnn.spec import load as experiments
 from tinycnn.train import train
 
 MNIST = DATASETS["mnist"]
-LAYERS = [each for each in Layer.kinds().values() if each.__module__ == "tinycnn.spec.layers"]
+LAYERS = [each for each in Layer.kinds().values() if each.__module__.startswith("tinycnn.spec.")]
 
 
 def kinds(network, kind):
@@ -216,7 +216,7 @@ def test_layers_take_what_the_network_says_and_only_where_they_do_not():
         (lambda: Network(), "layers"),
         (lambda: Network(Conv(8), 3), "must be a Layer, e.g. "),
         (lambda: Network(Conv), "must be a Layer, e.g. "),
-        (lambda: Residual(Network(Head())), "must be a Layer, e.g. Conv or Depthwise .* not Network"),
+        (lambda: Residual(Network(Head())), "must be a Layer, e.g. .* not Network"),
     ],
 )
 def test_what_no_layer_can_be_is_refused_by_the_name_of_the_field(make, words):

@@ -175,8 +175,8 @@ def test_what_a_run_used_is_followed_and_nothing_else(folder, old, new, names):
 def test_the_project_s_own_code_is_followed_by_what_was_used(folder):
     code = code_of(folder, LAYERS)
     used = {name.rpartition("/")[2] for name in code}
-    assert {"train.py:train", "train.py:start", "layers.py:Conv", "layers.py:Head", "fields.py:StepLR"} <= used
-    assert not {"layers.py:GatedPool", "fields.py:OneCycle", "catalog.py:DATASETS", "errors.py:nearest"} & used
+    assert {"train.py:train", "train.py:start", "convolutions.py:Conv", "blocks.py:Head", "training.py:StepLR"} <= used
+    assert not {"layers.py:GatedPool", "training.py:OneCycle", "catalog.py:DATASETS", "errors.py:nearest"} & used
     native = source.used_by(["tinycnn/train.py:train"])
     assert any(name.startswith("tinycnn/network/native.py") for name in native)
     assert not any("native.py" in name for name in code)

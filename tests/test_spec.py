@@ -244,7 +244,7 @@ def unread(monkeypatch):
         ("model.layers.3.kind=MaxPol", "model.layers.3.kind:", "did you mean 'MaxPool'?"),
         ("model.layers=[]", "model.layers:", "at least 1 item"),
         ('model.layers=[{"kind":"Conv"}]', "model.layers.0.channels:", "missing"),
-        ('model.layers=[{"channels":3}]', "model.layers.0.kind:", "missing; known: Conv"),
+        ('model.layers=[{"channels":3}]', "model.layers.0.kind:", "missing; known: "),
         ("model.layers=3", "model.layers:", "must be a list"),
         ("model.layers.0=3", "model.layers.0:", "must be a Layer"),
         ("model.activation=relo", "model.activation:", "'relu'"),

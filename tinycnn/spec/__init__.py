@@ -1,15 +1,29 @@
 """What an experiment is. Everything that an experiment's file needs is imported from here."""
 
-from tinycnn.spec.fields import (
+from tinycnn.spec.blocks import Head, Repeat, Residual
+from tinycnn.spec.convolutions import Conv, Depthwise, Pointwise
+from tinycnn.spec.fields import Augment, Average, Data, Target, Train
+from tinycnn.spec.layers import (
+    Activation,
+    AvgPool,
+    BlurPool,
+    Dropout,
+    GatedPool,
+    Layer,
+    MaxPool,
+    Norm,
+    SqueezeExcite,
+)
+from tinycnn.spec.model import Custom, Model, Network
+from tinycnn.spec.section import Section, explain
+from tinycnn.spec.spec import Name, Spec, parse_settings
+from tinycnn.spec.training import (
     SGD,
     Adam,
     AdamW,
-    Augment,
-    Average,
     Constant,
     Cosine,
     CrossEntropy,
-    Data,
     Distillation,
     Loss,
     OneCycle,
@@ -17,29 +31,7 @@ from tinycnn.spec.fields import (
     RMSprop,
     Schedule,
     StepLR,
-    Target,
-    Train,
 )
-from tinycnn.spec.layers import (
-    Activation,
-    AvgPool,
-    BlurPool,
-    Conv,
-    Depthwise,
-    Dropout,
-    GatedPool,
-    Head,
-    Layer,
-    MaxPool,
-    Norm,
-    Pointwise,
-    Repeat,
-    Residual,
-    SqueezeExcite,
-)
-from tinycnn.spec.model import Custom, Model, Network
-from tinycnn.spec.section import Section, explain
-from tinycnn.spec.spec import Name, Spec, parse_settings
 
 __all__ = [
     "SGD", "Activation", "Adam", "AdamW", "Augment", "Average", "AvgPool", "BlurPool", "Constant", "Conv", "Cosine",

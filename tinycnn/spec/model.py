@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from tinycnn import source
 from tinycnn.errors import SpecError
-from tinycnn.spec.layers import Activations, Dropped, Layer, Norms, Padding, Shape, Share, _call
+from tinycnn.spec.layers import Activations, Dropped, Layer, Norms, Padding, Shape, Share, call
 from tinycnn.spec.section import Kind, Section, any_of, own_name, problems
 
 
@@ -67,7 +67,7 @@ class Network(Model):
         return [type(self), *dict.fromkeys(type(layer) for layer in every(self.layers))]
 
     def __repr__(self):
-        return _call(self, map(repr, self.layers))
+        return call(self, map(repr, self.layers))
 
     def describe(self):
         """Name the layers, e.g. ``Conv(8) MaxPool(2) Head()``."""

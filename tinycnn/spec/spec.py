@@ -14,22 +14,11 @@ from pydantic import Field, ValidationError, model_validator
 from tinycnn import source
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, nearest, shown
-from tinycnn.spec.fields import (
-    SGD,
-    Augment,
-    Average,
-    Constant,
-    CrossEntropy,
-    Data,
-    Loss,
-    Optimizer,
-    Schedule,
-    Target,
-    Train,
-)
+from tinycnn.spec.fields import Augment, Average, Data, Target, Train
 from tinycnn.spec.layers import Layer
 from tinycnn.spec.model import Model
 from tinycnn.spec.section import NAME, Section, any_of, explain, kind
+from tinycnn.spec.training import SGD, Constant, CrossEntropy, Loss, Optimizer, Schedule
 
 Name = Annotated[str, Field(pattern=NAME)]
 BASES = {

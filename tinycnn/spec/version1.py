@@ -12,7 +12,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tinycnn.errors import SpecError, nearest, shown
-from tinycnn.spec.layers import Conv, Head, MaxPool
+from tinycnn.spec.blocks import Head
+from tinycnn.spec.convolutions import Conv
+from tinycnn.spec.layers import MaxPool
 from tinycnn.spec.model import Network
 from tinycnn.spec.section import explain
 

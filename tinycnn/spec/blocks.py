@@ -1,0 +1,162 @@
+"""The layers that hold others, and the head that ends a network."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tinycnn.errors import SpecError
+from tinycnn.spec.layers import Activations, Layer, Norms, SqueezeExcite, call
+from tinycnn.spec.layers import activation as activation_of
+from tinycnn.spec.section import any_of
+
+
+class _Several(Layer):
+    """A layer of layers, which are given one after the other: ``Residual(Conv(8), Conv(8))``."""
+
+    layers: Annotated[tuple[any_of(Layer), ...], Field(min_length=1)]
+
+    def __init__(self, *layers, **fields):
+        super().__init__(**({"layers": layers} if layers else {}), **fields)
+
+    __init__.__pydantic_base_init__ = True
+
+    def filled(self, network):
+        """Return this layer, and those inside, with the network's values where their own are None."""
+        inside = tuple(layer.filled(network) for layer in self.layers)
+        return super().filled(network).model_copy(update={"layers": inside})
+
+    def __repr__(self):
+        return call(self, map(repr, self.layers))
+
+
+class Residual(_Several):
+    """The sum of ``layers`` in sequence and their input (He et al. 2016, arXiv:1512.03385).
+
+    Where channels or sizes differ, the input is brought into shape: unpadded layers' border is cut off, and a 1×1
+    convolution with ``norm``, strided as the layers are, makes the channels. ``activation`` comes after the sum.
+    """
+
+    norm: Norms | None = None
+    activation: Activations = "none"
+
+    def build(self, shape):
+        """Return the module. Raises SpecError where the sizes of both ways cannot be brought together."""
+        from torch import nn
+
+        from tinycnn.spec.build import built, output
+        from tinycnn.spec.modules import Residual as Module
+
+        layers = built(self.layers, shape)
+        after = output(layers, shape)
+        if len(after) != 3:
+            raise SpecError(f"gives {after} inside, and the sum needs a map (channels, height, width)")
+        window = _together(self.layers)
+        guess = max(1, round(shape[1] / after[1])) if shape[1] >= 2 * after[1] - 1 > 0 else 1
+        stride = window[1] if window else guess
+        room = [full - (less - 1) * stride - 1 for full, less in zip(shape[1:], after[1:], strict=True)]
+        middle = (window[0] - 1) // 2 - window[2] if window else min(room) // 2  # of what the first unit sees
+        crop = max(0, min(middle, *room))
+        if min(room) < 0 or (stride == 1 and room != [2 * crop, 2 * crop]):
+            raise SpecError(
+                f"a map of {shape[1]}×{shape[2]} becomes {after[1]}×{after[2]} inside, which no stride gives"
+            )
+        skip = nn.Identity()
+        if after[0] != shape[0] or stride > 1:
+            skip = nn.Conv2d(shape[0], after[0], 1, stride, bias=self.norm == "none")
+            skip = nn.Sequential(skip, nn.BatchNorm2d(after[0])) if self.norm == "batch" else skip
+        return Module(layers, skip, activation_of(self.activation, after[0]), crop, stride)
+
+    def describe(self):
+        """Name the layer."""
+        return "residual"
+
+
+def _together(layers) -> tuple[int, int, int] | None:
+    """Return (side, stride, padding) of the window of layers in sequence, None where one of one's own is among them."""
+    side, stride, padding = 1, 1, 0
+    for layer in layers:
+        inside = getattr(layer, "layers", None)
+        window = _together(inside * getattr(layer, "times", 1)) if inside else layer.window()
+        if isinstance(layer, SqueezeExcite):  # sees all, and moves nothing
+            continue
+        if window is None:
+            return None
+        side, padding = side + (window[0] - 1) * stride, padding + window[2] * stride
+        stride *= window[1]
+    return side, stride, padding
+
+
+class Repeat(_Several):
+    """``layers`` in sequence, ``times`` times.
+
+    ``shared``: every time with the same weights, so that depth costs no parameters (of batch norm, scale and shift are
+    shared too, while each time has statistics of its own: maps at different depths are distributed differently).
+    """
+
+    times: Annotated[int, Field(ge=1, le=100)] = 2
+    shared: bool = False
+
+    def build(self, shape):
+        """Return the passes in an ``nn.Sequential``. Raises SpecError where weights that are shared differ in shape."""
+        from torch import nn
+
+        from tinycnn.spec.build import built, output
+
+        passes = []
+        for _ in range(self.times):
+            passes.append(built(self.layers, shape))
+            shape = output(passes[-1], shape)
+        for again in passes[1:] if self.shared else ():
+            first = dict(passes[0].named_parameters(remove_duplicate=False))  # by all the names of those shared inside
+            named = dict(again.named_parameters(remove_duplicate=False))
+            if {name: p.shape for name, p in named.items()} != {name: p.shape for name, p in first.items()}:
+                raise SpecError("shared: the layers must give as many channels as they take to be repeated")
+            for name, parameter in first.items():
+                where, _, last = name.rpartition(".")
+                setattr(again.get_submodule(where), last, parameter)
+        return nn.Sequential(*passes)
+
+    def describe(self):
+        """Name the layer."""
+        return f"{self.times} times" + ", with the same weights" * self.shared
+
+
+class Head(Layer):
+    """From the last map to a number for each class.
+
+    ``reduce``: average over the map, or flatten it. ``by``: a 1×1 convolution or a linear layer. ``classes_first``
+    computes the classes of every pixel and averages those, which is the same number of parameters and more arithmetic.
+    """
+
+    reduce: Literal["average", "flatten"] = "average"
+    by: Literal["conv", "linear"] = "conv"
+    bias: bool | None = None
+    classes_first: bool = False
+    dropout: Annotated[float, Field(ge=0, lt=1, description="of elements, before the classes")] = 0.0
+
+    def build(self, shape, classes: int = 10):
+        """Return the module; this layer is told the number of classes too."""
+        from torch import nn
+
+        if self.reduce == "flatten":
+            return nn.Sequential(
+                nn.Flatten(), *self._drop(), nn.Linear(shape[0] * shape[1] * shape[2], classes, self.bias)
+            )
+        if self.by == "linear" and not self.classes_first:
+            return nn.Sequential(
+                nn.AdaptiveAvgPool2d(1), nn.Flatten(), *self._drop(), nn.Linear(shape[0], classes, self.bias)
+            )
+        average, conv = nn.AdaptiveAvgPool2d(1), nn.Conv2d(shape[0], classes, 1, bias=self.bias)
+        ordered = [*self._drop(), conv, average] if self.classes_first else [average, *self._drop(), conv]
+        return nn.Sequential(*ordered, nn.Flatten())
+
+    def _drop(self):
+        from torch import nn
+
+        return [nn.Dropout(self.dropout)] if self.dropout else []
+
+    def describe(self):
+        """Name the layer, e.g. ``average, 1×1 conv to classes``."""
+        by = "linear" if self.by == "linear" or self.reduce == "flatten" else "1×1 conv"
+        words = [f"{by} to classes", "average"] if self.classes_first else [self.reduce, f"{by} to classes"]
+        return ", ".join([*words, *["bias"] * bool(self.bias)])

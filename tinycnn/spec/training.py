@@ -1,0 +1,272 @@
+"""How the weights change: optimizer, schedule of the learning rate, loss. A class each, which builds what it says.
+
+One of your own is a class in the experiment's file, derived from ``Optimizer``, ``Schedule`` or ``Loss``.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tinycnn.errors import SpecError
+from tinycnn.spec.section import Kind, own_name
+
+Rate = Annotated[float, Field(gt=0, le=100)]
+Decay = Annotated[float, Field(ge=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Epsilon = Annotated[float, Field(gt=0, le=1)]
+
+
+class Optimizer(Kind):
+    """What changes the weights, at the learning rate ``lr``. One of your own defines ``build``."""
+
+    name = own_name
+    positional = ("lr",)
+    lr: Rate = 0.01
+
+    def build(self, parameters):
+        """Return the ``torch.optim.Optimizer`` for some parameters."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method build(self, parameters)")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent (``torch.optim.SGD``)."""
+
+    momentum: Beta = 0.0
+    nesterov: bool = False
+    weight_decay: Decay = 0.0
+
+    @model_validator(mode="after")
+    def _momentum_for_nesterov(self):
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0, e.g. momentum=0.9")
+        return self
+
+    def build(self, parameters):
+        """Return the optimizer."""
+        import torch
+
+        options = {"momentum": self.momentum, "nesterov": self.nesterov, "weight_decay": self.weight_decay}
+        return torch.optim.SGD(parameters, lr=self.lr, fused=True, **options)
+
+
+class Adam(Optimizer):
+    """Adam (``torch.optim.Adam``); ``weight_decay`` is an L2 term in the gradient."""
+
+    lr: Rate = 0.001
+    beta1: Beta = 0.9
+    beta2: Beta = 0.999
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.0
+
+    def build(self, parameters):
+        """Return the optimizer."""
+        import torch
+
+        kind = torch.optim.AdamW if isinstance(self, AdamW) else torch.optim.Adam
+        options = {"betas": (self.beta1, self.beta2), "eps": self.eps, "weight_decay": self.weight_decay}
+        return kind(parameters, lr=self.lr, fused=True, **options)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (``torch.optim.AdamW``)."""
+
+    weight_decay: Decay = 0.01
+
+
+class RMSprop(Optimizer):
+    """RMSprop (``torch.optim.RMSprop``); ``alpha`` is the memory of the mean square."""
+
+    alpha: Beta = 0.99
+    eps: Epsilon = 1e-8
+    momentum: Beta = 0.0
+    weight_decay: Decay = 0.0
+
+    def build(self, parameters):
+        """Return the optimizer."""
+        import torch
+
+        options = {"alpha": self.alpha, "eps": self.eps, "momentum": self.momentum, "weight_decay": self.weight_decay}
+        return torch.optim.RMSprop(parameters, lr=self.lr, **options)
+
+
+class Schedule(Kind):
+    """How the learning rate changes. One of your own defines ``build``, which returns one of torch's schedulers.
+
+    ``after_batch`` and ``after_epoch`` step it; unless they are overridden it takes a step after every batch.
+    """
+
+    name = own_name
+
+    def build(self, optimizer, epochs: int, steps: int):
+        """Return the ``torch.optim.lr_scheduler`` for so many epochs of so many batches."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method build(self, optimizer, epochs, steps)")
+
+    def after_batch(self, scheduler):
+        """Step the scheduler after a batch."""
+        scheduler.step()
+
+    def after_epoch(self, scheduler, train_loss: float):
+        """Step the scheduler after an epoch; ``train_loss`` is its mean loss on the training images."""
+
+    def check(self, epochs: int, steps: int):
+        """Raise ValueError where the schedule cannot be of so many epochs of so many batches."""
+
+    def notices(self, epochs: int):
+        """Yield what is allowed but probably not meant."""
+        return ()
+
+    def settles(self, epochs: int) -> int:
+        """Return the epoch until which a study compares no trials: their curves cross while the rate is high."""
+        return epochs // 2
+
+
+class Constant(Schedule):
+    """The same learning rate throughout."""
+
+    def build(self, optimizer, epochs, steps):
+        """Return ``ConstantLR``."""
+        from torch.optim import lr_scheduler
+
+        return lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+    def settles(self, epochs):
+        """Return a third of the epochs."""
+        return epochs // 3
+
+
+class StepLR(Schedule):
+    """Multiply the learning rate by ``gamma`` after every ``step_size`` epochs."""
+
+    positional = ("step_size", "gamma")
+    step_size: Annotated[int, Field(ge=1, description="epochs")] = 6
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    def build(self, optimizer, epochs, steps):
+        """Return torch's ``StepLR``."""
+        from torch.optim import lr_scheduler
+
+        return lr_scheduler.StepLR(optimizer, self.step_size * steps, self.gamma)
+
+    def notices(self, epochs):
+        """Yield a notice where there is no step."""
+        if self.step_size >= epochs:
+            yield f"schedule.step_size: the first step comes after epoch {self.step_size}, training ends at {epochs}"
+
+    def settles(self, epochs):
+        """Return the first epoch after the first step."""
+        return min(self.step_size + 1, epochs)
+
+
+class OneCycle(Schedule):
+    """Rise to ``optimizer.lr`` and fall to almost nothing, batch by batch (``OneCycleLR``; Smith & Topin 2018).
+
+    ``cycle_momentum``: the momentum (Adam's beta1) falls from ``max_momentum`` to ``base_momentum`` as the rate rises.
+    """
+
+    pct_start: Annotated[float, Field(gt=0, lt=1, description="share of the steps spent rising")] = 0.3
+    div_factor: Annotated[float, Field(ge=1, description="peak over first learning rate")] = 25.0
+    final_div_factor: Annotated[float, Field(ge=1, description="first over last learning rate")] = 1e4
+    anneal: Literal["cos", "linear"] = "cos"
+    cycle_momentum: bool = False
+    base_momentum: Beta = 0.85
+    max_momentum: Beta = 0.95
+
+    def build(self, optimizer, epochs, steps):
+        """Return torch's ``OneCycleLR``."""
+        from torch.optim import lr_scheduler
+
+        group = optimizer.param_groups[0]
+        if self.cycle_momentum and not (group.get("momentum") or "betas" in group):
+            raise SpecError("schedule.cycle_momentum: the optimizer has no momentum to cycle; give it one, e.g. 0.9")
+        return lr_scheduler.OneCycleLR(
+            optimizer,
+            group["lr"],
+            total_steps=epochs * steps + 1,  # the scheduler also takes a step after the last batch
+            pct_start=self.pct_start,
+            div_factor=self.div_factor,
+            final_div_factor=self.final_div_factor,
+            anneal_strategy=self.anneal,
+            cycle_momentum=self.cycle_momentum,
+            base_momentum=self.base_momentum,
+            max_momentum=self.max_momentum,
+        )
+
+    def check(self, epochs, steps):
+        """Raise ValueError where no batch is left for the rise."""
+        if self.pct_start * (epochs * steps + 1) == 1:  # torch divides by what is left
+            raise ValueError(
+                f"schedule.pct_start: {self.pct_start} of {epochs * steps} batches has no room for a rise; use a "
+                "larger share, more epochs or smaller batches"
+            )
+
+
+class Cosine(Schedule):
+    """Fall from ``optimizer.lr`` to ``floor`` times it along half a cosine, batch by batch (Loshchilov & Hutter)."""
+
+    floor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    def build(self, optimizer, epochs, steps):
+        """Return ``CosineAnnealingLR``."""
+        from torch.optim import lr_scheduler
+
+        floor = optimizer.param_groups[0]["lr"] * self.floor
+        return lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps, eta_min=floor)
+
+
+class Loss(Kind):
+    """What training minimises; evaluation always reports the plain cross-entropy. One of your own defines ``build``."""
+
+    name = own_name
+
+    def build(self, data, device):
+        """Return a function of logits (N, classes), targets and normalised images (N, C, H, W) to a mean loss.
+
+        Targets are labels (N,), or shares (N, classes) where the augmentation mixes. ``data`` is the ``Split``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs a method build(self, data, device)")
+
+    def used(self) -> dict[str, str]:
+        """Return digests, by name, of what else the numbers depend on."""
+        return {}
+
+
+Smoothing = Annotated[float, Field(ge=0, lt=1)]
+
+
+class CrossEntropy(Loss):
+    """Cross-entropy."""
+
+    label_smoothing: Smoothing = 0.0
+
+    def build(self, data, device):
+        """Return the function."""
+        from torch.nn import functional
+
+        smoothing = self.label_smoothing
+        return lambda logits, targets, images: functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+
+class Distillation(Loss):
+    """A ``share`` of learning what a teacher says of the same images (Hinton et al. 2015, arXiv:1503.02531).
+
+    ``teacher``: the id of a finished run, or a checkpoint file. The teacher's softened probabilities at ``temperature``
+    T are learned by T² times the Kullback-Leibler divergence; the rest is cross-entropy with the labels.
+    """
+
+    positional = ("teacher",)
+    teacher: Annotated[str, Field(min_length=1)]
+    temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+    share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    label_smoothing: Smoothing = 0.0
+
+    def build(self, data, device):
+        """Return the function. Raises UserError where there is no such teacher, or it is one of other pictures."""
+        from tinycnn.network import teacher
+
+        return teacher.loss(self, data, device)
+
+    def used(self):
+        """Return the digest of the teacher's weights."""
+        from tinycnn.network import teacher
+
+        return {"teacher": teacher.load(self.teacher).digest}
