@@ -1,5 +1,6 @@
 """A run by its id: taking it up where it was interrupted, making it again from its record, or closing it."""
 
+import contextlib
 import json
 import re
 import socket
@@ -7,7 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tinycnn import checkpoint, provenance
+from tinycnn import checkpoint, experiments, provenance
 from tinycnn.errors import Undelivered, UserError
 from tinycnn.launch import computing_with
 from tinycnn.record import CLOCKS
@@ -207,6 +208,8 @@ def _plan(store, entity, offline, reporter) -> Plan:
     if text is None:
         raise UserError(f"run {run_id}: its record has no spec.json, so it cannot be made from it; `close` ends it")
     spec = Spec.from_json(text, where=f"run {run_id}, spec.json")
+    if "notes" not in spec.model_fields_set:  # they were too long for a tag
+        spec = spec.model_copy(update={"notes": _notes(spec)})
     if spec.hash != tags.get("tinycnn.spec_hash"):
         raise UserError(
             f"run {run_id}: its spec.json (hash {spec.hash}) is not the spec it was made with (hash "
@@ -223,6 +226,14 @@ def _plan(store, entity, offline, reporter) -> Plan:
     stood_in = tags.get("tinycnn.fallback") == "true"
     reason = tags.get("tinycnn.fallback_reason", f"FALLBACK: this trains on {plan.data.name} and is not judged")
     return replace(plan, fallback=reason if stood_in else "", again=tags.get("tinycnn.rerun_of", ""))
+
+
+def _notes(spec) -> str:
+    """Return the notes of the experiment of this name, if it still is this one."""
+    with contextlib.suppress(UserError):
+        if spec.name in experiments.names() and (known := experiments.load(spec.name)).hash == spec.hash:
+            return known.notes
+    return ""
 
 
 def _differences(tags, plan) -> list[str]:

@@ -18,7 +18,7 @@ from tinycnn.data import Images, Split, load
 from tinycnn.errors import DataMissing, Diverged, SpecError, StoreTrouble, UserError
 from tinycnn.measure import Measured
 from tinycnn.record import ParentRecord, SeedRecord
-from tinycnn.tracking import EVERY, PARENT, Store
+from tinycnn.tracking import EVERY, LONGEST_TAG, PARENT, Store
 from tinycnn.train import accelerated, kernels, pick_device, predict, start, train
 
 
@@ -379,7 +379,7 @@ def record_tags(plan: Plan) -> dict:
         "mlflow.source.name": f"tinycnn run {plan.spec.name}",
         "mlflow.source.git.commit": provenance.commit(),
         "tinycnn.git_dirty": "unknown" if difference is None else str(bool(difference)).lower(),
-        "tinycnn.spec": plan.spec.model_dump_json(exclude={"notes"}),
+        "tinycnn.spec": _spec_tag(plan.spec),
         "tinycnn.device": plan.device,
         "tinycnn.data": plan.data.name,
         "tinycnn.parent_experiment": plan.spec.parent,
@@ -389,6 +389,12 @@ def record_tags(plan: Plan) -> dict:
         **machine,
         **versions,
     }
+
+
+def _spec_tag(spec) -> str:
+    """Return the whole spec, which is in the store as soon as the run is; without its notes where they are too long."""
+    whole = spec.model_dump_json()
+    return whole if len(whole) <= LONGEST_TAG else spec.model_dump_json(exclude={"notes"})
 
 
 def outcome(store: Store, plan: Plan, summaries: list[dict], run_id: str, undelivered: str = "") -> dict:

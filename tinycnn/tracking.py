@@ -29,6 +29,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.rest_utils import http_request_safe
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from sqlalchemy.exc import SQLAlchemyError
 
 from tinycnn import verdict
@@ -39,6 +40,8 @@ EXPERIMENT = "tinycnn"
 PARENT = "mlflow.parentRunId"
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 
+LONGEST_TAG = MAX_TAG_VAL_LENGTH
+"""Characters; of a longer value MLflow would keep the beginning."""
 _IN_A_CALL = 800
 """Metrics; MLflow takes 1,000 entries in a call, parameters and tags included."""
 
