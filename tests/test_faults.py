@@ -1,13 +1,17 @@
 """What goes wrong around a run (a slip of the pen, a kill, others' runs, an address that is none) ends in one line."""
 
 import contextlib
+import sqlite3
 import subprocess
+from dataclasses import replace
 
 import pytest
 from test_make import CLEAN
+from test_resume import Stop, interrupted
 
-from tinycnn import ROOT, experiments, resume
+from tinycnn import ROOT, checkpoint, cli, doctor, experiments, resume, tracking
 from tinycnn import run as runs
+from tinycnn.errors import UserError
 
 # --- make ------------------------------------------------------------------------------------------------------------
 
@@ -85,3 +89,119 @@ def test_notes_too_long_for_a_tag_are_those_of_the_experiment_if_it_still_is_the
     monkeypatch.setattr(experiments, "load", lambda name: changed)
     resume.resume(second)
     assert store.read(second, "spec.json") == long.model_copy(update={"notes": ""}).to_json()
+
+
+# --- what others put into the store ----------------------------------------------------------------------------------
+
+
+def put(store, tags, metrics=(), status="FINISHED"):
+    """Make a run as anybody can; return its id."""
+    run_id = store.client.create_run(store.experiment_id, tags=tags).info.run_id
+    for step, value in enumerate(metrics, start=1):
+        store.client.log_metric(run_id, "test_accuracy", value, step=step)
+    store.client.update_run(run_id, status)
+    return run_id
+
+
+def like(plan, seed=5, without=(), **other):
+    """Return the tags of a run of ours, without some and with others instead."""
+    tags = {key: str(value) for key, value in runs._tags(plan, seed).items()} | other
+    return {key: value for key, value in tags.items() if key not in without}
+
+
+def oddities(store, plan):
+    """Put in what is almost a run of ours, in every way that nobody should rely on; return the ids."""
+    return [
+        put(store, like(plan)),
+        put(store, like(plan, without=["tinycnn.seed"]), [90.0]),
+        put(store, like(plan, **{"tinycnn.seed": "five"}), [90.0]),
+        put(store, like(plan), [float("nan")]),
+        put(store, like(plan, without=["tinycnn.spec_hash"]), [90.0]),
+    ]
+
+
+def named(lines, run_id):
+    return [line for line in lines if run_id in line and "left out" in line]
+
+
+def test_runs_that_are_almost_ours_are_named_once_and_fail_no_later_run(store, plan):
+    odd = oddities(store, plan)
+    reporter = Stop()
+    done = runs.run(plan, seeds=2, first_seed=4, missing=True, reporter=reporter)
+    assert [each["seed"] for each in done["seeds"]] == [4, 5] and done["specs_judged"] == 1
+    assert {seed for seed, _ in reporter.trained} == {4, 5}  # that of seed 5 has not one accuracy
+    assert [len(named(reporter.lines, run_id)) for run_id in odd] == [1] * len(odd)
+    assert all("\n" not in line for line in reporter.lines)
+    assert set(runs.finished(store, plan)) == {4, 5}
+
+
+def test_a_metric_that_is_text_in_the_database_fails_no_later_run(store, plan, database):
+    odd = put(store, like(plan), [90.0])
+    with contextlib.closing(sqlite3.connect(database)) as opened, opened:
+        opened.execute("update metrics set value = 'much' where run_uuid = ?", (odd,))
+        opened.execute("update latest_metrics set value = 'much' where run_uuid = ?", (odd,))
+    reporter = Stop()
+    assert runs.run(plan, first_seed=5, missing=True, reporter=reporter)["undelivered"] is None
+    assert len(reporter.trained) == 3 and len(named(reporter.lines, odd)) == 1
+
+
+def test_what_lies_below_our_run_and_is_no_seed_of_it_is_left_alone(store, plan, capsys):
+    parent = interrupted(plan, 1, seeds=2)
+    other = runs._tags(replace(plan, spec=plan.spec.but(optimizer={"lr": 0.5})), 1)
+    tags = [{}, {"tinycnn.role": "seed"}, like(plan, without=["tinycnn.seed"]), like(plan, **{"tinycnn.seed": "-"})]
+    tags += [{key: str(value) for key, value in other.items()}]
+    odd = [put(store, each | {tracking.PARENT: parent}, [99.0], "RUNNING") for each in tags]
+    empty = put(store, like(plan, 1) | {tracking.PARENT: parent})  # as ours, but without any accuracy
+    reporter = Stop()
+    done = resume.resume(parent, reporter=reporter)
+    assert [each["seed"] for each in done["seeds"]] == [0, 1] and reporter.trained[-3:] == [(1, 1), (1, 2), (1, 3)]
+    assert [len(named(reporter.lines, run_id)) for run_id in [*odd, empty]] == [1] * 6
+    reporter = Stop()
+    assert resume.resume(parent, reporter=reporter)["last"] == done["last"]  # finished: it is read from the store
+    assert len(resume.rerun(parent)) == 2
+    store.client.update_run(parent, status="RUNNING")
+    assert cli.main(["close", parent]) == 0 and capsys.readouterr().err.count("left out") == 6
+    assert {store.entity(run_id).info.status for run_id in odd} == {"RUNNING"}
+
+
+def test_a_record_without_epochs_or_seeds_is_a_line(store, plan):
+    run_id = put(store, like(plan) | {"tinycnn.spec": plan.spec.model_dump_json()})
+    with pytest.raises(UserError, match="its record has no epochs"):
+        resume.resume(run_id)
+    several = {"tinycnn.role": "seeds", "tinycnn.seeds": "2", "tinycnn.first_seed": "0"}
+    parent = put(store, like(plan, **several), status="KILLED")
+    with pytest.raises(UserError, match="none of its seeds is in the store"):
+        resume.rerun(parent)
+    store.client.set_tag(run_id, "tinycnn.resumed", "often")
+    store.client.update_run(run_id, "KILLED")
+    assert resume.resume(run_id)["undelivered"] is None
+
+
+def test_the_doctor_names_what_cannot_be_resumed_and_goes_on(store, plan):
+    run_id = interrupted(plan, 1)
+    store.client.update_run(run_id, status="RUNNING")
+    odd = [
+        put(store, {"tinycnn.role": "seed"}, status="RUNNING"),
+        put(store, {"tinycnn.role": "study"}, status="RUNNING"),
+        put(store, {"tinycnn.role": "a role"}, status="RUNNING"),
+        put(store, like(plan, **{tracking.PARENT: ".."}), status="RUNNING"),
+        put(store, like(plan, **{"tinycnn.seed": "five"}), status="RUNNING"),
+    ]
+    put(store, {}, status="RUNNING")  # another program's
+    put(store, {"tinycnn.role": "study", "tinycnn.study": "s", "tinycnn.process": "[]"}, status="RUNNING")
+    findings = doctor.examine()
+    lines = [finding["found"] for finding in findings if finding["name"] == "run"]
+    assert [len(named(lines, each)) for each in odd] == [1] * 5 and len(lines) == 5
+    left = [finding["found"] for finding in findings if finding["name"] == "interrupted run"]
+    assert len(left) == 2 and any(run_id in line for line in left)
+
+
+@pytest.mark.parametrize("parent", ["..", "", "x" * 3000])
+def test_a_parent_that_is_no_run_is_never_taken_for_a_folder(store, plan, parent, tmp_path):
+    run_id = interrupted(plan, 1)
+    (tmp_path / "kept").touch()
+    store.client.set_tag(run_id, tracking.PARENT, parent)
+    for verb in (resume.resume, resume.close, resume.rerun):
+        with pytest.raises(UserError, match=r"its tag mlflow\.parentRunId is not the id of a run"):
+            verb(run_id)
+    assert (tmp_path / "kept").exists() and checkpoint.folder(run_id).exists()

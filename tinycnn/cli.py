@@ -89,6 +89,10 @@ def _complain(problem):
     print(f"tinycnn: {line if len(line) <= 1000 else f'{line[:700]} ... {line[-200:]}'}", file=sys.stderr)
 
 
+def _note(line):
+    print(f"note: {visible(line)}", file=sys.stderr)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with the nearest verb or option for one that is unknown."""
 
@@ -392,7 +396,7 @@ def close(chosen) -> int:
     """End an interrupted run for good."""
     from tinycnn import resume as runs
 
-    done = runs.close(chosen.run_id)
+    done = runs.close(chosen.run_id, _note)
     if chosen.json:
         _print_json({"run_id": chosen.run_id, "done": done})
     else:
@@ -500,7 +504,7 @@ def report(chosen) -> int:
         _print_json({"written": [str(path) for path in written], "notes": notes})
         return DONE
     for note in notes:
-        print(f"note: {visible(note)}", file=sys.stderr)
+        _note(note)
     for path in written:
         print(path)
     return DONE

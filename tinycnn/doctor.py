@@ -73,8 +73,10 @@ def _left_over():
         from tinycnn.resume import left_over
     except ImportError:
         return []  # reported above
-    findings = []
-    for run in left_over():
+    odd = []
+    runs = left_over(odd.append)
+    findings = [_finding("run", True, line, "nothing, or delete it in MLflow") for line in odd]
+    for run in runs:
         if "study" in run:
             cure = f"python -m tinycnn search {run['study']} goes on with it"
         elif run["where"]:

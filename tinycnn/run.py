@@ -18,7 +18,7 @@ from tinycnn.data import Images, Split, load
 from tinycnn.errors import DataMissing, Diverged, SpecError, StoreTrouble, UserError
 from tinycnn.measure import Measured
 from tinycnn.record import ParentRecord, SeedRecord
-from tinycnn.tracking import EVERY, LONGEST_TAG, PARENT, Store
+from tinycnn.tracking import EVERY, LONGEST_TAG, PARENT, Store, oddity
 from tinycnn.train import accelerated, kernels, pick_device, predict, start, train
 
 
@@ -150,15 +150,14 @@ def train_several(
             tracked.open()
         with claimed(tracked.id) as folder:
             record, trouble = ParentRecord(tracked, plan, reporter.warning), ""
-            begun = {} if run_id is None else children(store, tracked.id)
+            begun = {} if run_id is None else children(store, tracked.id, plan.spec.hash)
             record.attempt()
             reporter.parent(plan, seeds, tracked.id)
             summaries = {seed: done[seed] for seed in seeds if seed in done}
-            summaries |= {
-                seed: store.summary(child, plan.spec.target)
-                for seed, child in begun.items()
-                if child.info.status == "FINISHED"
-            }
+            ended = [seed for seed, child in begun.items() if child.info.status == "FINISHED"]
+            for seed in ended:
+                if summary := store.summary(begun.pop(seed), plan.spec.target):
+                    summaries[seed] = summary
             tasks = [
                 (seed, begun[seed].info.run_id if seed in begun else None) for seed in seeds if seed not in summaries
             ]
@@ -229,11 +228,21 @@ def _hear(plan, reporter, what, *content):
     getattr(reporter, what)(*((plan,) if what == "started" else ()), *content)
 
 
-def children(store: Store, parent: str) -> dict:
-    """Return the runs of a parent by seed, as MLflow's entities; of two with the same seed, a finished one."""
-    found = store.search({PARENT: parent}, EVERY)
-    found.sort(key=lambda entity: entity.info.status == "FINISHED")
-    return {int(entity.data.tags["tinycnn.seed"]): entity for entity in found}
+def children(store: Store, parent: str, spec_hash: str) -> dict:
+    """Return the runs of a parent by seed, as MLflow's entities; of two with the same seed, a finished one.
+
+    What is no seed of this spec is left out: anybody may put a run below another.
+    """
+    found = {}
+    for entity in sorted(store.search({PARENT: parent}, EVERY), key=lambda entity: entity.info.status == "FINISHED"):
+        tags = entity.data.tags
+        if (tags.get("tinycnn.role"), tags.get("tinycnn.spec_hash")) != ("seed", spec_hash):
+            store.leave_out(entity, f"it lies below run {parent}, and its tags are not those of a seed of that")
+        elif why := oddity(entity):
+            store.leave_out(entity, why)
+        else:
+            found[int(tags["tinycnn.seed"])] = entity
+    return found
 
 
 @contextlib.contextmanager
@@ -274,13 +283,18 @@ def finished(store: Store, plan: Plan) -> dict[int, dict]:
     """Return the summaries of the runs that need not be made again, by seed."""
     runs = store.search({**plan.tags, "tinycnn.role": "seed"})
     summaries = [store.summary(entity, plan.spec.target) for entity in runs]
-    return {summary["seed"]: summary for summary in summaries}
+    return {summary["seed"]: summary for summary in summaries if summary}
 
 
 def specs_judged(store: Store, data_digest: str) -> int:
     """Return how many different specs this data set's test (or validation) images have been evaluated with so far."""
-    runs = store.search({"tinycnn.data_digest": data_digest, "tinycnn.role": "seed"}, EVERY)
-    return len({entity.data.tags["tinycnn.spec_hash"] for entity in runs})
+    hashes = set()
+    for entity in store.search({"tinycnn.data_digest": data_digest, "tinycnn.role": "seed"}, EVERY):
+        if spec_hash := entity.data.tags.get("tinycnn.spec_hash"):
+            hashes.add(spec_hash)
+        else:
+            store.leave_out(entity, "it has no tag tinycnn.spec_hash")
+    return len(hashes)
 
 
 def _train(plan, seed, tracked, folder, reporter) -> tuple[dict, str]:

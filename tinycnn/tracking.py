@@ -3,7 +3,9 @@
 import contextlib
 import json
 import logging
+import math
 import os
+import re
 import signal
 import sqlite3
 import threading
@@ -56,6 +58,7 @@ class Store:
     """
 
     def __init__(self, announce=lambda line: None):
+        self._announce, self._left_out = announce, set()
         file = database()
         try:
             if file is None:
@@ -175,13 +178,49 @@ class Store:
             points = ((run_id, each) for run_id in run_ids for each in self.client.get_metric_history(run_id, metric))
             return [(run_id, metric, each.step, each.value, each.timestamp) for run_id, each in points]
 
-    def summary(self, run, target) -> dict:
-        """Return what a finished run came to, as ``verdict.summarise`` does, with regard to ``target`` as it is now."""
+    def leave_out(self, run, why: str):
+        """Say, once, that a run is not counted: a store may hold what others put there."""
+        if run.info.run_id not in self._left_out:
+            self._left_out.add(run.info.run_id)
+            self._announce(f"run {run.info.run_id} in the store is left out: {why}")
+
+    def summary(self, run, target) -> dict | None:
+        """Return what a finished run came to, as ``verdict.summarise`` does, with regard to ``target`` as it is now.
+
+        None, and the run is left out, where its record is not as tinycnn writes it.
+        """
+        if why := oddity(run):
+            return self.leave_out(run, why)
         metrics, tags = run.data.metrics, run.data.tags
-        accuracies = self.history(run.info.run_id, f"{tags['tinycnn.evaluated_on']}_accuracy")
+        accuracies = self.history(run.info.run_id, _accuracy(run))
         trained = {name: metrics.get(name) for name in ("train_accuracy", "clean_train_accuracy")}
+        numbers = [*accuracies.values(), *(value for value in trained.values() if value is not None)]
+        if not all(map(_finite, numbers)):
+            return self.leave_out(run, "an accuracy of it is no number")
         epochs = [SimpleNamespace(epoch=e, accuracy=value, **trained) for e, value in sorted(accuracies.items())]
         return verdict.summarise(epochs, target) | {"seed": int(tags["tinycnn.seed"]), "run_id": run.info.run_id}
+
+
+def oddity(run) -> str:
+    """Return what in the record of a run of one seed is not as tinycnn writes it, "" where nothing is."""
+    if not is_number(run.data.tags.get("tinycnn.seed")):
+        return "its tag tinycnn.seed is no number"
+    if run.info.status == "FINISHED" and not _finite(run.data.metrics.get(_accuracy(run))):
+        return f"it has finished, and its metric {_accuracy(run)} is no number"
+    return ""
+
+
+def _accuracy(run) -> str:
+    return f"{run.data.tags.get('tinycnn.evaluated_on')}_accuracy"
+
+
+def _finite(value) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def is_number(tag: str | None) -> bool:
+    """Tell whether the value of a tag, None if there is none, is a whole number that can be a seed."""
+    return re.fullmatch(r"[0-9]{1,10}", tag or "") is not None
 
 
 class Run:
