@@ -1,15 +1,20 @@
 """What goes wrong around a run (a slip of the pen, a kill, others' runs, an address that is none) ends in one line."""
 
+# ruff: noqa: F401, F811  (postgresql, signals_as_they_were, spec_file and tinycnn are fixtures)
+
 import contextlib
+import os
 import sqlite3
 import subprocess
 from dataclasses import replace
 
 import pytest
+from test_cli import signals_as_they_were, spec_file, tinycnn
 from test_make import CLEAN
 from test_resume import Stop, interrupted
+from test_search import postgresql
 
-from tinycnn import ROOT, checkpoint, cli, doctor, experiments, resume, tracking
+from tinycnn import ROOT, checkpoint, cli, doctor, experiments, native, place, resume, search, tracking
 from tinycnn import run as runs
 from tinycnn.errors import UserError
 
@@ -205,3 +210,166 @@ def test_a_parent_that_is_no_run_is_never_taken_for_a_folder(store, plan, parent
         with pytest.raises(UserError, match=r"its tag mlflow\.parentRunId is not the id of a run"):
             verb(run_id)
     assert (tmp_path / "kept").exists() and checkpoint.folder(run_id).exists()
+
+
+# --- addresses and settings ------------------------------------------------------------------------------------------
+
+NOBODY = "0" * 32
+TO_THE_STORE = [
+    ("resume", NOBODY), ("rerun", NOBODY), ("close", NOBODY), ("search", "dropout_lr", "--offline"),
+    ("compare", "exp2", "exp3"), ("report", "exp3"), ("evidence", "exp3"),
+]  # fmt: skip
+TO_THE_STUDIES = [
+    ("search", "dropout_lr", "--offline"), ("promote", "dropout_lr", "--name", "promoted"),
+    ("confirm", "dropout_lr", "--name", "exp3", "--offline"),
+]  # fmt: skip
+
+
+def odd_files(tmp_path):
+    """Make a pipe, a file of one line and a database of somebody else's."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "line").write_text("one line")
+    (tmp_path / "damaged").write_text('{"a": 1}\n')
+
+
+def refused(answer, setting):
+    """Check that a command ended in one line, with its setting, what was wrong and no library's exception."""
+    code, out, err = answer
+    line = err.splitlines()[-1]
+    assert code == 1 and out == "" and line.startswith("tinycnn: ") and setting in line, answer
+    assert not any(word in err for word in ("Traceback", "TINYCNN_DEBUG", "resume")), err
+    return line
+
+
+@pytest.mark.parametrize(
+    ("uri", "what"),
+    [
+        ("https://[::1", "Invalid IPv6 URL"),
+        ("mysql+pymysql://me:secret@host/runs", "No module named 'pymysql'; install it"),
+        ("postgresql+psycopg2://me:secret@host/runs", "No module named 'psycopg2'"),
+        ("postgresql://me:secret@host:port/runs", "'port'"),
+        ("sqlite:///{}/pipe", "is no regular file"),
+        ("sqlite:///:memory:", "is no regular file"),
+    ],
+)
+def test_a_store_address_that_cannot_work_is_one_line_for_every_command(
+    tinycnn, spec_file, few_images, no_data, tmp_path, monkeypatch, uri, what
+):
+    odd_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(tmp_path))
+    for command in [("run", spec_file), *TO_THE_STORE]:
+        line = refused(tinycnn(*command), "MLFLOW_TRACKING_URI")
+        assert what in line and "secret" not in line
+    code, out, err = tinycnn("doctor")
+    assert code == 1 and "BAD  store " in out and what in out and "data mnist5k" in out and "secret" not in out + err
+    assert not (tmp_path / ":memory:").exists()
+
+
+def test_a_store_in_memory_is_refused_before_a_run_is_lost_in_it(tinycnn, spec_file, few_images, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite://")
+    assert "would be lost" in refused(tinycnn("run", spec_file), "MLFLOW_TRACKING_URI")
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/runs", "gs://bucket/runs", "nobody://bucket"])
+def test_artifacts_that_no_library_here_can_store_are_said_before_anything_is_trained(
+    tinycnn, spec_file, few_images, database, place
+):
+    with contextlib.closing(sqlite3.connect(database)) as opened, opened:
+        tracking.Store()
+        opened.execute("update experiments set artifact_location = ? where name = 'tinycnn'", (place,))
+    code, out, err = tinycnn("run", spec_file)
+    assert f"keeps files in {place}: " in refused((code, out, err), "MLFLOW_TRACKING_URI") and ": epoch " not in err
+
+
+@pytest.mark.parametrize(
+    ("storage", "what"),
+    [
+        ("postgresql://me:secret@host:port/studies", "'port'"),
+        ("postgresql+psycopg2://me:secret@host/studies", "No module named 'psycopg2'; install it"),
+        ("sqlite:///:memory:", "is none of a file"),
+        ("sqlite:///{}/pipe", "is no regular file"),
+        ("{}/pipe", "is no regular file"),
+        ("{}/line", "is no journal of studies"),
+        ("{}/damaged", "'op_code'"),
+    ],
+)
+def test_a_studies_address_that_cannot_work_is_one_line_and_leaves_nothing(
+    tinycnn, no_data, database, tmp_path, monkeypatch, storage, what
+):
+    odd_files(tmp_path)
+    monkeypatch.setenv("OPTUNA_STORAGE", storage.format(tmp_path))
+    for command in TO_THE_STUDIES:
+        line = refused(tinycnn(*command), "OPTUNA_STORAGE")
+        assert what in line and "secret" not in line
+    assert (tmp_path / "line").read_text() == "one line"
+    code, out, err = tinycnn("doctor")
+    assert "data mnist5k" in out and "secret" not in out + err
+    assert code == (0 if what == "'op_code'" else 1) and ("BAD  studies " in out) == bool(code)
+
+
+def test_a_setting_of_blanks_is_none(monkeypatch):
+    for setting, where in (("MLFLOW_TRACKING_URI", place.uri), ("OPTUNA_STORAGE", search.address)):
+        monkeypatch.delenv(setting, raising=False)
+        default = where()
+        monkeypatch.setenv(setting, "  ")
+        assert where() == default
+
+
+def tables(path):
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        return {name for (name,) in opened.execute("select name from sqlite_master")}
+
+
+def test_one_sqlite_file_for_both_is_refused_before_it_is_made(tinycnn, no_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'both.db'}")
+    monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{tmp_path / '..' / tmp_path.name / 'both.db'}")
+    for command in (*TO_THE_STUDIES, ("resume", NOBODY)):
+        assert "both name" in refused(tinycnn(*command), "OPTUNA_STORAGE")
+    assert not (tmp_path / "both.db").exists()
+
+
+def test_a_database_of_the_others_is_refused_and_left_as_it_is(
+    tinycnn, spec_file, few_images, no_data, template, database, tmp_path, monkeypatch
+):
+    import optuna
+
+    mlflows, before = tmp_path / "store" / "mlflow.db", tables(database)
+    monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{tmp_path / 'other.db'}")
+    optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'other.db'}").engine.dispose()
+    optunas = tables(tmp_path / "other.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    monkeypatch.delenv("OPTUNA_STORAGE")
+    for command in (("run", spec_file), ("resume", NOBODY)):
+        assert "holds what OPTUNA_STORAGE is for" in refused(tinycnn(*command), "MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'third.db'}")
+    monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{mlflows}")
+    for command in TO_THE_STUDIES:
+        assert "holds what MLFLOW_TRACKING_URI is for" in refused(tinycnn(*command), "OPTUNA_STORAGE")
+    assert tables(tmp_path / "other.db") == optunas and tables(mlflows) == before
+
+
+@pytest.mark.slow
+def test_one_postgresql_database_for_both_is_refused(tinycnn, no_data, spec_file, few_images, postgresql, monkeypatch):
+    monkeypatch.setenv("OPTUNA_STORAGE", postgresql)
+    search.storage()  # makes its tables
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql.replace("postgresql:", "postgresql+psycopg:"))
+    assert "both name" in refused(tinycnn("run", spec_file), "MLFLOW_TRACKING_URI")
+    monkeypatch.delenv("OPTUNA_STORAGE")
+    assert "holds what OPTUNA_STORAGE is for" in refused(tinycnn("run", spec_file), "MLFLOW_TRACKING_URI")
+
+
+@pytest.mark.parametrize("compiler", ["'", "g++ '", "   ", "no-such-compiler"])
+def test_a_compiler_that_is_no_command_is_said_and_the_run_goes_on(
+    tinycnn, spec_file, few_images, no_artifacts, database, monkeypatch, compiler
+):
+    monkeypatch.setenv("CXX", compiler)
+    native._library.cache_clear()
+    try:
+        code, out, err = tinycnn("run", spec_file, "--set", "train.epochs=1")
+        assert code == 0 and "Traceback" not in err
+        assert ("CXX=" in err or "no-such-compiler" in err) == bool(compiler.strip())
+        code, out, err = tinycnn("doctor")
+        assert ("BAD  kernels " in out) == bool(compiler.strip()) and "data mnist5k" in out
+    finally:
+        native._library.cache_clear()

@@ -76,7 +76,7 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
     reporter = reporter or Reporter()
     measured, notices = check(spec)
     device = pick_device(device)
-    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    compiler = os.environ.get("CXX", "").strip() or ("clang++" if sys.platform == "darwin" else "g++")
     if spec.train.compile and device.type == "cpu" and not shutil.which(compiler.split()[0]):
         notices = [*notices, f"train.compile: torch.compile needs a C++ compiler, and {compiler} is not here: off"]
         spec = spec.but(train={"compile": False})

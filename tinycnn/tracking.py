@@ -1,6 +1,7 @@
 """MLflow: the only module that imports it. The store, and one run in it being written or read."""
 
 import contextlib
+import importlib
 import json
 import logging
 import math
@@ -28,6 +29,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.rest_utils import http_request_safe
@@ -36,7 +38,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tinycnn import verdict
 from tinycnn.errors import StoreTrouble, UserError
-from tinycnn.place import database, first_line, uri, with_cure
+from tinycnn.place import database, first_line, keep_apart, shown, uri, with_cure
 
 EXPERIMENT = "tinycnn"
 PARENT = "mlflow.parentRunId"
@@ -44,6 +46,8 @@ EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 
 LONGEST_TAG = MAX_TAG_VAL_LENGTH
 """Characters; of a longer value MLflow would keep the beginning."""
+_TROUBLES = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError)
+"""What MLflow and what is below it raise; the last two of an address or a file that nobody can use."""
 _IN_A_CALL = 800
 """Metrics; MLflow takes 1,000 entries in a call, parameters and tags included."""
 
@@ -61,20 +65,23 @@ class Store:
         self._announce, self._left_out = announce, set()
         file = database()
         try:
+            keep_apart("MLFLOW_TRACKING_URI")
+            if uri().startswith("sqlite:") and file is None:
+                raise UserError(f"the store {uri()} is no file, and would be lost; set MLFLOW_TRACKING_URI to another")
             if file is None:
                 self._open()
             else:
                 artifacts = (file.parent / "mlruns").resolve().as_uri()
                 file.parent.mkdir(parents=True, exist_ok=True)
-                with FileLock(f"{file}.lock"):
+                with FileLock(f"{file}.lock", timeout=300):  # not for ever: where no file can be made, it waits
                     if not file.exists():
                         announce(f"Making the store {file} (once, some 10 seconds)")
                         _make(file, artifacts)
                     with contextlib.closing(sqlite3.connect(file)) as opened:
                         opened.execute("PRAGMA schema_version")  # fails at once where MLflow tries for 100 s
                     self._open(artifacts)
-        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise UserError(f"the store {uri()} cannot be used: {with_cure(error)}") from None
+        except (*_TROUBLES, TypeError) as error:  # the last of an address with a word that its driver does not know
+            raise UserError(f"the store {shown(uri())} cannot be used: {with_cure(error)}") from None
 
     @classmethod
     def to_read(cls) -> "Store":
@@ -84,6 +91,7 @@ class Store:
         """
         store = cls.__new__(cls)
         with troubles():
+            keep_apart("MLFLOW_TRACKING_URI")
             mlflow.set_tracking_uri(uri())
             store.client, store.experiment_id = MlflowClient(), None
         return store
@@ -99,6 +107,7 @@ class Store:
                 if self.client.get_experiment_by_name(EXPERIMENT) is None:
                     raise
             found = self.client.get_experiment_by_name(EXPERIMENT)
+        _must_take_artifacts(found.artifact_location)
         self.experiment_id = found.experiment_id
         mlflow.set_experiment(experiment_id=self.experiment_id)  # where Model.log puts models; it takes no argument
 
@@ -128,7 +137,7 @@ class Store:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-                raise UserError(f"run {run_id}: not in the store {uri()}; see MLFLOW_TRACKING_URI") from None
+                raise UserError(f"run {run_id}: not in the store {shown(uri())}; see MLFLOW_TRACKING_URI") from None
         if found.info.lifecycle_stage != "active":
             raise UserError(f"run {run_id}: is deleted; bring it back with: mlflow runs restore --run-id {run_id}")
         return found
@@ -379,6 +388,16 @@ def read_file(place: str) -> str:
         return mlflow.artifacts.load_text(place)
 
 
+def _must_take_artifacts(place: str):
+    """Raise UserError where files cannot be stored for want of a library, which else would show after the training."""
+    try:
+        get_artifact_repository(place)
+        if place.startswith("s3:"):
+            importlib.import_module("boto3")  # which is imported at the first upload
+    except Exception as error:  # each kind of store has its own
+        raise UserError(f"the store {shown(uri())} keeps files in {place}: {with_cure(error)}") from None
+
+
 def _make(file: Path, artifacts: str):
     """Make an empty database beside ``file`` and put it in place: interrupted, it would stay half migrated for ever."""
     partial = file.with_name(f"{file.name}.partial")
@@ -392,8 +411,8 @@ def troubles():
     """Turn what a store, or the disk below it, can come up with into StoreTrouble with its first line."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise StoreTrouble(f"the store {uri()}: {with_cure(error)}") from error
+    except _TROUBLES as error:
+        raise StoreTrouble(f"the store {shown(uri())}: {with_cure(error)}") from error
 
 
 @contextlib.contextmanager
