@@ -14,7 +14,7 @@ from test_make import CLEAN
 from test_resume import Stop, interrupted
 from test_search import postgresql
 
-from tinycnn import ROOT, checkpoint, cli, doctor, experiments, native, place, resume, search, tracking
+from tinycnn import ROOT, checkpoint, cli, doctor, experiments, launch, native, place, resume, search, tracking
 from tinycnn import run as runs
 from tinycnn.errors import UserError
 
@@ -237,7 +237,7 @@ def refused(answer, setting):
     code, out, err = answer
     line = err.splitlines()[-1]
     assert code == 1 and out == "" and line.startswith("tinycnn: ") and setting in line, answer
-    assert not any(word in err for word in ("Traceback", "TINYCNN_DEBUG", "resume")), err
+    assert not any(word in err for word in ("Traceback", "TINYCNN_DEBUG", "tinycnn resume")), err
     return line
 
 
@@ -373,3 +373,130 @@ def test_a_compiler_that_is_no_command_is_said_and_the_run_goes_on(
         assert ("BAD  kernels " in out) == bool(compiler.strip()) and "data mnist5k" in out
     finally:
         native._library.cache_clear()
+
+
+# --- what was not foreseen, and what was interrupted -----------------------------------------------------------------
+
+
+def test_every_verb_can_say_what_it_was_doing():
+    verbs = next(action for action in cli._parser()._actions if action.choices and "run" in action.choices).choices
+    assert {made.get_default("verb").__name__ for made in verbs.values()} == set(cli._DOING)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "command", "doing"),
+    [
+        (runs, "run", ("run", "{}"), "training {}"),
+        (resume, "resume", ("resume", NOBODY), f"going on with run {NOBODY}"),
+        (resume, "rerun", ("rerun", NOBODY), f"making run {NOBODY} again"),
+        (doctor, "examine", ("doctor",), "looking at what is installed"),
+    ],
+)
+def test_what_was_not_foreseen_says_what_was_being_done(
+    tinycnn, spec_file, few_images, monkeypatch, module, name, command, doing
+):
+    def fail(*arguments, **options):
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(module, name, fail)
+    code, out, err = tinycnn(*(word.format(spec_file) for word in command))
+    assert (code, out) == (1, "")
+    assert err == f"tinycnn: while {doing.format(spec_file)}: RuntimeError: odd (TINYCNN_DEBUG=1 shows where)\n"
+
+
+def stop(monkeypatch, error, at):
+    """Raise an error at (seed, epoch): 0 is before the first."""
+    train = runs.train
+
+    def stopping(spec, seed, **options):
+        if (seed, 0) == at:
+            raise error
+        for result in train(spec, seed, **options):
+            yield result
+            if (seed, result.epoch) == at:
+                raise error
+
+    monkeypatch.setattr(runs, "train", stopping)
+
+
+@pytest.mark.parametrize(
+    ("error", "at", "code", "offered"),
+    [
+        (KeyboardInterrupt(), (0, 0), 130, False),
+        (KeyboardInterrupt(), (0, 1), 130, True),
+        (KeyboardInterrupt(), (1, 0), 130, True),  # the first of two seeds is whole
+        (RuntimeError("odd"), (0, 2), 1, False),  # it would fail the same way again
+    ],
+)
+def test_resume_is_offered_after_an_interruption_where_an_epoch_was_trained(
+    tinycnn, spec_file, few_images, no_artifacts, database, monkeypatch, error, at, code, offered
+):
+    stop(monkeypatch, error, at)
+    seeds = ("--seeds", "2", "--workers", "1") if at[0] else ()
+    ended, out, err = tinycnn("run", spec_file, *seeds)
+    last = err.splitlines()[-1]
+    assert ended == code and ("tinycnn resume" in last) == offered and "Traceback" not in err, err
+
+
+def test_where_no_checkpoint_could_be_kept_no_resume_is_offered(
+    tinycnn, spec_file, few_images, no_artifacts, database, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TINYCNN_CHECKPOINTS", str(tmp_path / "file" / "below"))
+    stop(monkeypatch, KeyboardInterrupt(), (0, 2))
+    code, out, err = tinycnn("run", spec_file)
+    assert code == 130 and "tinycnn resume" not in err.splitlines()[-1]
+
+
+def test_a_child_interrupted_again_before_its_next_epoch_is_still_offered(
+    tinycnn, spec_file, few_images, no_artifacts, store, monkeypatch
+):
+    stop(monkeypatch, KeyboardInterrupt(), (0, 1))
+    tinycnn("run", spec_file, "--seeds", "2", "--workers", "1")
+    (child,) = store.search({"tinycnn.role": "seed"}, tracking.EVERY)
+    monkeypatch.setattr(runs, "train", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    code, out, err = tinycnn("resume", child.info.run_id)
+    assert code == 130 and f"resume {child.info.run_id}` goes on" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_seed_whose_process_is_killed_offers_resume_only_after_an_epoch(store, plan, monkeypatch, epoch):
+    def killed(function, tasks, **_):
+        if epoch:
+            with contextlib.suppress(KeyboardInterrupt):
+                function(
+                    tasks[0], lambda what, *content: (_ for _ in ()).throw(KeyboardInterrupt) if what == "epoch" else 0
+                )
+        raise launch.Lost("its process was killed")
+
+    monkeypatch.setattr(launch, "side_by_side", killed)
+    with pytest.raises(UserError, match="its process was killed") as caught:
+        runs.run(plan, seeds=2, workers=2)
+    assert ("tinycnn resume" in str(caught.value)) == bool(epoch)
+
+
+# --- uploads that were killed ----------------------------------------------------------------------------------------
+
+
+def test_what_a_killed_upload_left_is_gone_once_the_run_is_resumed(store, plan, tmp_path):
+    run_id, other = interrupted(plan, 1), interrupted(plan, 1)
+    left = []
+    for each in (run_id, other):
+        folder = tmp_path / "store" / "mlruns" / each / "artifacts"
+        (folder / "below").mkdir()
+        left.append([folder / ".artifact.uploading.abc", folder / "below" / ".artifact.uploading.def"])
+    for path in (*left[0], *left[1]):
+        path.write_text("half")
+    resume.resume(run_id)
+    assert not any(path.exists() for path in left[0]) and all(path.exists() for path in left[1])
+    assert store.read(run_id, "spec.json") == plan.spec.to_json()
+
+
+@pytest.mark.parametrize("place", ["mlflow-artifacts:/1", "s3://bucket/1", "{}"])
+def test_a_folder_that_is_not_the_runs_own_is_not_searched(store, plan, database, tmp_path, place):
+    (tmp_path / ".artifact.uploading.other").touch()
+    tracked = tracking.Run(store, "", {}, None, interrupted(plan, 1))
+    with contextlib.closing(sqlite3.connect(database)) as opened, opened:
+        opened.execute("update runs set artifact_uri = ?", (place.format(tmp_path),))
+    tracked.clear_uploads()
+    assert (tmp_path / ".artifact.uploading.other").exists()

@@ -68,6 +68,7 @@ class Record:
 
     def _take_up(self):
         """Go on with a record that another process began, and may not have got far with."""
+        self.run.clear_uploads()
         if self.run.store.read(self.run.id, "spec.json") is None:
             self._log_start()
         tags = self.run.store.entity(self.run.id).data.tags

@@ -171,7 +171,10 @@ def train_several(
                     name=lambda task: f"{plan.spec.name} seed {task[0]}",
                 )
             except launch.Lost as error:
-                raise UserError(f"{error}; `python -m tinycnn resume {tracked.id}` goes on from there") from None
+                seeds_now = children(store, tracked.id, plan.spec.hash).values()
+                kept = checkpoint.trained(tracked.id) or any(each.info.status == "FINISHED" for each in seeds_now)
+                way_on = f"; `python -m tinycnn resume {tracked.id}` goes on from there" if kept else ""
+                raise UserError(f"{error}{way_on}") from None
             for (seed, _), (summary, waiting) in zip(tasks, trained, strict=True):
                 summaries[seed] = summary
                 trouble = trouble or waiting

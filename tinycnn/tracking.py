@@ -30,9 +30,12 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, 
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.rest_utils import http_request_safe
+from mlflow.utils.uri import is_local_uri
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -251,6 +254,14 @@ class Run:
                 else:
                     self.client.update_run(self.id, status="RUNNING")
                 self._open = True
+
+    def clear_uploads(self):
+        """Delete what uploads that were killed left half written, where the run's files lie in a folder of its own."""
+        place = self.store.entity(self.id).info.artifact_uri
+        with troubles():
+            if is_local_uri(place) and self.id in (folder := Path(local_file_uri_to_path(place))).parts:
+                for path in folder.rglob(f"{_TEMP_ARTIFACT_PREFIX}*"):
+                    path.unlink()
 
     def end(self, status: str, reason: str = ""):
         """End the run if it is open: FINISHED, KILLED, or FAILED for a reason."""
