@@ -13,6 +13,23 @@ options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value WORKERS)
           $(if $(value DEVICE),--device $(call quote,DEVICE))
 python  = .venv/bin/python
 
+# A variable on the command line that nothing reads is a slip of the pen, and ends here. What the programs read from the
+# environment (OTHERS) may stand there too. Python finds the nearest name; where there is none, all are named.
+KNOWN   = PYTHON PORT STUDY SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS
+OTHERS  = SHELL MAKE% MLFLOW_% OPTUNA_% TINYCNN_% OMP_% CUDA_% CXX
+FIELDS  = train.epochs train.batch_size optimizer.lr model.dropout data.name data.images
+UNKNOWN := $(strip $(foreach name,$(filter-out $(KNOWN) $(OTHERS),$(.VARIABLES)),\
+             $(if $(filter command,$(origin $(name))),$(name))))
+NEAREST = from sys import argv; from tinycnn.errors import nearest, visible; \
+          known, fields, given = argv[1].split(), argv[2].split(), zip(argv[3::2], argv[4::2]); \
+          field = lambda name: next((each for each in fields if each.split(".")[1] == name.lower()), None); \
+          hint = lambda name, value: f"SET=\"{field(name)}={value}\"" if field(name) else nearest(name.upper(), known); \
+          print("; ".join(visible(f"{name}: no such variable, {hint(name, value)}") for name, value in given), end="")
+ifneq ($(UNKNOWN),)
+$(error $(or $(shell $(call quote,PYTHON) -c $(call quote,NEAREST) $(call quote,KNOWN) $(call quote,FIELDS) \
+    $(foreach name,$(UNKNOWN),$(call quote,name) $(call quote,$(name))) 2>/dev/null),$(UNKNOWN): no such variable; known: $(KNOWN)))
+endif
+
 # An experiment is a file: dropping one into experiments/ makes a target of it.
 TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))

@@ -140,6 +140,16 @@ def restore(state: State, saved: Saved) -> list[EpochResult]:
     return [EpochResult(**result) for result in saved.history]
 
 
+def trained(run_id: str) -> bool:
+    """Tell whether there is a checkpoint of a run, or of a seed below it, with at least one epoch."""
+    for path in folder(".").glob("*/seed-*.pt"):
+        with contextlib.suppress(UserError):
+            saved = load(path)
+            if saved.epoch and run_id in (saved.run_id, path.parent.name):
+                return True
+    return False
+
+
 def discard(path: Path) -> None:
     """Delete a checkpoint and what lies beside it for its sake."""
     for each in (path, path.with_suffix(".reserve"), path.with_suffix(".partial")):

@@ -68,15 +68,40 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("TINYCNN_DEBUG"):
             raise
-        _complain(f"{type(error).__name__}: {error} (TINYCNN_DEBUG=1 shows where){_way_on(chosen)}")
+        doing = _DOING[chosen.verb.__name__].format(**vars(chosen)) if chosen.verb else "reading the command line"
+        _complain(f"while {doing}: {type(error).__name__}: {error} (TINYCNN_DEBUG=1 shows where)")
         return FAILED
 
 
+_DOING = {
+    "list_": "listing the experiments",
+    "show": "showing {experiment}",
+    "run": "training {experiment}",
+    "resume": "going on with run {run_id}",
+    "rerun": "making run {run_id} again",
+    "close": "closing run {run_id}",
+    "search": "searching the study {study}",
+    "promote": "writing {name} from the study {study}",
+    "confirm": "comparing {name} with its base",
+    "compare": "comparing {experiments}",
+    "doctor": "looking at what is installed",
+    "report": "writing the report",
+    "evidence": "writing the evidence",
+}
+"""What each verb was doing when it failed; in braces, its arguments."""
+
+
 def _way_on(chosen) -> str:
+    """Say what goes on with what was interrupted, where anything was trained."""
     if chosen.verb is search:
         return f"; `python -m tinycnn search {chosen.study}` goes on from there"
     run_id = getattr(getattr(chosen, "reporter", None), "run_id", None)
-    return f"; `python -m tinycnn resume {run_id}` goes on from there" if run_id else ""
+    if run_id is None:
+        return ""
+    from tinycnn import checkpoint
+
+    trained = chosen.reporter.seed_done or checkpoint.trained(run_id)
+    return f"; `python -m tinycnn resume {run_id}` goes on from there" if trained else ""
 
 
 def _interrupt(number, frame):
@@ -87,6 +112,10 @@ def _complain(problem):
     """Print one line, not longer than can be read: what was wrong comes first, and what to do about it last."""
     line = visible(" ".join(str(problem).split()))
     print(f"tinycnn: {line if len(line) <= 1000 else f'{line[:700]} ... {line[-200:]}'}", file=sys.stderr)
+
+
+def _note(line):
+    print(f"note: {visible(line)}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -319,7 +348,25 @@ def run(chosen) -> int:
 def _reporter(chosen):
     from tinycnn.terminal import Terminal
 
-    chosen.reporter = Terminal(results=not chosen.json)
+    class Watched(Terminal):
+        """Knows which run can be resumed, and whether a seed of it is done and has no checkpoint any more."""
+
+        several = seed_done = False
+
+        def parent(self, plan, seeds, run_id):
+            self.several, self.seed_done = True, False
+            super().parent(plan, seeds, run_id)
+
+        def started(self, plan, seed, run_id, history):
+            if not self.several:
+                self.run_id = run_id  # of the runs of one seed each that a rerun makes, the latest
+            super().started(plan, seed, run_id, history)
+
+        def finished(self, seed, history):
+            self.seed_done = self.several
+            super().finished(seed, history)
+
+    chosen.reporter = Watched(results=not chosen.json)
     try:
         yield chosen.reporter
         chosen.reporter.run_id = None  # there is nothing to resume any more
@@ -395,7 +442,7 @@ def close(chosen) -> int:
     """End an interrupted run for good."""
     from tinycnn import resume as runs
 
-    done = runs.close(chosen.run_id)
+    done = runs.close(chosen.run_id, _note)
     if chosen.json:
         _print_json({"run_id": chosen.run_id, "done": done})
     else:
@@ -506,7 +553,7 @@ def report(chosen) -> int:
         _print_json({"written": [str(path) for path in written], "notes": notes})
         return DONE
     for note in notes:
-        print(f"note: {visible(note)}", file=sys.stderr)
+        _note(note)
     for path in written:
         print(path)
     return DONE

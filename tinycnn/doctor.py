@@ -14,7 +14,7 @@ def examine() -> list[dict]:
     """Return findings: what was looked at, whether it is all right, what was found, and a cure where there is one."""
     findings = [_finding("python", True, f"{platform.python_version()} on {platform.platform()}")]
     findings += [_package(name) for name in provenance.PACKAGES]
-    findings += [_devices(), _store(), _disk()]
+    findings += [_devices(), _kernels(), _store(), _studies(), _disk()]
     findings += [_data(name) for name in DATASETS]
     return findings + (_left_over() if all(finding["ok"] for finding in findings if finding["name"] == "store") else [])
 
@@ -54,17 +54,44 @@ def _store():
         from tinycnn import tracking
     except ImportError as error:
         return _finding("store", False, str(error), "make setup")
-    file = tracking.database()
+    try:
+        file = tracking.database()
+    except UserError as error:
+        return _finding("store", False, str(error), "set MLFLOW_TRACKING_URI")
     if file is not None and not file.exists():
         folder = next(above for above in file.absolute().parents if above.exists())  # the run makes those below
         writable = folder.is_dir() and os.access(folder, os.W_OK)
         cure = "" if writable else f"make {folder} a folder to write to, or set MLFLOW_TRACKING_URI"
-        return _finding("store", writable, f"{tracking.uri()} will be made by the first run", cure)
+        return _finding("store", writable, f"{tracking.shown(tracking.uri())} will be made by the first run", cure)
     try:
         runs = tracking.Store().search({}, tracking.EVERY)
     except UserError as error:
         return _finding("store", False, str(error), "set MLFLOW_TRACKING_URI, or move the file away")
-    return _finding("store", True, f"{tracking.uri()}, {len(runs)} runs")
+    return _finding("store", True, f"{tracking.shown(tracking.uri())}, {len(runs)} runs")
+
+
+def _studies():
+    try:
+        from tinycnn import search
+    except ImportError as error:
+        return _finding("studies", False, str(error), "make setup")
+    try:
+        search.check_address()
+    except UserError as error:
+        return _finding("studies", False, str(error), "set OPTUNA_STORAGE, or unset it")
+    return _finding("studies", True, search.shown_address())
+
+
+def _kernels():
+    """Where there is no compiler torch's kernels do, slower; one that was asked for must be there."""
+    try:
+        from tinycnn.network.native import missing
+    except ImportError as error:
+        return _finding("kernels", False, str(error), "make setup")
+    if why := missing():
+        cure = "set CXX to a C++ compiler, or unset it" if os.environ.get("CXX") else "install a C++ compiler"
+        return _finding("kernels", not os.environ.get("CXX"), f"torch's, which are slower: {why}", cure)
+    return _finding("kernels", True, "native")
 
 
 def _left_over():
@@ -73,8 +100,10 @@ def _left_over():
         from tinycnn.resume import left_over
     except ImportError:
         return []  # reported above
-    findings = []
-    for run in left_over():
+    odd = []
+    runs = left_over(odd.append)
+    findings = [_finding("run", True, line, "nothing, or delete it in MLflow") for line in odd]
+    for run in runs:
         if "study" in run:
             cure = f"python -m tinycnn search {run['study']} goes on with it"
         elif run["where"]:

@@ -13,7 +13,7 @@ from torch import nn
 from tinycnn import checkpoint, pictures, provenance, tables, verdict
 from tinycnn.describe import describe
 from tinycnn.errors import StoreTrouble, UserError
-from tinycnn.tracking import Run, troubles
+from tinycnn.tracking import Run, is_number, troubles
 
 CLOCKS = ("seconds", "images_per_second")
 """Metrics that are clock readings: all others come out the same when a run is made again."""
@@ -72,11 +72,13 @@ class Record:
 
     def _take_up(self):
         """Go on with a record that another process began, and may not have got far with."""
+        self.run.clear_uploads()
         if self.run.store.read(self.run.id, "spec.json") is None:
             self._log_start()
         tags = self.run.store.entity(self.run.id).data.tags
         self.run.untag(*(name for name in ("tinycnn.failure", "tinycnn.last_good_epoch") if name in tags))
-        self.run.tags({"tinycnn.resumed": int(tags.get("tinycnn.resumed", 0)) + 1})
+        before = tags.get("tinycnn.resumed", "")
+        self.run.tags({"tinycnn.resumed": int(before) + 1 if is_number(before) else 1})
 
 
 class SeedRecord(Record):

@@ -1,5 +1,6 @@
 """A run by its id: taking it up where it was interrupted, making it again from its record, or closing it."""
 
+import contextlib
 import json
 import re
 import socket
@@ -26,8 +27,9 @@ from tinycnn.run import (
     train_several,
 )
 from tinycnn.spec import Spec
+from tinycnn.spec import load as experiments
 from tinycnn.spec.version1 import hash_now
-from tinycnn.tracking import PARENT, Store, database
+from tinycnn.tracking import PARENT, Store, database, is_number
 
 
 def resume(run_id: str, *, offline=False, workers: int = 1, reporter=None) -> dict:
@@ -47,7 +49,9 @@ def resume(run_id: str, *, offline=False, workers: int = 1, reporter=None) -> di
         reporter.notice(f"run {run_id} has finished: there is nothing to resume")
         _clear(run_id, tags)
         summaries = [store.summary(each, plan.spec.target) for each in _seeds(store, entity)]
-        summaries += _taken(store, plan, tags).values()
+        summaries = [each for each in summaries if each] + [*_taken(store, plan, tags).values()]
+        if not summaries:
+            raise UserError(f"run {run_id}: has finished, but its record has no epochs; train anew with `run`")
         result = outcome(store, plan, sorted(summaries, key=lambda summary: summary["seed"]), run_id)
     else:
         _must_be_here(entity)
@@ -79,8 +83,10 @@ def rerun(run_id: str, *, offline=False, reporter=None) -> list[dict]:
     reporter = reporter or Reporter()
     store = Store(reporter.notice)
     entity = store.entity(run_id)
-    compared = []
-    for each in _seeds(store, entity):
+    compared, again = [], _seeds(store, entity)
+    if not again:
+        raise UserError(f"run {run_id}: none of its seeds is in the store; train anew with `run`")
+    for each in again:
         plan = replace(_plan(store, each, offline, reporter), again=each.info.run_id)
         _must_have_its_own_source(store, each, plan)
         for line in _differences(store, each, plan):
@@ -120,16 +126,16 @@ def compare(store: Store, then: str, now: str) -> dict:
     }
 
 
-def close(run_id: str) -> str:
+def close(run_id: str, announce=lambda line: None) -> str:
     """End an interrupted run for good: KILLED, with what was logged; its checkpoint goes. Return what was done."""
-    store = Store()
+    store = Store(announce)
     entity = store.entity(run_id)
     _known(entity)
     _must_be_here(entity)
     parent = entity.data.tags.get(PARENT)
     with claimed(parent or run_id) as folder:
         if entity.data.tags["tinycnn.role"] == "seeds":
-            runs, waiting = [entity, *children(store, run_id).values()], list(folder.glob("seed-*.pt"))
+            runs, waiting = [entity, *_seeds(store, entity)], list(folder.glob("seed-*.pt"))
         else:
             runs, waiting = [entity], list(folder.glob(f"seed-{entity.data.tags['tinycnn.seed']}.pt"))
         for each in runs:
@@ -144,19 +150,24 @@ def close(run_id: str) -> str:
     return f"run {run_id} {ended}; what was logged is kept, {gone}"
 
 
-def left_over() -> list[dict]:
+def left_over(announce=lambda line: None) -> list[dict]:
     """Return the runs that no living process of this machine is training, though they are RUNNING or have a checkpoint.
 
     ``where`` is "" for those that can be taken up from here.
     """
     none_yet = database() is not None and not database().exists()  # and looking does not make one
-    running = [] if none_yet else Store().search({}, ("RUNNING",))
-    studies = [each for each in running if each.data.tags.get("tinycnn.role") == "study"]
-    running = {
-        each.info.run_id: each
-        for each in running
-        if each.data.tags.get("tinycnn.role", "trial") not in ("trial", "study")  # a study takes up its trials itself
-    }
+    store = None if none_yet else Store(announce)
+    studies, running = [], {}
+    for each in store.search({}, ("RUNNING",)) if store else []:
+        role = each.data.tags.get("tinycnn.role")
+        if role in (None, "trial"):  # a study takes up its trials itself
+            continue
+        if why := _alien(each):
+            store.leave_out(each, why)
+        elif role == "study":
+            studies.append(each)
+        else:
+            running[each.info.run_id] = each
     found = [_left_study(each) for each in studies if not _searching(each)]
     for run_id, entity in running.items():
         tags = entity.data.tags
@@ -184,7 +195,7 @@ def _searching(entity) -> bool:
 
     try:
         return alive(json.loads(entity.data.tags["tinycnn.process"]), time.time())
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return False
 
 
@@ -192,7 +203,8 @@ def _seeds(store, entity):
     _known(entity)
     if entity.data.tags["tinycnn.role"] != "seeds":
         return [entity]
-    return [each for _, each in sorted(children(store, entity.info.run_id).items())]
+    found = children(store, entity.info.run_id, entity.data.tags["tinycnn.spec_hash"])
+    return [each for _, each in sorted(found.items())]
 
 
 def _known(entity):
@@ -202,16 +214,38 @@ def _known(entity):
         raise UserError(
             f"run {entity.info.run_id}: belongs to the study {name}: python -m tinycnn search {name} goes on with that"
         )
-    wanted = {"role", "spec_hash", "device", "machine.threads"}
-    wanted |= {"seeds", "first_seed"} if tags.get("tinycnn.role") == "seeds" else {"seed"}
+    if why := _alien(entity):
+        raise UserError(f"run {entity.info.run_id}: {why}")
+
+
+def _alien(entity) -> str:
+    """Return why a run is not one that tinycnn made and can go on with, "" where it is."""
+    tags = entity.data.tags
+    wanted = _WANTED.get(tags.get("tinycnn.role"), _WANTED["seed"])
     if missing := [f"tinycnn.{name}" for name in sorted(wanted) if f"tinycnn.{name}" not in tags]:
-        raise UserError(
-            f"run {entity.info.run_id}: was not made by tinycnn, or not by one that can do this: it has no "
-            f"{', '.join(missing)}"
-        )
-    for name in wanted & {"machine.threads", "seeds", "first_seed", "seed"}:
-        if not re.fullmatch(r"[0-9]{1,10}", tags[f"tinycnn.{name}"]):
-            raise UserError(f"run {entity.info.run_id}: its tag tinycnn.{name} is no number; put the original back")
+        return f"was not made by tinycnn, or not by one that can do this: it has no {', '.join(missing)}"
+    if tags["tinycnn.role"] not in _WANTED:
+        return "its tag tinycnn.role is none that tinycnn gives; put the original back"
+    for name in wanted & _NUMBERS.keys():
+        if not re.fullmatch(_NUMBERS[name], tags[f"tinycnn.{name}"]):
+            return f"its tag tinycnn.{name} is no number, or cannot be; put the original back"
+    if not all(map(is_number, tags.get("tinycnn.seeds_taken", "").split())):
+        return "its tag tinycnn.seeds_taken holds other things than numbers; put the original back"
+    if not re.fullmatch(r"[0-9a-f]{32}", tags.get(PARENT, entity.info.run_id)):  # it names a folder
+        return f"its tag {PARENT} is not the id of a run; put the original back"
+    return ""
+
+
+_SEED = {"role", "spec_hash", "device", "machine.threads", "seed"}
+_SEVERAL = _SEED - {"seed"} | {"seeds", "first_seed"}
+_WANTED = {"seed": _SEED, "rerun": _SEED, "seeds": _SEVERAL, "study": {"role", "study"}}
+"""By role, the tags that a run is taken up by."""
+_NUMBERS = {
+    "seed": r"[0-9]{1,10}",
+    "first_seed": r"[0-9]{1,10}",
+    "seeds": r"[1-9][0-9]{0,3}",
+    "machine.threads": r"[1-9][0-9]{0,3}",
+}
 
 
 def _plan(store, entity, offline, reporter) -> Plan:
@@ -222,6 +256,8 @@ def _plan(store, entity, offline, reporter) -> Plan:
     if text is None:
         raise UserError(f"run {run_id}: its record has no spec.json, so it cannot be made from it; `close` ends it")
     spec = Spec.from_json(text, where=f"run {run_id}, spec.json")
+    if "notes" not in spec.model_fields_set:  # they were too long for a tag
+        spec = spec.model_copy(update={"notes": _notes(spec)})
     if hash_now(text, tags.get("tinycnn.spec_hash")) is None:
         raise UserError(
             f"run {run_id}: its spec.json (hash {spec.hash}) is not the spec it was made with (hash "
@@ -238,6 +274,14 @@ def _plan(store, entity, offline, reporter) -> Plan:
     stood_in = tags.get("tinycnn.fallback") == "true"
     reason = tags.get("tinycnn.fallback_reason", f"FALLBACK: this trains on {plan.data.name} and is not judged")
     return replace(plan, fallback=reason if stood_in else "", again=tags.get("tinycnn.rerun_of", ""))
+
+
+def _notes(spec) -> str:
+    """Return the notes of the experiment of this name, if it still is this one."""
+    with contextlib.suppress(UserError):
+        if spec.name in experiments.names() and (known := experiments.load(spec.name)).hash == spec.hash:
+            return known.notes
+    return ""
 
 
 def _differences(store, entity, plan) -> list[str]:

@@ -20,7 +20,7 @@ from tinycnn.network.check import check
 from tinycnn.network.profile import Measured
 from tinycnn.record import ParentRecord, SeedRecord
 from tinycnn.spec import Distillation
-from tinycnn.tracking import EVERY, PARENT, Store
+from tinycnn.tracking import EVERY, LONGEST_TAG, PARENT, Store, oddity
 from tinycnn.train import accelerated, kernels, pick_device, predict, start, train
 
 
@@ -91,7 +91,7 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
     reporter = reporter or Reporter()
     measured, notices = check(spec)
     device = pick_device(device)
-    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    compiler = os.environ.get("CXX", "").strip() or ("clang++" if sys.platform == "darwin" else "g++")
     if spec.train.compile and device.type == "cpu" and not shutil.which(compiler.split()[0]):
         notices = [*notices, f"train.compile: torch.compile needs a C++ compiler, and {compiler} is not here: off"]
         spec = spec.but(train={"compile": False})
@@ -179,15 +179,14 @@ def train_several(
             tracked.open()
         with claimed(tracked.id) as folder:
             record, trouble = ParentRecord(tracked, plan, reporter.warning), ""
-            begun = {} if run_id is None else children(store, tracked.id)
+            begun = {} if run_id is None else children(store, tracked.id, plan.spec.hash)
             record.attempt()
             reporter.parent(plan, seeds, tracked.id)
             summaries = {seed: done[seed] for seed in seeds if seed in done}
-            summaries |= {
-                seed: store.summary(child, plan.spec.target)
-                for seed, child in begun.items()
-                if child.info.status == "FINISHED"
-            }
+            ended = [seed for seed, child in begun.items() if child.info.status == "FINISHED"]
+            for seed in ended:
+                if summary := store.summary(begun.pop(seed), plan.spec.target):
+                    summaries[seed] = summary
             tasks = [
                 (seed, begun[seed].info.run_id if seed in begun else None) for seed in seeds if seed not in summaries
             ]
@@ -201,7 +200,10 @@ def train_several(
                     name=lambda task: f"{plan.spec.name} seed {task[0]}",
                 )
             except launch.Lost as error:
-                raise UserError(f"{error}; `python -m tinycnn resume {tracked.id}` goes on from there") from None
+                seeds_now = children(store, tracked.id, plan.spec.hash).values()
+                kept = checkpoint.trained(tracked.id) or any(each.info.status == "FINISHED" for each in seeds_now)
+                way_on = f"; `python -m tinycnn resume {tracked.id}` goes on from there" if kept else ""
+                raise UserError(f"{error}{way_on}") from None
             for (seed, _), (summary, waiting) in zip(tasks, trained, strict=True):
                 summaries[seed] = summary
                 trouble = trouble or waiting
@@ -258,11 +260,21 @@ def _hear(plan, reporter, what, *content):
     getattr(reporter, what)(*((plan,) if what == "started" else ()), *content)
 
 
-def children(store: Store, parent: str) -> dict:
-    """Return the runs of a parent by seed, as MLflow's entities; of two with the same seed, a finished one."""
-    found = store.search({PARENT: parent}, EVERY)
-    found.sort(key=lambda entity: entity.info.status == "FINISHED")
-    return {int(entity.data.tags["tinycnn.seed"]): entity for entity in found}
+def children(store: Store, parent: str, spec_hash: str) -> dict:
+    """Return the runs of a parent by seed, as MLflow's entities; of two with the same seed, a finished one.
+
+    What is no seed of this spec is left out: anybody may put a run below another.
+    """
+    found = {}
+    for entity in sorted(store.search({PARENT: parent}, EVERY), key=lambda entity: entity.info.status == "FINISHED"):
+        tags = entity.data.tags
+        if (tags.get("tinycnn.role"), tags.get("tinycnn.spec_hash")) != ("seed", spec_hash):
+            store.leave_out(entity, f"it lies below run {parent}, and its tags are not those of a seed of that")
+        elif why := oddity(entity):
+            store.leave_out(entity, why)
+        else:
+            found[int(tags["tinycnn.seed"])] = entity
+    return found
 
 
 @contextlib.contextmanager
@@ -303,13 +315,18 @@ def finished(store: Store, plan: Plan) -> dict[int, dict]:
     """Return the summaries of the runs that need not be made again, by seed."""
     runs = store.search({**plan.tags, "tinycnn.role": "seed"})
     summaries = [store.summary(entity, plan.spec.target) for entity in runs]
-    return {summary["seed"]: summary for summary in summaries}
+    return {summary["seed"]: summary for summary in summaries if summary}
 
 
 def specs_judged(store: Store, data_digest: str) -> int:
     """Return how many different specs this data set's test (or validation) images have been evaluated with so far."""
-    runs = store.search({"tinycnn.data_digest": data_digest, "tinycnn.role": "seed"}, EVERY)
-    return len({entity.data.tags["tinycnn.spec_hash"] for entity in runs})
+    hashes = set()
+    for entity in store.search({"tinycnn.data_digest": data_digest, "tinycnn.role": "seed"}, EVERY):
+        if spec_hash := entity.data.tags.get("tinycnn.spec_hash"):
+            hashes.add(spec_hash)
+        else:
+            store.leave_out(entity, "it has no tag tinycnn.spec_hash")
+    return len(hashes)
 
 
 def _train(plan, seed, tracked, folder, reporter) -> tuple[dict, str]:
@@ -420,7 +437,7 @@ def record_tags(plan: Plan) -> dict:
         "mlflow.source.name": f"tinycnn run {plan.spec.name}",
         "mlflow.source.git.commit": provenance.commit(),
         "tinycnn.git_dirty": "unknown" if difference is None else str(bool(difference)).lower(),
-        "tinycnn.spec": plan.spec.model_dump_json(exclude={"notes"}),
+        "tinycnn.spec": _spec_tag(plan.spec),
         "tinycnn.device": plan.device,
         "tinycnn.data": plan.data.name,
         "tinycnn.parent_experiment": plan.spec.parent,
@@ -430,6 +447,13 @@ def record_tags(plan: Plan) -> dict:
         **machine,
         **versions,
     }
+
+
+def _spec_tag(spec) -> str:
+    """Return the spec, which is in the store as soon as the run is: whole, or else without its notes, or its defaults."""
+    ways = {}, {"exclude": {"notes"}}, {"exclude": {"notes"}, "exclude_defaults": True}
+    texts = [spec.model_dump_json(**way) for way in ways]
+    return next((text for text in texts if len(text) <= LONGEST_TAG), texts[-1])
 
 
 def outcome(store: Store, plan: Plan, summaries: list[dict], run_id: str, undelivered: str = "") -> dict:

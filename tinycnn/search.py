@@ -22,7 +22,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from tinycnn import ROOT
+from tinycnn import place
 from tinycnn.errors import SpecError, UserError
 from tinycnn.network.check import check
 from tinycnn.network.profile import count_parameters
@@ -41,52 +41,74 @@ SILENT = 3600.0
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def address() -> str:
-    """Return where studies are kept: OPTUNA_STORAGE, or else a journal file at the repository's root."""
-    return os.environ.get("OPTUNA_STORAGE") or str(ROOT / "optuna.journal")
+address = place.studies
 
 
 def shown_address() -> str:
     """Return the address without a password."""
-    return make_url(address()).render_as_string(hide_password=True) if "://" in address() else address()
+    return place.shown(address())
 
 
 @contextlib.contextmanager
-def troubles():
-    """Turn what a storage can come up with into UserError with its first line."""
+def troubles(*others):
+    """Turn what a storage can come up with, and other kinds of error, into UserError with its first line."""
+    known = (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, ImportError, JSONDecodeError)
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, ImportError, JSONDecodeError) as error:
+    except UserError:
+        raise
+    except (*known, *others) as error:
         cause = error.__cause__ or error
-        line = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        place = shown_address()
-        raise UserError(f"the storage of studies {place}: {line}; see to it, or set OPTUNA_STORAGE") from error
+        raise UserError(
+            f"the storage of studies {shown_address()}: {place.with_cure(cause, 'OPTUNA_STORAGE')}"
+        ) from error
 
 
 @contextlib.contextmanager
 def alone(name: str):
     """Hold the one lock of a study, on all machines that share its storage; it goes with the process."""
-    where = address()
-    if where.startswith("postgresql"):
+    where, file = address(), check_address()
+    if file is None:
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         engine = create_engine(where, poolclass=NullPool)
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
             yield  # closing the connection unlocks
         return
-    file = make_url(where).database if where.startswith("sqlite://") else where
-    if not file or "://" in file:
-        raise UserError(
-            f"OPTUNA_STORAGE: {shown_address()} is none of a file, sqlite:///FILE and postgresql://HOST/NAME"
-        )
     with FileLock(f"{file}.study.lock"):
         yield
 
 
+def check_address() -> str | None:
+    """Return the file that studies are kept in, None where that is a PostgreSQL server; nothing is made there.
+
+    Raises UserError where studies cannot be kept.
+    """
+    where = address()
+    with troubles(Exception):  # SQLAlchemy and drivers raise whatever an address makes them stumble over
+        file = make_url(where).database if "://" in where else where
+        if where.startswith(("postgresql:", "postgresql+")):
+            file = None
+        elif not file or file == ":memory:" or ("://" in where and not where.startswith("sqlite:")):
+            raise UserError(
+                f"OPTUNA_STORAGE: {shown_address()} is none of a file, sqlite:///FILE and postgresql://HOST/NAME"
+            )
+        elif Path(file).exists():
+            if not Path(file).is_file():  # to open a pipe would wait for ever
+                raise UserError(f"OPTUNA_STORAGE: {file} is no regular file; set it to another")
+            with open(file, "rb") as content:
+                begins = content.read(1)
+            if file == where and begins not in (b"", b"{"):
+                raise UserError(f"OPTUNA_STORAGE: {file} is no journal of studies; set it to another file")
+        place.keep_apart("OPTUNA_STORAGE")
+    return file
+
+
 def storage() -> optuna.storages.BaseStorage:
     """Open the storage. Raises UserError."""
+    check_address()
     where = address()
-    with troubles():
+    with troubles(Exception):  # Optuna raises whatever a damaged journal makes it stumble over
         if "://" in where:
             return optuna.storages.RDBStorage(where, engine_kwargs={"pool_pre_ping": True})
         return optuna.storages.JournalStorage(JournalFileBackend(where))
@@ -94,7 +116,7 @@ def storage() -> optuna.storages.BaseStorage:
 
 def names() -> list[str]:
     """Return the names of the studies in the storage; of a journal that is not there yet, none."""
-    if "://" not in address() and not Path(address()).exists():
+    if "://" not in address() and not os.path.exists(address()):
         return []
     with troubles():
         return sorted(optuna.get_all_study_names(storage()))
@@ -109,13 +131,13 @@ def opened(study: Study, *, worker: int = 0, make=False, identity: dict | None =
     sampler = optuna.samplers.TPESampler(seed=_sampler_seed(study, worker))
     direction = "minimize" if study.objective == "validation_loss" else "maximize"
     with troubles():
-        place = storage()
-        if not make and study.name not in optuna.get_all_study_names(place):
+        kept = storage()
+        if not make and study.name not in optuna.get_all_study_names(kept):
             begin = f"python -m tinycnn search {study.name} begins it"
             raise UserError(f"study {study.name}: not in {shown_address()}; {begin}")
         shape = {"direction": direction, "load_if_exists": True}
         found = optuna.create_study(
-            study_name=study.name, storage=place, sampler=sampler, pruner=_pruner(study), **shape
+            study_name=study.name, storage=kept, sampler=sampler, pruner=_pruner(study), **shape
         )
         begun_with = found.user_attrs.get("identity")
         if begun_with is None and make:

@@ -1,9 +1,12 @@
 """MLflow: the only module that imports it. The store, and one run in it being written or read."""
 
 import contextlib
+import importlib
 import json
 import logging
+import math
 import os
+import re
 import signal
 import sqlite3
 import tempfile
@@ -27,19 +30,28 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.rest_utils import http_request_safe
+from mlflow.utils.uri import is_local_uri
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from sqlalchemy.exc import SQLAlchemyError
 
 from tinycnn import verdict
 from tinycnn.errors import StoreTrouble, UserError
-from tinycnn.place import database, first_line, uri, with_cure
+from tinycnn.place import database, first_line, keep_apart, shown, uri, with_cure
 
 EXPERIMENT = "tinycnn"
 PARENT = "mlflow.parentRunId"
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 
+LONGEST_TAG = MAX_TAG_VAL_LENGTH
+"""Characters; of a longer value MLflow would keep the beginning."""
+_TROUBLES = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError)
+"""What MLflow and what is below it raise; the last two of an address or a file that nobody can use."""
 _IN_A_CALL = 800
 """Metrics; MLflow takes 1,000 entries in a call, parameters and tags included."""
 
@@ -54,22 +66,26 @@ class Store:
     """
 
     def __init__(self, announce=lambda line: None):
+        self._announce, self._left_out = announce, set()
         file = database()
         try:
+            keep_apart("MLFLOW_TRACKING_URI")
+            if uri().startswith("sqlite:") and file is None:
+                raise UserError(f"the store {uri()} is no file, and would be lost; set MLFLOW_TRACKING_URI to another")
             if file is None:
                 self._open()
             else:
                 artifacts = (file.parent / "mlruns").resolve().as_uri()
                 file.parent.mkdir(parents=True, exist_ok=True)
-                with FileLock(f"{file}.lock"):
+                with FileLock(f"{file}.lock", timeout=300):  # not for ever: where no file can be made, it waits
                     if not file.exists():
                         announce(f"Making the store {file} (once, some 10 seconds)")
                         _make(file, artifacts)
                     with contextlib.closing(sqlite3.connect(file)) as opened:
                         opened.execute("PRAGMA schema_version")  # fails at once where MLflow tries for 100 s
                     self._open(artifacts)
-        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise UserError(f"the store {uri()} cannot be used: {with_cure(error)}") from None
+        except (*_TROUBLES, TypeError) as error:  # the last of an address with a word that its driver does not know
+            raise UserError(f"the store {shown(uri())} cannot be used: {with_cure(error)}") from None
 
     @classmethod
     def to_read(cls) -> "Store":
@@ -79,6 +95,7 @@ class Store:
         """
         store = cls.__new__(cls)
         with troubles():
+            keep_apart("MLFLOW_TRACKING_URI")
             mlflow.set_tracking_uri(uri())
             store.client, store.experiment_id = MlflowClient(), None
         return store
@@ -94,6 +111,7 @@ class Store:
                 if self.client.get_experiment_by_name(EXPERIMENT) is None:
                     raise
             found = self.client.get_experiment_by_name(EXPERIMENT)
+        _must_take_artifacts(found.artifact_location)
         self.experiment_id = found.experiment_id
         mlflow.set_experiment(experiment_id=self.experiment_id)  # where Model.log puts models; it takes no argument
 
@@ -123,7 +141,7 @@ class Store:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-                raise UserError(f"run {run_id}: not in the store {uri()}; see MLFLOW_TRACKING_URI") from None
+                raise UserError(f"run {run_id}: not in the store {shown(uri())}; see MLFLOW_TRACKING_URI") from None
         if found.info.lifecycle_stage != "active":
             raise UserError(f"run {run_id}: is deleted; bring it back with: mlflow runs restore --run-id {run_id}")
         return found
@@ -183,13 +201,49 @@ class Store:
             points = ((run_id, each) for run_id in run_ids for each in self.client.get_metric_history(run_id, metric))
             return [(run_id, metric, each.step, each.value, each.timestamp) for run_id, each in points]
 
-    def summary(self, run, target) -> dict:
-        """Return what a finished run came to, as ``verdict.summarise`` does, with regard to ``target`` as it is now."""
+    def leave_out(self, run, why: str):
+        """Say, once, that a run is not counted: a store may hold what others put there."""
+        if run.info.run_id not in self._left_out:
+            self._left_out.add(run.info.run_id)
+            self._announce(f"run {run.info.run_id} in the store is left out: {why}")
+
+    def summary(self, run, target) -> dict | None:
+        """Return what a finished run came to, as ``verdict.summarise`` does, with regard to ``target`` as it is now.
+
+        None, and the run is left out, where its record is not as tinycnn writes it.
+        """
+        if why := oddity(run):
+            return self.leave_out(run, why)
         metrics, tags = run.data.metrics, run.data.tags
-        accuracies = self.history(run.info.run_id, f"{tags['tinycnn.evaluated_on']}_accuracy")
+        accuracies = self.history(run.info.run_id, _accuracy(run))
         trained = {name: metrics.get(name) for name in ("train_accuracy", "clean_train_accuracy")}
+        numbers = [*accuracies.values(), *(value for value in trained.values() if value is not None)]
+        if not all(map(_finite, numbers)):
+            return self.leave_out(run, "an accuracy of it is no number")
         epochs = [SimpleNamespace(epoch=e, accuracy=value, **trained) for e, value in sorted(accuracies.items())]
         return verdict.summarise(epochs, target) | {"seed": int(tags["tinycnn.seed"]), "run_id": run.info.run_id}
+
+
+def oddity(run) -> str:
+    """Return what in the record of a run of one seed is not as tinycnn writes it, "" where nothing is."""
+    if not is_number(run.data.tags.get("tinycnn.seed")):
+        return "its tag tinycnn.seed is no number"
+    if run.info.status == "FINISHED" and not _finite(run.data.metrics.get(_accuracy(run))):
+        return f"it has finished, and its metric {_accuracy(run)} is no number"
+    return ""
+
+
+def _accuracy(run) -> str:
+    return f"{run.data.tags.get('tinycnn.evaluated_on')}_accuracy"
+
+
+def _finite(value) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def is_number(tag: str | None) -> bool:
+    """Tell whether the value of a tag, None if there is none, is a whole number that can be a seed."""
+    return re.fullmatch(r"[0-9]{1,10}", tag or "") is not None
 
 
 class Run:
@@ -211,6 +265,14 @@ class Run:
                 else:
                     self.client.update_run(self.id, status="RUNNING")
                 self._open = True
+
+    def clear_uploads(self):
+        """Delete what uploads that were killed left half written, where the run's files lie in a folder of its own."""
+        place = self.store.entity(self.id).info.artifact_uri
+        with troubles():
+            if is_local_uri(place) and self.id in (folder := Path(local_file_uri_to_path(place))).parts:
+                for path in folder.rglob(f"{_TEMP_ARTIFACT_PREFIX}*"):
+                    path.unlink()
 
     def end(self, status: str, reason: str = ""):
         """End the run if it is open: FINISHED, KILLED, or FAILED for a reason."""
@@ -350,6 +412,16 @@ def read_file(place: str) -> str:
         return mlflow.artifacts.load_text(place)
 
 
+def _must_take_artifacts(place: str):
+    """Raise UserError where files cannot be stored for want of a library, which else would show after the training."""
+    try:
+        get_artifact_repository(place)
+        if place.startswith("s3:"):
+            importlib.import_module("boto3")  # which is imported at the first upload
+    except Exception as error:  # each kind of store has its own
+        raise UserError(f"the store {shown(uri())} keeps files in {place}: {with_cure(error)}") from None
+
+
 def _make(file: Path, artifacts: str):
     """Make an empty database beside ``file`` and put it in place: interrupted, it would stay half migrated for ever."""
     partial = file.with_name(f"{file.name}.partial")
@@ -363,8 +435,8 @@ def troubles():
     """Turn what a store, or the disk below it, can come up with into StoreTrouble with its first line."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise StoreTrouble(f"the store {uri()}: {with_cure(error)}") from error
+    except _TROUBLES as error:
+        raise StoreTrouble(f"the store {shown(uri())}: {with_cure(error)}") from error
 
 
 @contextlib.contextmanager

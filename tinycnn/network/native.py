@@ -53,7 +53,10 @@ def _library():
 
 def _compile() -> Path:
     """Return the compiled library, from the cache where one for this source, compiler and processor lies there."""
-    named = shlex.split(os.environ.get("CXX", ""))
+    try:
+        named = shlex.split(os.environ.get("CXX", ""))
+    except ValueError as error:
+        raise OSError(f"CXX={os.environ['CXX']} is no command ({error})") from None
     compiler = named or next(([found] for found in map(shutil.which, ("c++", "g++", "clang++")) if found), None)
     if not compiler or not shutil.which(compiler[0]):
         raise OSError(f"no C++ compiler ({' '.join(named) or 'c++, g++, clang++'}) is installed")
@@ -77,8 +80,9 @@ def _compile() -> Path:
         made = Path(folder) / "native"
         for extra in (openmp, ()):  # without threads rather than not at all
             done = subprocess.run(
-                [*compiler, *FLAGS, *extra, str(SOURCE), "-o", str(made)], capture_output=True, text=True, timeout=300
-            )
+                [*compiler, *FLAGS, *extra, str(SOURCE), "-o", str(made)],
+                capture_output=True, text=True, errors="replace", timeout=300,
+            )  # fmt: skip
             if done.returncode == 0:
                 os.replace(made, library)  # whole or not at all, whoever else is compiling
                 return library
