@@ -36,7 +36,8 @@ def promote(study: Study, name: str, number: int | None = None):
         what = "has no trial trained to its end yet" if number is None else f"has no complete trial {number}"
         raise UserError(f"study {study.name}: {what}; python -m tinycnn search {study.name} goes on")
     trial, base = trials[number], _experiment(study.base)
-    spec = base.with_values(study.values(trial.params), name=name, parent=base.name, notes="")
+    changed = study.base.with_values(study.values(trial.params), name=name, parent=base.name, notes="")
+    spec = changed.model_copy(update={"target": base.target})
     if not spec.difference(base):
         raise UserError(f"study {study.name}: trial {number} is {base.name} itself: there is nothing to promote")
     path.write_text(_file(study, base, spec, trial, result), encoding="utf-8")
@@ -51,11 +52,14 @@ def promote(study: Study, name: str, number: int | None = None):
 
 
 def _experiment(base: Spec) -> Spec:
-    """Return the experiment that the study's base is."""
-    if not base.name.isidentifier():
-        raise UserError(f"the base {base.name}: a file of that name cannot be imported from; rename it, without -")
-    if base.name in experiments.names() and (known := experiments.load(base.name)).hash == base.hash:
-        return known
+    """Return the experiment that the study's base is, or else the one it is derived from."""
+    for name in (base.name, base.parent):
+        if name in experiments.names():
+            if not name.isidentifier():
+                raise UserError(f"the base {name}: a file of that name cannot be imported from; rename it, without -")
+            known = experiments.load(name)
+            if name == base.parent or known.hash == base.hash:
+                return known
     raise UserError(f"the base {base.name} is no experiment of {experiments.FOLDER}: make it one, then promote")
 
 
@@ -85,13 +89,15 @@ def _file(study, base, spec, trial, result) -> str:
         section, _, own = field.partition(".")
         if section == "model" and own.startswith("layers"):
             changes["model"] = None  # a network is shown as a whole
+        elif own != "name" and f"{section}.name" in difference and now == _default(spec, section, own):
+            continue  # of another kind only what is not as ever
         elif field in spec.flat() and changes.get(section, {}) is not None:
             changes.setdefault(section, {})[own] = tuple(now) if isinstance(now, list) else now
     for section, fields in changes.items():
         words.append(f"    {section}={_network(spec.model) if fields is None else _dict(fields)},\n")
         if fields is None:
-            kinds = sorted({"Network", *(type(layer).__name__ for layer in every(spec.model.layers))})
-            imports = f"from tinycnn.spec import {', '.join(kinds)}\n"
+            kinds = {type(spec.model), *(type(layer) for layer in every(spec.model.layers))}
+            imports = _imports(kinds)
     title = f"{base.name} with what the study {study.name} found best."
     return (
         f'"""{title}\n\n' + "\n".join(wrapped) + '\n"""\n\n'
@@ -100,16 +106,30 @@ def _file(study, base, spec, trial, result) -> str:
     )
 
 
+def _default(spec, section: str, own: str):
+    field = type(getattr(spec, section)).model_fields.get(own)
+    return field.default if field else None
+
+
+def _imports(kinds) -> str:
+    """Return the lines that import classes: the project's own, and those of experiments."""
+    modules = {}
+    for kind in kinds:
+        module = "tinycnn.spec" if kind.__module__.startswith("tinycnn.") else kind.__module__
+        if not module.startswith(("tinycnn.", "experiments.")):
+            raise UserError(f"the layer {kind.__name__} is of no file in experiments/: move it there, then promote")
+        modules.setdefault(module, []).append(kind.__name__)
+    return "".join(f"from {module} import {', '.join(sorted(names))}\n" for module, names in sorted(modules.items()))
+
+
 def _network(model) -> str:
     """Return the code of a network, its layers in lines that can be read."""
     own = repr(
         type(model)(*model.layers[:1], **{n: getattr(model, n) for n in type(model).model_fields if n != "layers"})
     )
     options = own.removeprefix(f"Network({model.layers[0]!r}").removesuffix(")").removeprefix(", ")
-    layers = textwrap.fill(
-        "".join(f"{layer!r},\N{NO-BREAK SPACE}"[:-1] + " " for layer in model.layers).strip(),
-        100, initial_indent=" " * 8, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+    shape = {"initial_indent": " " * 8, "subsequent_indent": " " * 8, "break_long_words": False}
+    layers = textwrap.fill(", ".join(map(repr, model.layers)) + ",", 100, break_on_hyphens=False, **shape)
     return f"Network(\n{layers}\n" + (f"        {options},\n" if options else "") + "    )"
 
 

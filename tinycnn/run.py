@@ -450,7 +450,7 @@ def record_tags(plan: Plan) -> dict:
 
 
 def _spec_tag(spec) -> str:
-    """Return the spec, which is in the store as soon as the run is: whole, or else without its notes, or its defaults."""
+    """Return the spec, in the store as soon as the run is: whole, or else without its notes, or its defaults."""
     ways = {}, {"exclude": {"notes"}}, {"exclude": {"notes"}, "exclude_defaults": True}
     texts = [spec.model_dump_json(**way) for way in ways]
     return next((text for text in texts if len(text) <= LONGEST_TAG), texts[-1])

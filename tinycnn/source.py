@@ -25,7 +25,7 @@ _NO_NUMBERS = (
     "network/check.py", "network/profile.py",
 )  # fmt: skip
 """Files of ``tinycnn`` that change no number: they explain, find, read and write."""
-_WORDS_ONLY = {"describe", "notices", "check", "settles", "used", "kinds", "__repr__"}
+_WORDS_ONLY = {"describe", "notices", "check", "settles", "used", "kinds", "__repr__", "__str__"}
 """Methods that change no number."""
 
 

@@ -13,7 +13,7 @@ BASE = EXP3.but(
     name="layout_base",
     model=Network(
         Conv(8), Repeat(Conv(12), times=2), MaxPool(2),
-        Repeat(Conv(12), times=3), Conv(18), Head(),
+        Repeat(Conv(12), times=2), Conv(16), Head(),
         dropout=0.003,
     ),
     schedule=OneCycle(),

@@ -12,9 +12,17 @@ from tinycnn.spec.layers import dropout as dropout_of
 if TYPE_CHECKING:
     from torch import nn
 
+Groups = Annotated[int, Field(ge=1)]
+
 
 class _Convolution(Layer):
     """A convolution, then norm, activation and dropout."""
+
+    bias: bool | None = None
+    norm: Norms | None = None
+    activation: Activations | None = None
+    dropout: Share | None = None
+    dropout_of: Dropped | None = None
 
     def _convolution(self, shape: Shape) -> "nn.Conv2d":
         raise NotImplementedError
@@ -24,9 +32,7 @@ class _Convolution(Layer):
         from torch import nn
 
         conv = self._convolution(shape)
-        layers, channels, reach = [conv], conv.out_channels, conv.dilation[0] * (conv.kernel_size[0] - 1)
-        if reach % 2 and conv.stride == (1, 1) and self.padding == "same":
-            raise SpecError('padding: "same" needs an odd kernel or an even dilation; give a number of pixels')
+        layers, channels = [conv], conv.out_channels
         if self.norm == "batch":
             layers.append(nn.BatchNorm2d(channels))
         if self.activation != "none":
@@ -35,11 +41,6 @@ class _Convolution(Layer):
             layers.append(dropout_of(self.dropout, self.dropout_of))
         return nn.Sequential(*layers)
 
-    def _padded(self, kernel: int, dilation: int) -> int:
-        if kernel == 1:
-            return 0
-        return dilation * (kernel - 1) // 2 if self.padding == "same" else self.padding
-
     def _described(self, *words) -> str:
         after = ["bias"] * bool(self.bias) + ["BN"] * (self.norm == "batch")
         after += [SHORT[self.activation]] if self.activation in SHORT else []
@@ -47,79 +48,69 @@ class _Convolution(Layer):
         return ", ".join([*(word for word in words if word), *after])
 
 
-class Conv(_Convolution):
+class _Square(_Convolution):
+    """A convolution whose square kernel is moved over the map."""
+
+    kernel: Side = 3
+    padding: Padding | None = None
+    stride: Side = 1
+    dilation: Side = 1
+
+    def filled(self, network):
+        """Return this layer with the network's values where its own are None; a 1×1 kernel needs no padding."""
+        own = self.model_copy(update={"padding": 0}) if self.padding is None and self.kernel == 1 else self
+        return super(_Square, own).filled(network)
+
+    def window(self):
+        """Return side, stride and padding."""
+        side = (self.kernel - 1) * self.dilation + 1
+        return side, self.stride, (side - 1) // 2 if self.padding == "same" else self.padding
+
+    def _moved(self, inputs: int, outputs: int, groups: int):
+        from torch import nn
+
+        side, stride, padding = self.window()
+        if side % 2 == 0 and stride == 1 and self.padding == "same":
+            raise SpecError('padding: "same" needs an odd kernel or an even dilation; give a number of pixels')
+        options = {"dilation": self.dilation, "groups": groups, "bias": self.bias}
+        return nn.Conv2d(inputs, outputs, self.kernel, stride, padding, **options)
+
+    def _moves(self) -> list[str]:
+        _, stride, padding = self.window()
+        words = {"padding": padding, "stride": stride - 1 and stride, "dilation": self.dilation - 1 and self.dilation}
+        return [f"{name} {value}" for name, value in words.items() if value]
+
+
+class Conv(_Square):
     """A convolution (``nn.Conv2d``) with a square kernel, then norm, activation and dropout."""
 
     positional = ("channels", "kernel")
     channels: Width
-    kernel: Side = 3
-    padding: Padding | None = None
-    stride: Side = 1
-    dilation: Side = 1
-    groups: Annotated[int, Field(ge=1)] = 1
-    bias: bool | None = None
-    norm: Norms | None = None
-    activation: Activations | None = None
-    dropout: Share | None = None
-    dropout_of: Dropped | None = None
+    groups: Groups = 1
 
     def _convolution(self, shape):
-        from torch import nn
-
-        if shape[0] % self.groups or self.channels % self.groups:
-            raise SpecError(f"groups: {self.groups} does not divide {shape[0]} channels into {self.channels}")
-        padding, options = self.window()[2], {"dilation": self.dilation, "groups": self.groups, "bias": self.bias}
-        return nn.Conv2d(shape[0], self.channels, self.kernel, self.stride, padding, **options)
-
-    def window(self):
-        """Return side, stride and padding."""
-        return (self.kernel - 1) * self.dilation + 1, self.stride, self._padded(self.kernel, self.dilation)
+        _divided(self, shape)
+        return self._moved(shape[0], self.channels, self.groups)
 
     def describe(self):
         """Name the layer, e.g. ``conv 3×3, 16, stride 2, BN, ReLU``."""
-        padding = self.window()[2]
-        return self._described(
-            f"conv {self.kernel}×{self.kernel}", str(self.channels), f"padding {padding}" if padding else "",
-            f"stride {self.stride}" if self.stride > 1 else "",
-            f"dilation {self.dilation}" if self.dilation > 1 else "",
-            f"groups={self.groups}" if self.groups > 1 else "",
-        )  # fmt: skip
+        side = f"{self.kernel}×{self.kernel}"
+        return self._described(f"conv {side}", str(self.channels), *self._moves(), *_in_groups(self))
 
 
-class Depthwise(_Convolution):
+class Depthwise(_Square):
     """A convolution of each channel by itself, into ``multiplier`` channels; then norm, activation and dropout."""
 
     positional = ("kernel",)
-    kernel: Side = 3
     multiplier: Width = 1
-    padding: Padding | None = None
-    stride: Side = 1
-    dilation: Side = 1
-    bias: bool | None = None
-    norm: Norms | None = None
-    activation: Activations | None = None
-    dropout: Share | None = None
-    dropout_of: Dropped | None = None
 
     def _convolution(self, shape):
-        from torch import nn
-
-        options = {"dilation": self.dilation, "groups": shape[0], "bias": self.bias}
-        outputs = shape[0] * self.multiplier
-        return nn.Conv2d(shape[0], outputs, self.kernel, self.stride, self.window()[2], **options)
-
-    def window(self):
-        """Return side, stride and padding."""
-        return (self.kernel - 1) * self.dilation + 1, self.stride, self._padded(self.kernel, self.dilation)
+        return self._moved(shape[0], shape[0] * self.multiplier, shape[0])
 
     def describe(self):
         """Name the layer, e.g. ``depthwise 3×3, padding 1, BN, ReLU``."""
-        padding = self.window()[2]
-        return self._described(
-            f"depthwise {self.kernel}×{self.kernel}", f"×{self.multiplier}" if self.multiplier > 1 else "",
-            f"padding {padding}" if padding else "", f"stride {self.stride}" if self.stride > 1 else "",
-            f"dilation {self.dilation}" if self.dilation > 1 else "",
-        )  # fmt: skip
+        times = f"×{self.multiplier}" if self.multiplier > 1 else ""
+        return self._described(f"depthwise {self.kernel}×{self.kernel}", times, *self._moves())
 
 
 class Pointwise(_Convolution):
@@ -127,18 +118,12 @@ class Pointwise(_Convolution):
 
     positional = ("channels",)
     channels: Width
-    groups: Annotated[int, Field(ge=1)] = 1
-    bias: bool | None = None
-    norm: Norms | None = None
-    activation: Activations | None = None
-    dropout: Share | None = None
-    dropout_of: Dropped | None = None
+    groups: Groups = 1
 
     def _convolution(self, shape):
         from torch import nn
 
-        if shape[0] % self.groups or self.channels % self.groups:
-            raise SpecError(f"groups: {self.groups} does not divide {shape[0]} channels into {self.channels}")
+        _divided(self, shape)
         return nn.Conv2d(shape[0], self.channels, 1, groups=self.groups, bias=self.bias)
 
     def window(self):
@@ -147,4 +132,14 @@ class Pointwise(_Convolution):
 
     def describe(self):
         """Name the layer, e.g. ``pointwise, 16, BN, ReLU``."""
-        return self._described("pointwise", str(self.channels), f"groups={self.groups}" if self.groups > 1 else "")
+        return self._described("pointwise", str(self.channels), *_in_groups(self))
+
+
+def _divided(layer, shape):
+    """Raise SpecError unless the groups of a layer divide its channels."""
+    if shape[0] % layer.groups or layer.channels % layer.groups:
+        raise SpecError(f"groups: {layer.groups} does not divide {shape[0]} channels into {layer.channels}")
+
+
+def _in_groups(layer) -> list[str]:
+    return [f"groups={layer.groups}"] if layer.groups > 1 else []

@@ -59,13 +59,16 @@ class Layer(Kind):
     def __repr__(self):
         return call(self)
 
+    def __str__(self):
+        return repr(self)
+
 
 def call(section, first=()) -> str:
     """Write a section as Python code makes it, without what is as ever."""
-    words = [*first]
-    for name, field in type(section).model_fields.items():
+    words, fields = [*first], type(section).model_fields
+    for name in dict.fromkeys((*section.positional, *fields)):
         value = getattr(section, name)
-        if name == "layers" or (value == field.default and name not in section.positional[:1]):
+        if name == "layers" or (value == fields[name].default and name not in section.positional[:1]):
             continue
         words.append(repr(value) if name in section.positional[:1] else f"{name}={value!r}".replace("'", '"'))
     return f"{type(section).__name__}({', '.join(words)})"

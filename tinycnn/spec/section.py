@@ -47,7 +47,9 @@ class Kind(Section):
 
     @model_serializer(mode="wrap")
     def _with_tag(self, handler):
-        return {self.tag: name_of(type(self)), **handler(self)}
+        fields = handler(self)
+        first = {name: fields[name] for name in self.positional if name in fields}
+        return {self.tag: name_of(type(self)), **first, **fields}
 
     def __reduce_ex__(self, protocol):  # to another process, which finds a class of an experiment's file by reference
         if type(self).__module__.startswith("tinycnn."):
