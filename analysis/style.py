@@ -84,7 +84,12 @@ def save(figure: Figure, path) -> tuple[Path, Path]:
 
 
 def short(name: str, most: int = 18) -> str:
-    """Return a name of at most so many characters, its middle left out if need be."""
+    """Return a name of at most so many characters, its middle left out if need be.
+
+    Of a layer's field only its place: ``model.layers.3.layers.0.channels`` is ``layer 3.0.channels``.
+    """
+    if name.startswith("model.layers."):
+        name = f"layer {name.removeprefix('model.').replace('layers.', '')}"
     half = (most - 1) // 2
     return name if len(name) <= most else f"{name[: most - 1 - half]}…{name[-half:]}"
 
