@@ -197,6 +197,6 @@ def positional(width, /):
     return nn.Linear(width, 1)
 
 
-def renamed(network="a", kind="b"):
+def renamed(network, kind="b"):
     """A function whose arguments have the names of what a spec says itself."""
     return nn.Linear(1, 1)

@@ -178,7 +178,9 @@ def _section_of(function):
     for each in parameters:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             continue
-        if each.name in ("network", Model.tag):
+        if each.name in ("network", Model.tag):  # what JSON has these names for
+            if each.default is not each.empty:
+                continue
             raise SpecError(f"{name}: its argument {each.name} has a name that Custom needs itself; call it otherwise")
         if each.kind is each.POSITIONAL_ONLY:
             raise SpecError(f"{name}: its argument {each.name} cannot be given by name")
@@ -191,7 +193,9 @@ def _section_of(function):
         elif told:  # also where it has a default, as a class copied from somewhere may
             fields[each.name] = (int | None, None)
         elif _plain(each.default):
-            fields[each.name] = (_annotated(each) or _type_of(each.default), _listed(each.default))
+            stated = _annotated(each)  # "depth: int = None" may also be None
+            wanted = stated | None if stated and each.default is None else stated or _type_of(each.default)
+            fields[each.name] = (wanted, _listed(each.default))
         # else an object, e.g. nn.ReLU: it stays the default, and is part of the source
     return create_model(name, __base__=Section, **fields)
 
