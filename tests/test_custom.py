@@ -296,7 +296,9 @@ def test_an_argument_without_a_default_must_be_given():
         Custom(Required)
     assert "width" in str(caught.value) and "missing" in str(caught.value)
     assert measure(spec_of(Custom(Required, width=3)), MNIST).parameters == 7_850
-    assert Custom(Required, width=3).arguments == {"width": 3, "depth": None, "kind": "a"}
+    assert Custom(Required, width=3).arguments == {"width": 3, "depth": None}  # in JSON, kind is Custom's own
+    spec = spec_of(Custom(Required, width=3))
+    assert Spec.from_json(spec.to_json()) == spec
 
 
 class Broken(nn.Module):

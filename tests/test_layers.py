@@ -560,3 +560,22 @@ def test_a_network_takes_pictures_that_are_not_square():
     for number, network in enumerate(MANY):
         shape = dataclasses.replace(MNIST).channels, 64, 72
         assert network.build(shape, 10).eval()(torch.rand(2, *shape)).shape == (2, 10), number
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (Head(), "average, 1×1 conv to classes"),
+        (Head(by="linear", bias=True), "average, linear to classes, bias"),
+        (Head(classes_first=True), "1×1 conv to classes, average"),
+        (Head(classes_first=True, by="linear"), "1×1 conv to classes, average"),  # which it is
+        (Head(reduce="flatten", classes_first=True), "flatten, linear to classes"),
+    ],
+)
+def test_a_head_is_called_what_it_is(head, words):
+    assert head.describe() == words
+
+
+def test_a_blurring_pool_without_room_for_its_window_is_refused_for_that_and_not_for_its_filter():
+    with pytest.raises(SpecError, match=r"layers.1 \(blur-pool 2\): shrinks a map of 1×1×1 below 1×1; use fewer"):
+        Network(AvgPool(28), BlurPool(2), Head()).build((1, 28, 28), 10)

@@ -17,7 +17,7 @@ from torch import nn
 from tinycnn import pictures, tables
 from tinycnn.data.catalog import DATASETS
 from tinycnn.network.profile import measure
-from tinycnn.spec import Activation, Conv, Head, MaxPool, Network, Spec, Target
+from tinycnn.spec import Activation, Conv, Head, MaxPool, Network, Repeat, Residual, Spec, Target
 from tinycnn.train import EpochResult
 
 DIGITS = DATASETS["mnist"].classes
@@ -231,11 +231,18 @@ def cells(table):
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines() if row.startswith("|")]
 
 
+TABLES = networks.NAMED | {
+    "everything": networks.everything,
+    "big": lambda: Network(Conv(2048, dropout=0.125, dropout_of="elements", bias=True), Head(), padding=1),
+    "deep": lambda: Network(Residual(Repeat(Residual(Repeat(Conv(32, bias=True), times=3)))), Head(), padding=1),
+}
+
+
 @pytest.mark.parametrize("data", ["mnist", "cifar10"])
-@pytest.mark.parametrize("name", [*networks.NAMED, "everything"])
+@pytest.mark.parametrize("name", TABLES)
 def test_layer_tables_add_up_and_fit_a_terminal(name, data):
     facts = DATASETS[data]
-    found = measured((networks.NAMED | {"everything": networks.everything})[name](), facts.channels, facts.size)
+    found = measured(TABLES[name](), facts.channels, facts.size)
     table = tables.layer_table(found.layers)
     assert max(map(len, table.splitlines())) <= 80
     rows = [[int(count.replace(",", "")) for count in row[3:]] for row in cells(table)[2:] if row[3]]

@@ -2,7 +2,8 @@
 
 import textwrap
 
-_WIDTH = 80
+_WIDTH, _KIND = 80, 14
+"""Characters of a table, and those of what a layer is that there is room for at least."""
 
 
 def layer_table(layers, totals: tuple[int, int] | None = None) -> str:
@@ -27,9 +28,11 @@ def layer_table(layers, totals: tuple[int, int] | None = None) -> str:
     field = str(max((row.receptive_field for row in layers), default=1))
     cells.append(("total", "", "", f"{parameters:,}", f"{macs:,}", field))
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    room = max(14, _WIDTH - sum(widths) + widths[1] - 19)
-    rows = []
+    left = _WIDTH - 19 - sum(widths[2:])  # for name and kind; 19 are the frame's
+    longest = min(widths[0], max(8, left - _KIND))
+    room, rows = max(_KIND, left - longest), []
     for name, kind, *rest in cells:
+        name = name if len(name) <= longest else f"…{name[1 - longest:]}"
         first, *more = textwrap.wrap(kind, room, subsequent_indent="  ", break_on_hyphens=False) or [""]
         rows += [(name, first, *rest), *(("", line, "", "", "", "") for line in more)]
     return markdown(head, rows, "<<>>>>")

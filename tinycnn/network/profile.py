@@ -209,7 +209,11 @@ def _tried(module, shape, after) -> tuple[int, int, int]:
 
 def _of_modules(network, shape, macs) -> list[Layer]:
     """Return a row for each torch module that a network of one's own called, in the order of the calls."""
-    leaves = {module: name for name, module in network.named_modules() if not list(module.children())}
+    leaves = {
+        module: name
+        for name, module in network.named_modules()
+        if not {part for part, _ in module.named_children()} - {"parametrizations"} and "parametrizations." not in name
+    }  # of a convolution with weight norm the convolution
     rows, seen, hooks, calls = [], set(), [], []
 
     def look(module, _, out):  # at once: what follows may work in place

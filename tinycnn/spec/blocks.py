@@ -157,6 +157,7 @@ class Head(Layer):
 
     def describe(self):
         """Name the layer, e.g. ``average, 1×1 conv to classes``."""
-        by = "linear" if self.by == "linear" or self.reduce == "flatten" else "1×1 conv"
-        words = [f"{by} to classes", "average"] if self.classes_first else [self.reduce, f"{by} to classes"]
+        first = self.classes_first and self.reduce == "average"
+        by = "linear" if self.reduce == "flatten" or (self.by == "linear" and not first) else "1×1 conv"
+        words = [f"{by} to classes", "average"] if first else [self.reduce, f"{by} to classes"]
         return ", ".join([*words, *["bias"] * bool(self.bias)])

@@ -151,7 +151,7 @@ class BlurPool(_Pool):
         from tinycnn.spec.modules import BlurPool as Module
 
         side = min(shape[1:]) - self.size + 1
-        if side <= self.width // 2:  # reflecting needs more pixels than it adds
+        if 0 < side <= self.width // 2:  # reflecting needs more pixels than it adds
             raise SpecError(f"width: {self.width} is too much for a map of {shape[1]}×{shape[2]}; use a smaller filter")
         return Module(shape[0], self.size, self.width, self.stride or self.size)
 

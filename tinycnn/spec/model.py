@@ -134,10 +134,12 @@ class Custom(Model):
 
         function = source.resolve(self.network)
         facts = {"channels": shape[0], "size": shape[1], "classes": classes}
-        asked = [name for name in inspect.signature(function).parameters if name in _NAMES]
-        told = {name: facts[_NAMES[name]] for name in asked if name not in self.arguments}
+        parameters = inspect.signature(function).parameters
+        given = {name: facts[_NAMES[name]] for name in parameters if name in _NAMES} | self.arguments
+        for name in [name for name in given if name in parameters]:
+            given[name] = _like(parameters[name].default, given[name])
         try:
-            made = function(**told, **self.arguments)
+            made = function(**given)
         except SpecError:
             raise
         except Exception as error:  # whatever its author did wrong
@@ -145,6 +147,13 @@ class Custom(Model):
             raise SpecError(f"network: {self.network} cannot be made ({words})") from error
         if not isinstance(made, nn.Module):
             raise SpecError(f"network: {self.network} returned {type(made).__name__}, not a torch module")
+        if any(map(nn.parameter.is_lazy, made.parameters())):  # weights that get their shape from the first picture
+            from tinycnn.spec.build import output
+
+            try:
+                output(made, shape)
+            except SpecError as error:
+                raise SpecError(f"network: {error}") from None
         return made
 
     def used(self):
@@ -169,6 +178,10 @@ def _section_of(function):
     for each in parameters:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             continue
+        if each.name in ("network", Model.tag):  # what JSON has these names for
+            if each.default is not each.empty:
+                continue
+            raise SpecError(f"{name}: its argument {each.name} has a name that Custom needs itself; call it otherwise")
         if each.kind is each.POSITIONAL_ONLY:
             raise SpecError(f"{name}: its argument {each.name} cannot be given by name")
         told = each.name in _NAMES
@@ -180,13 +193,23 @@ def _section_of(function):
         elif told:  # also where it has a default, as a class copied from somewhere may
             fields[each.name] = (int | None, None)
         elif _plain(each.default):
-            fields[each.name] = (_annotated(each) or _type_of(each.default), _listed(each.default))
+            stated = _annotated(each)  # "depth: int = None" may also be None
+            wanted = stated | None if stated and each.default is None else stated or _type_of(each.default)
+            fields[each.name] = (wanted, _listed(each.default))
         # else an object, e.g. nn.ReLU: it stays the default, and is part of the source
     return create_model(name, __base__=Section, **fields)
 
 
 def _listed(value):
     return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _like(default, value):
+    """Return lists, which JSON has in place of tuples, as tuples where a default is one."""
+    if not isinstance(value, list) or not isinstance(default, list | tuple):
+        return value
+    inside = default[0] if default else None
+    return type(default)(_like(inside, item) for item in value)
 
 
 def _plain(value) -> bool:
@@ -199,7 +222,7 @@ def _type_of(default):
     if default is None:
         return Any
     if isinstance(default, list | tuple):
-        kinds = {type(item) for item in default}
+        kinds = {_type_of(item) for item in default}
         return list[kinds.pop()] if len(kinds) == 1 else list
     return type(default)
 
