@@ -1,5 +1,6 @@
 """The networks of a spec: ``Network``, made of layers, and ``Custom``, a class or function of the experiment's file."""
 
+import contextlib
 import inspect
 from typing import Annotated, Any
 
@@ -111,6 +112,8 @@ class Custom(Model):
     def _arguments(cls, values):
         """Check the arguments against the signature, and write down those that were left at their defaults too."""
         try:
+            if not isinstance(values.get("network"), str):
+                raise SpecError("name a class or function of a file, e.g. experiments/exp9.py:Net")
             function = source.resolve(values["network"])
             section = _section_of(function)
         except SpecError as error:
@@ -130,6 +133,7 @@ class Custom(Model):
 
     def build(self, shape, classes):
         """Return the module. Raises SpecError where the class or function fails, in its words."""
+        import torch
         from torch import nn
 
         function = source.resolve(self.network)
@@ -145,6 +149,10 @@ class Custom(Model):
             raise SpecError(f"network: {self.network} cannot be made ({words})") from error
         if not isinstance(made, nn.Module):
             raise SpecError(f"network: {self.network} returned {type(made).__name__}, not a torch module")
+        if any(map(nn.parameter.is_lazy, (*made.parameters(), *made.buffers()))):
+            with torch.no_grad(), contextlib.suppress(Exception):  # what is wrong, the check of its output says
+                made.eval()(torch.zeros(2, *shape))
+            made.train()
         return made
 
     def used(self):
