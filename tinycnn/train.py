@@ -96,15 +96,15 @@ def stream_seed(seed: int, stream: str, epoch: int = 0) -> int:
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device):
     """Run a block on the global generators of torch, numpy and Python seeded with ``seed``; leave them as they were."""
-    before = np.random.get_state(), random.getstate()
+    before = np.random.get_state(), random.getstate()  # noqa: NPY002  what code of one's own may use
     with torch.random.fork_rng([] if device.type == "cpu" else [device.index or 0], device_type=_fork_type(device)):
         torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
         try:
             yield
         finally:
-            np.random.set_state(before[0])
+            np.random.set_state(before[0])  # noqa: NPY002
             random.setstate(before[1])
 
 
