@@ -3,16 +3,18 @@
 import json
 import random
 import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from tinycnn import checkpoint, cli
+from tinycnn import checkpoint, cli, promote
 from tinycnn.errors import SpecError
 from tinycnn.network.check import check
-from tinycnn.spec import Spec
+from tinycnn.spec import Adam, RMSprop, Spec
 from tinycnn.spec import load as experiments
+from tinycnn.study import Choice, Study
 from tinycnn.train import start, train
 
 HEAD = """
@@ -181,3 +183,17 @@ def test_data_of_ones_own_may_have_tuples(written):
 def test_a_network_of_ones_own_without_its_name_is_one_line(changes):
     with pytest.raises(SpecError, match=r"model\.network: name a class or function of a file, e\.g\. "):
         experiments.load("exp3").with_values(changes)
+
+
+def test_another_kind_is_promoted_with_what_it_would_keep_of_the_bases():
+    exp3 = experiments.load("exp3")
+    trial = exp3.but(optimizer=RMSprop(lr=0.01))  # eps and weight_decay as ever, which Adam has too
+    base = exp3.but(optimizer=Adam(lr=0.1, weight_decay=0.1, eps=1e-4))
+    study = Study(name="some", base=base, ranges={"optimizer.name": Choice("Adam", "RMSprop")})
+    result = {"base_value": None, "trained": 2}
+    text = promote._file(
+        study, base, trial.model_copy(update={"name": "exp9"}), SimpleNamespace(number=1, value=0), result
+    )
+    made = {}
+    exec(text.replace("from experiments.exp3 import SPEC as EXP3", ""), {"EXP3": base}, made)
+    assert made["SPEC"].optimizer == trial.optimizer
