@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinycnn import checkpoint, cli, promote
+from tinycnn import checkpoint, cli, promote, source
 from tinycnn.errors import SpecError
 from tinycnn.network.check import check
 from tinycnn.spec import Adam, RMSprop, Spec
@@ -197,3 +197,21 @@ def test_another_kind_is_promoted_with_what_it_would_keep_of_the_bases():
     made = {}
     exec(text.replace("from experiments.exp3 import SPEC as EXP3", ""), {"EXP3": base}, made)
     assert made["SPEC"].optimizer == trial.optimizer
+
+
+@pytest.mark.parametrize(
+    "line", ["from experiments.helper import *", "from .helper import Gain", "from . import helper"]
+)
+def test_what_is_imported_from_a_file_beside_it_counts(tmp_path, monkeypatch, line):
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    monkeypatch.setattr(source, "ROOT", tmp_path)
+    (folder / "__init__.py").write_text("")
+    (folder / "net.py").write_text(f"{line}\n\nclass Net:\n    gain = {'helper.' * line.endswith('helper')}Gain\n")
+    found = []
+    for value, other in ((1, 1), (1, 2), (2, 2)):
+        (folder / "helper.py").write_text(
+            f"from experiments.net import *\nOTHER = {other}\n\nclass Gain:\n    value = {value}\n" + "#" * len(found)
+        )
+        found.append(source.used_by(["experiments/net.py:Net"]))
+    assert "experiments/helper.py:Gain" in found[0] and found[0] == found[1] != found[2]
