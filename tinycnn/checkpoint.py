@@ -25,6 +25,8 @@ from tinycnn.train import STREAMS, EpochResult, State, kernels, stream_seed
 _SEAL = 64  # hex digits of a SHA-256
 _HISTORY = {each.name for each in fields(EpochResult)} - {"state"}
 _LARGEST = 2**28  # bytes; one of 8,000 parameters has some 150,000
+_BY_WEIGHT = {torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop}
+"""Optimizers whose state has the shape of the weights; of others, e.g. Adafactor, it may have any."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def restore(state: State, saved: Saved) -> list[EpochResult]:
         state.optimizer.load_state_dict(saved.optimizer)
         state.schedule.load_state_dict(saved.schedule)
         for parameter, kept in state.optimizer.state.items():
-            if any(value.dim() and value.shape != parameter.shape for value in kept.values() if value is not None):
+            if type(state.optimizer) in _BY_WEIGHT and any(
+                value.dim() and value.shape != parameter.shape for value in kept.values() if value is not None
+            ):
                 raise ValueError("the optimizer is that of another network")
     except Exception as error:
         said = " ".join(str(error).split())[:150]

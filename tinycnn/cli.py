@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
             chosen = _parser().parse_args(arguments)
         finally:
             sys.stdout.flush()  # the help
-        code = chosen.verb(chosen)
+        with _only_json() if getattr(chosen, "json", False) else contextlib.nullcontext():
+            code = chosen.verb(chosen)
         sys.stdout.flush()
         return code
     except UserError as error:
@@ -275,8 +276,24 @@ def _spec(chosen):
     return experiments.load(chosen.experiment).with_values(parse_settings(chosen.set))
 
 
+@contextlib.contextmanager
+def _only_json():
+    """Let ``_print_json`` alone write to stdout: a network of one's own may print as it is made or asked."""
+    global _results
+    _results = sys.stdout
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results = None
+
+
+_results = None
+"""The stdout of a verb that was asked for JSON."""
+
+
 def _print_json(result):
-    print(json.dumps(result, indent=2, allow_nan=False, default=str))
+    print(json.dumps(result, indent=2, allow_nan=False, default=str), file=_results or sys.stdout)
 
 
 def list_(chosen) -> int:

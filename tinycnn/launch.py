@@ -9,6 +9,7 @@ import contextlib
 import os
 import pickle
 import signal
+import sys
 import threading
 from multiprocessing import connection, parent_process
 
@@ -167,7 +168,10 @@ def _work(pipe, function, threads):
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
     torch.set_num_threads(threads)
-    with contextlib.suppress(KeyboardInterrupt, EOFError, OSError):  # told to end, or nobody is left to hear
+    with (
+        contextlib.redirect_stdout(sys.stderr),  # stdout is for results
+        contextlib.suppress(KeyboardInterrupt, EOFError, OSError),  # told to end, or nobody is left to hear
+    ):
         while True:
             task = pipe.recv()
             try:

@@ -84,13 +84,13 @@ def _file(study, base, spec, trial, result) -> str:
         textwrap.fill(f"{head:<10}{words}", 110, subsequent_indent=" " * 10, break_on_hyphens=False)
         for head, words in parts.items()
     ]
-    changes, words, imports = {}, [], ""
+    changes, words, imports, fields_of_base = {}, [], "", base.flat()
     for field, (_, now) in difference.items():
         section, _, own = field.partition(".")
         if section == "model" and own.startswith("layers"):
             changes["model"] = None  # a network is shown as a whole
-        elif own != "name" and f"{section}.name" in difference and now == _default(spec, section, own):
-            continue  # of another kind only what is not as ever
+        elif own != "name" and field not in fields_of_base and now == _default(spec, section, own):
+            continue  # of another kind only what is not as ever, and what it would keep of the base's
         elif field in spec.flat() and changes.get(section, {}) is not None:
             changes.setdefault(section, {})[own] = tuple(now) if isinstance(now, list) else now
     for section, fields in changes.items():

@@ -164,6 +164,10 @@ def _follow(path: Path, name: str, found: dict, stop: set):
     if name not in definitions:
         if name in imports:
             _follow_import(imports[name], found, stop)
+        elif (path, name) not in stop:  # of two files that import all of one another, each is asked once
+            stop.add((path, name))
+            for module in imports.get("*", ()):
+                _follow_import((module, name), found, stop)
         return
     nodes = definitions[name]
     found[key] = hashlib.sha256("\n".join(map(_normalised, nodes)).encode()).hexdigest()[:12]
@@ -224,6 +228,7 @@ def _parsed(path: Path, *stamp):
 
 
 def _imports(nodes, path: Path) -> dict[str, tuple]:
+    """Return what each imported name stands for, as ``_follow_import`` takes it; "*": the modules all is taken from."""
     found = {}
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -231,9 +236,22 @@ def _imports(nodes, path: Path) -> dict[str, tuple]:
                 found[alias.asname or alias.name.split(".")[0]] = (
                     (alias.name,) if alias.asname else (alias.name.split(".")[0],)
                 )
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (module := _absolute(node, path)):
+            for alias in node.names:
+                if alias.name == "*":
+                    found["*"] = (*found.get("*", ()), module)
+                else:
+                    found[alias.asname or alias.name] = module, alias.name
     return found
+
+
+def _absolute(node: ast.ImportFrom, path: Path) -> str:
+    """Return the module that a statement of a file imports from, "" for one beside a file outside the repository."""
+    if not node.level:
+        return node.module
+    folder = path.parents[node.level - 1]
+    parts = folder.relative_to(ROOT).parts if folder.is_relative_to(ROOT) else ()
+    return ".".join((*parts, *([node.module] if node.module and parts else [])))
 
 
 def _normalised(node) -> str:

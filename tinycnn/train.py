@@ -7,6 +7,7 @@ other, nothing depends on the caller's random state, and an epoch can be begun a
 
 import contextlib
 import math
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -94,10 +95,17 @@ def stream_seed(seed: int, stream: str, epoch: int = 0) -> int:
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device):
-    """Run a block on torch's global generators seeded with ``seed``, and leave the caller's as they were."""
+    """Run a block on the global generators of torch, numpy and Python seeded with ``seed``; leave them as they were."""
+    before = np.random.get_state(), random.getstate()  # noqa: NPY002  what code of one's own may use
     with torch.random.fork_rng([] if device.type == "cpu" else [device.index or 0], device_type=_fork_type(device)):
         torch.manual_seed(seed)
-        yield
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(before[0])  # noqa: NPY002
+            random.setstate(before[1])
 
 
 def _fork_type(device):
@@ -182,7 +190,8 @@ def train(
     device = pick_device(device)
     data = data or spec.data.load()
     state = state or start(spec, seed, data, device)
-    loss_of = spec.loss.build(data, device)
+    with seeded(stream_seed(seed, "weights"), device):  # it may have some of its own
+        loss_of = spec.loss.build(data, device)
     trained_on, evaluated_on = (
         Images(part.images.to(device), part.labels.to(device)) for part in (data.train, data.evaluation)
     )
@@ -282,9 +291,10 @@ def _set_statistics(spec, seed, epoch, network, images, data):
         each.train()
         each.momentum = None  # the mean over batches
     augment = spec.augment.at(epoch, spec.train.epochs)
-    for part in chosen.split(_EVALUATION_BATCH):
-        pixels, _ = augment.apply(images.images[part].float().div_(255), images.labels[part], generator, data)
-        network(normalise(pixels, data, _memory(spec)))
+    with seeded(stream_seed(seed, "average", epoch), images.images.device):
+        for part in chosen.split(_EVALUATION_BATCH):
+            pixels, _ = augment.apply(images.images[part].float().div_(255), images.labels[part], generator, data)
+            network(normalise(pixels, data, _memory(spec)))
     for each, momentum in zip(norms, momenta, strict=True):
         each.momentum = momentum
 
@@ -295,13 +305,14 @@ def _precision(name, device):
 
 @torch.no_grad()
 def predict(network: nn.Module, images: Images, data: Split, spec) -> torch.Tensor:
-    """Return the logits (N, classes), float32, of all ``images`` in evaluation mode."""
+    """Return the logits (N, classes), float32, of all ``images`` in evaluation mode: the same whenever it is asked."""
     network.eval()
     device = images.images.device
     logits = []
-    for batch in images.images.split(_EVALUATION_BATCH):
-        with _precision(spec.train.precision, device):
-            logits.append(network(normalise(batch.float().div_(255), data, _memory(spec))).float())
+    with seeded(0, device):  # a network of one's own may draw numbers here too, as ``F.dropout(x)`` does
+        for batch in images.images.split(_EVALUATION_BATCH):
+            with _precision(spec.train.precision, device):
+                logits.append(network(normalise(batch.float().div_(255), data, _memory(spec))).float())
     return torch.cat(logits)
 
 

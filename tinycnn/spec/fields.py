@@ -6,7 +6,7 @@ kind of your own is a class in the experiment's file, derived from one of these.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tinycnn.data.catalog import DATASETS, Facts
 from tinycnn.errors import SpecError
@@ -37,15 +37,14 @@ class Data(Kind):
         """Return the one class for each name."""
         return dict.fromkeys((*DATASETS, *_OWN), Data)
 
-    @model_validator(mode="before")
+    @field_validator("validation", mode="before")  # of the field: JSON's lists would be no tuples for one of the whole
     @classmethod
-    def _standard_split(cls, values):
+    def _standard_split(cls, value, info):
         """Read ``validation=True`` as the data set's standard split, e.g. 50,000 / 10,000 for MNIST."""
-        if isinstance(values, dict) and isinstance(values.get("validation"), bool):
-            facts = DATASETS.get(str(values.get("name", "mnist")))
-            standard = facts.standard_validation if facts else 1 / 6
-            return {**values, "validation": standard if values["validation"] else 0.0}
-        return values
+        if isinstance(value, bool):
+            facts = DATASETS.get(info.data.get("name"))
+            return (facts.standard_validation if facts else 1 / 6) if value else 0.0
+        return value
 
     @model_validator(mode="after")
     def _path_for_own(self):

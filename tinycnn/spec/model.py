@@ -111,6 +111,8 @@ class Custom(Model):
     def _arguments(cls, values):
         """Check the arguments against the signature, and write down those that were left at their defaults too."""
         try:
+            if not isinstance(values.get("network"), str):
+                raise SpecError("name a class or function of a file, e.g. experiments/exp9.py:Net")
             function = source.resolve(values["network"])
             section = _section_of(function)
         except SpecError as error:
@@ -147,7 +149,8 @@ class Custom(Model):
             raise SpecError(f"network: {self.network} cannot be made ({words})") from error
         if not isinstance(made, nn.Module):
             raise SpecError(f"network: {self.network} returned {type(made).__name__}, not a torch module")
-        if any(map(nn.parameter.is_lazy, made.parameters())):  # weights that get their shape from the first picture
+        if any(map(nn.parameter.is_lazy, (*made.parameters(), *made.buffers()))):
+            # their shapes come from the first picture
             from tinycnn.spec.build import output
 
             try:
