@@ -224,6 +224,13 @@ def test_train_takes_any_split(folder):
     assert result.state.logits.shape == (16, 4)
 
 
+def test_the_python_interface_works_as_readme_shows_it(capsys):
+    (block,) = [block for block in SHOWN if "for epoch in train(" in block]
+    exec(block.replace('experiment("exp3")', 'experiment("exp3").but(train={"epochs": 1})'), {})
+    epoch, accuracy = capsys.readouterr().out.split()
+    assert epoch == "1" and float(accuracy) > 50
+
+
 class Wrong(nn.Module):
     """A network whose output is not what is asked for."""
 

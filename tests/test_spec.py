@@ -247,6 +247,8 @@ def unread(monkeypatch):
         ('model.layers=[{"channels":3}]', "model.layers.0.kind:", "missing; known: "),
         ("model.layers=3", "model.layers:", "must be a list"),
         ("model.layers.0=3", "model.layers.0:", "must be a Layer"),
+        ("model.padding=-1", "model.padding:", 'a number of pixels from 0 to 64, or "same", got -1'),
+        ("model.layers.0.padding=2.5", "model.layers.0.padding:", "got 2.5"),
         ("model.activation=relo", "model.activation:", "'relu'"),
         ("version.x=1", "version.x:", "known: "),
         ("name=other", "name:", "is not for changing; known: model.*"),

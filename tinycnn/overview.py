@@ -119,7 +119,7 @@ def show_text(spec, shown: dict) -> str:
             continue  # in the table below
         was = f"   ({spec.parent}: {_plain(changes[name]['from'])})" if name in changes else ""
         lines.append(f"  {name:<24}{_plain(value)}{was}")
-    inside = {name: change for name, change in changes.items() if name.startswith("model.layers")}
+    inside = {name: change for name, change in changes.items() if name == "model" or name.startswith("model.layers")}
     for name, change in inside.items():
         words = f"{name}: {_plain(change['to'])}   ({spec.parent}: {_plain(change['from'])})"
         lines.append(textwrap.fill(words, 80, initial_indent="  ", subsequent_indent="    "))

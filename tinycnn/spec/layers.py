@@ -10,11 +10,11 @@ A layer of your own is a class in the experiment's file::
 the whole ``Network`` says.
 """
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainValidator
 
-from tinycnn.errors import SpecError
+from tinycnn.errors import SpecError, shown
 from tinycnn.spec.section import Kind, own_name
 
 if TYPE_CHECKING:
@@ -27,10 +27,16 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 Activations = Annotated[Literal["relu", "prelu", "prelu_per_channel", "silu", "gelu", "none"], Lower]
 Norms = Annotated[Literal["batch", "none"], Lower]
-Padding = Annotated[int, Field(ge=0, le=64)] | Literal["same"]
+Padding = Annotated[Any, PlainValidator(lambda value: _padding(value))]
 Dropped = Literal["maps", "elements"]
 INHERITED = ("padding", "norm", "activation", "dropout", "dropout_of", "bias")
 """Fields that a layer takes from its network where they are None."""
+
+
+def _padding(value):
+    if value == "same" or (type(value) is int and 0 <= value <= 64):
+        return value
+    raise ValueError(f'must be a number of pixels from 0 to 64, or "same", got {shown(value)}')
 
 
 class Layer(Kind):

@@ -167,7 +167,8 @@ class Spec(Section):
         whole = {}
         if _structure(mine) != _structure(theirs):
             mine, theirs = ({n: v for n, v in f.items() if not n.startswith("model.layers.")} for f in (mine, theirs))
-            whole = {"model.layers": (other.model.describe(), self.model.describe())}
+            layered = {type(each.model).__name__ for each in (self, other)} == {"Network"}
+            whole = {"model.layers" if layered else "model": (other.model.describe(), self.model.describe())}
         names = [*mine, *(n for n in theirs if n not in mine)]
         return whole | {n: (theirs.get(n), mine.get(n)) for n in names if theirs.get(n) != mine.get(n)}
 
