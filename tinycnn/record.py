@@ -192,6 +192,8 @@ _PARENT_METRICS = (
     ("last", "mean", "last"),
     ("last", "std", "last_std"),
     ("last", "min", "last_min"),
+    ("last", "low", "last_low"),
+    ("last", "high", "last_high"),
     ("best", "mean", "best"),
     ("min_last5", "min", "min_last5"),
 )

@@ -476,6 +476,6 @@ def outcome(store: Store, plan: Plan, summaries: list[dict], run_id: str, undeli
         "undelivered": undelivered or None,
         "verdict": word,
         "reason": reason,
-        **verdict.total(summaries),
+        **verdict.total(summaries, len(plan.data.evaluation.labels)),
         "seeds": summaries,
     }
