@@ -76,7 +76,7 @@ $(NAMES): setup
 quick: setup ## the whole way in small: exp3, 2 epochs on the 5,000 digits that need no download (1 min)
 	$(python) -m tinycnn run exp3 $(options) $(call set,data.name=mnist5k train.epochs=2) $(call each,ARGS)
 
-test: setup ## the tests, without the slow ones (7 min)
+test: setup ## the tests, without the slow ones (12 min)
 	$(python) -m pytest $(call each,ARGS)
 
 test-slow: setup ## the slow tests alone (40 min)
