@@ -544,7 +544,7 @@ def compare(chosen) -> int:
         _print_json(result)
         return DONE
     for note in result["notes"]:
-        print(f"note: {visible(note)}", file=sys.stderr)
+        _note(note)
     print(comparison.text(result))
     return DONE
 

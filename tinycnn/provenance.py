@@ -53,9 +53,9 @@ def _code(used: tuple, native: bool) -> dict[str, str]:
     return found
 
 
-def own_files(spec) -> list:
-    """Return the files outside the project that the code of ``spec`` comes from: an experiment's own."""
-    paths = {source.file_of(name) for name in code(spec, "torch")}
+def own_files(names) -> list:
+    """Return the files outside the project that ``names``, as ``code`` gives them, lie in: an experiment's own."""
+    paths = {source.file_of(name) for name in names}
     return sorted(path for path in paths if path and not path.is_relative_to(ROOT / "tinycnn"))
 
 

@@ -66,7 +66,7 @@ class Record:
         if difference := provenance.uncommitted():
             self.run.text("uncommitted.diff", difference)
         self.run.text("code.json", json.dumps(plan.code, indent=1) + "\n")
-        for path in provenance.own_files(plan.spec):
+        for path in provenance.own_files(plan.code):
             self.run.text(f"source/{path.name}", path.read_text(encoding="utf-8"))
         self.run.text("spec.json", plan.spec.to_json())  # the last of these: where it is, the others are
 

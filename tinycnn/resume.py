@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from tinycnn import ROOT, checkpoint, provenance, source
+from tinycnn import checkpoint, provenance, source
 from tinycnn.errors import Undelivered, UserError
 from tinycnn.launch import computing_with
 from tinycnn.record import CLOCKS
@@ -317,8 +317,7 @@ def _recorded_code(store, entity) -> dict:
 def _must_have_its_own_source(store, entity, plan):
     """Raise UserError where the experiment's own file is not what the run was made with, and say how to see it."""
     recorded = _recorded_code(store, entity)
-    own = {source.file_of(name) for name in recorded.keys() | plan.code.keys()}
-    own = {path for path in own if path and not path.is_relative_to(ROOT / "tinycnn")}
+    own = provenance.own_files(recorded | plan.code)
     then, now = ({n: d for n, d in code.items() if source.file_of(n) in own} for code in (recorded, plan.code))
     if not recorded or then == now:
         return

@@ -114,6 +114,7 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
         data = load(spec.data, offline=offline)
     plan = Plan(spec, data, measured, device, missing, settings)
     if plan.kernels[1]:
+        # "tinycnn" against "tinycnn, torch's kernels" in reports/bench.md, which `make bench` writes
         reporter.notice(f"{plan.kernels[1]}; with torch's kernels an epoch of exp3 takes some five times as long")
     return plan
 
