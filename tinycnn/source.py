@@ -38,10 +38,8 @@ def load_file(path: Path) -> types.ModuleType:
     path = path.resolve()
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))  # so that a file may import another from ``experiments``
-    with path.open("rb") as file:
-        content = file.read(os.fstat(file.fileno()).st_size)  # no more: what /proc holds says 0, and may never end
     with warnings.catch_warnings(action="ignore"):
-        code = compile(content, str(path), "exec", dont_inherit=True)
+        code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
     module = types.ModuleType(_module_name(path))
     module.__file__ = str(path)
     before = sys.modules.get(module.__name__)
