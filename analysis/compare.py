@@ -7,11 +7,11 @@ import pandas as pd
 from analysis import evidence, load, records, statistics, stores
 from analysis.blocks import count, number
 from analysis.statistics import plain
-from tinycnn import verdict
 from tinycnn.errors import UserError
 from tinycnn.network.check import check
-from tinycnn.statistics import difference, images
-from tinycnn.tables import markdown
+from tinycnn.track import verdict
+from tinycnn.track.statistics import difference, images
+from tinycnn.track.tables import markdown
 
 
 def compare(specs: list) -> dict:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics import last_epochs
-from tinycnn.statistics import images
+from tinycnn.track.statistics import images
 
 _LAST = 5  # epochs, as in the acceptance rule
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis import figures_axes as axis
 from analysis import style
-from tinycnn.statistics import images, mean_interval
+from tinycnn.track.statistics import images, mean_interval
 
 MOST = 24
 """Experiments that get a panel or a row; of more, those with the fewest errors do, and the figure says so."""

@@ -8,9 +8,9 @@ from analysis import committed, evidence, load, records, statistics, stores, var
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError, nearest
 from tinycnn.network.profile import measure
-from tinycnn.provenance import code
 from tinycnn.source import code_hash
 from tinycnn.spec import load as experiments
+from tinycnn.track.provenance import code
 
 
 @dataclass

@@ -8,9 +8,10 @@ import pandas as pd
 from analysis import committed, draw, gather, statistics
 from analysis.album import Album
 from analysis.blocks import count, number, with_epoch
-from tinycnn import ROOT, verdict
+from tinycnn import ROOT
 from tinycnn.errors import UserError
-from tinycnn.tables import markdown
+from tinycnn.track import verdict
+from tinycnn.track.tables import markdown
 
 README = ROOT / "README.md"
 _FIGURES = """\

@@ -13,7 +13,7 @@ from analysis import blocks as make
 from analysis import draw, gather, readme, sections
 from analysis.album import Album
 from tinycnn import ROOT
-from tinycnn.tables import markdown
+from tinycnn.track.tables import markdown
 
 FOLDER = ROOT / "reports"
 

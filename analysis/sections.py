@@ -10,9 +10,9 @@ from analysis.diagnosis import diagnose
 from analysis.receptive import SHARE
 from analysis.statistics import plain, runs_needed
 from analysis.study_words import study_facts
-from tinycnn.describe import sections as words_of
 from tinycnn.errors import SpecError
 from tinycnn.spec import load as experiments
+from tinycnn.track.description import sections as words_of
 
 
 def opening(found) -> list[dict]:

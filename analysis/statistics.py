@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from tinycnn import verdict
-from tinycnn.statistics import difference, images
+from tinycnn.track import verdict
+from tinycnn.track.statistics import difference, images
 
 SUMMARY = (
     "experiment", "parent", "data", "parameters", "macs", "receptive_field", "n", "last_mean", "last_std", "last_min",

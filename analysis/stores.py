@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlparse
 from urllib.request import pathname2url
 
 from tinycnn.errors import StoreTrouble
-from tinycnn.place import database, uri, with_cure
+from tinycnn.track.address import database, uri, with_cure
 
 RUN = ("run_id", "started", "status", "artifacts")
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
@@ -58,7 +58,7 @@ def text(place: str, name: str) -> str | None:
     if parsed.scheme in ("", "file"):
         path = Path(unquote(parsed.path)) / name
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
-    from tinycnn.tracking import read_file
+    from tinycnn.track.mlflow_store import read_file
 
     with contextlib.suppress(StoreTrouble):
         return read_file(f"{place.rstrip('/')}/{name}")
@@ -115,7 +115,7 @@ def _marks(names) -> str:
 
 
 def _runs_by_client(tags, metrics) -> list[dict]:
-    from tinycnn.tracking import Store
+    from tinycnn.track.mlflow_store import Store
 
     rows = []
     for entity in Store.to_read().search({"tinycnn.role": "seed"}, EVERY, everywhere=True):
@@ -127,7 +127,7 @@ def _runs_by_client(tags, metrics) -> list[dict]:
 
 
 def _values_by_client(run_ids, metrics) -> list[tuple]:
-    from tinycnn.tracking import Store
+    from tinycnn.track.mlflow_store import Store
 
     store = Store.to_read()
     parts = [(run_ids[first : first + 100], name) for name in metrics for first in range(0, len(run_ids), 100)]

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.committed import FOLDER
-from tinycnn import findings, search
-from tinycnn import study as studies_of
 from tinycnn.errors import UserError
+from tinycnn.study import definition as studies_of
+from tinycnn.study import results as findings
+from tinycnn.study import storage as search
 
 STUDIES = FOLDER / "studies"
 

@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
-from tinycnn.pictures import BLUE, GREEN, GREY, ORANGE, VERMILION  # noqa: F401 - GREY is for the figures
+from analysis.plots.training import BLUE, GREEN, GREY, ORANGE, VERMILION  # noqa: F401 - GREY is for the figures
 
 PURPLE, SKY, BLACK, PALE, GRID = "#CC79A7", "#56B4E9", "#000000", "#C4C4C4", "#E4E4E4"
 COLUMN, PAGE = 3.5, 7.2

@@ -20,13 +20,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench import plain_loop
-from tinycnn import ROOT, launch
-from tinycnn import study as studies_of
-from tinycnn import train as trainer
+from tinycnn import ROOT
 from tinycnn.data import Images, load
+from tinycnn.launch import local as launch
 from tinycnn.network import native
 from tinycnn.network.profile import measure
 from tinycnn.spec import load as experiments
+from tinycnn.study import definition as studies_of
+from tinycnn.train import loop as trainer
 
 CPU = torch.device("cpu")
 
@@ -567,7 +568,8 @@ STUDY = Study(name="study_of_bench", base=SPEC, fidelity={{"data.images": 6400, 
 
 def studies(spec, repeats: int) -> dict:
     """Compare trials an hour of one worker with all threads and of a worker per core; share of Optuna and MLflow."""
-    from tinycnn import findings, search
+    from tinycnn.study import results as findings
+    from tinycnn.study import storage as search
 
     found = {workers: [] for workers in (1, launch.cores())}
     overheads = []
@@ -633,7 +635,7 @@ def growth(spec, repeats: int) -> dict:
 
 def where(spec) -> dict:
     """Return what machine, code and packages this was measured with."""
-    from tinycnn import provenance
+    from tinycnn.track import provenance
 
     return {
         "machine": provenance.machine(),

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from tinycnn.data.files import LAYOUTS, Split, load
-from tinycnn.train import start
+from tinycnn.train.loop import start
 
 SETS = {
     "mnist": torchvision.datasets.MNIST,

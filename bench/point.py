@@ -16,7 +16,7 @@ from tinycnn.data import Images, Split
 from tinycnn.data.catalog import DATASETS
 from tinycnn.network.profile import measure
 from tinycnn.spec import load as experiments
-from tinycnn.train import train
+from tinycnn.train.loop import train
 
 STATUS = Path("/proc/self/status")
 

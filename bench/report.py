@@ -2,8 +2,8 @@
 
 from matplotlib.figure import Figure
 
-from tinycnn import tables
-from tinycnn.pictures import BLUE, VERMILION
+from analysis.plots.training import BLUE, VERMILION
+from tinycnn.track import tables
 
 
 def render(found: dict) -> str:

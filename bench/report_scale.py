@@ -17,8 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tinycnn import ROOT, tables
+from tinycnn import ROOT
 from tinycnn.spec import load as experiments
+from tinycnn.track import tables
 
 SEEDS, EPOCHS = 10, 15
 _RUN = "run_uuid name source_type status start_time end_time lifecycle_stage artifact_uri experiment_id user_id"
@@ -66,7 +67,7 @@ def measure(folder: Path):
 
 def fill(file: Path, count: int):
     """Make a store of so many runs: specs derived from exp3, a different network each, ten seeds of each."""
-    from tinycnn.tracking import Store
+    from tinycnn.track.mlflow_store import Store
 
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{file}"
     experiment = Store().experiment_id

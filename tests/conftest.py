@@ -45,7 +45,7 @@ def template(tmp_path_factory):
     """A migrated database without runs: making one takes seconds, copying it none."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    from tinycnn import tracking  # noqa: F401  quietens mlflow
+    from tinycnn.track import mlflow_store as tracking  # noqa: F401  quietens mlflow
 
     folder = tmp_path_factory.mktemp("template")
     SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "mlruns")).engine.dispose()
@@ -62,7 +62,7 @@ def database(template, tmp_path):
 @pytest.fixture
 def store(database):
     """This test's store, empty."""
-    from tinycnn.tracking import Store
+    from tinycnn.track.mlflow_store import Store
 
     return Store()
 
@@ -103,7 +103,7 @@ def plan(tiny, tiny_data):
     import torch
 
     from tinycnn.network.check import check
-    from tinycnn.run import Plan
+    from tinycnn.track.run import Plan
 
     return Plan(tiny, tiny_data, check(tiny)[0], torch.device("cpu"))
 
@@ -111,7 +111,7 @@ def plan(tiny, tiny_data):
 @pytest.fixture
 def few_images(monkeypatch, tiny_data):
     """What ``run`` loads as mnist5k is ``tiny_data``; other data sets are looked for as ever."""
-    from tinycnn import run
+    from tinycnn.track import run
 
     load = run.load
 
@@ -124,7 +124,8 @@ def few_images(monkeypatch, tiny_data):
 @pytest.fixture
 def no_artifacts(monkeypatch):
     """Leave out the pictures and the model at the end of a run, which take longer than its training."""
-    from tinycnn import record, tracking
+    from tinycnn.track import mlflow_store as tracking
+    from tinycnn.track import record
 
     monkeypatch.setattr(record, "log_pictures", lambda *_: None)
     monkeypatch.setattr(tracking.Run, "model", lambda *_: None)

@@ -2,6 +2,6 @@
 
 import sys
 
-from tinycnn.cli import main
+from tinycnn.cli.commands import main
 
 sys.exit(main())

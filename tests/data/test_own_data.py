@@ -1,0 +1,168 @@
+"""Data of one's own, an npz file or a folder of images: read, split, recorded like the rest; every fault a line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinycnn.cli import commands as cli
+from tinycnn.errors import SpecError, UserError
+from tinycnn.network.check import check
+from tinycnn.spec import Conv, Data, Head, MaxPool, Network, Spec, Target, Train
+from tinycnn.track import verdict
+
+RANDOM = np.random.default_rng(0)
+GOOD = {
+    "x_train": RANDOM.integers(0, 256, (60, 20, 20), np.uint8),
+    "y_train": np.arange(60) % 3,
+    "x_test": RANDOM.integers(0, 256, (12, 20, 20), np.uint8),
+    "y_test": np.arange(12) % 3,
+}
+
+
+def npz(folder, **changed):
+    """Write a file like the good one but for some arrays; None leaves one out."""
+    arrays = {name: array for name, array in (GOOD | changed).items() if array is not None}
+    np.savez(folder / "mine.npz", **arrays)
+    return str(folder / "mine.npz")
+
+
+def pictures(folder, size=(20, 20), mode="L"):
+    """Write 6 training and 2 test images for each of two classes."""
+    for part, count in (("train", 6), ("test", 2)):
+        for name in ("cat", "dog"):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
+                pixels = RANDOM.integers(0, 256, shape, np.uint8)
+                Image.fromarray(pixels, mode).save(folder / part / name / f"{number}.png")
+    return str(folder)
+
+
+def spec_of(data):
+    return Spec(
+        name="mine", model=Network(Conv(4), MaxPool(2), Head()), data=data, train=Train(epochs=1, batch_size=4),
+        target=Target(accuracy=None),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["(N, H, W)", "(N, H, W, C)", "(N, C, H, W)"])
+def test_an_npz_file_is_read_whole_and_in_order(tmp_path, layout):
+    axes = {"(N, H, W)": lambda x: x, "(N, H, W, C)": lambda x: x[..., None], "(N, C, H, W)": lambda x: x[:, None]}
+    path = npz(tmp_path, **{name: axes[layout](GOOD[name]) for name in ("x_train", "x_test")})
+    split = Data(name="npz", path=path).load()
+    assert (split.train.images[:, 0].numpy() == GOOD["x_train"]).all()
+    assert split.evaluation.labels.tolist() == GOOD["y_test"].tolist()
+    assert split.classes == ("0", "1", "2") and split.shape == (1, 20, 20) and split.kind == "test"
+    assert split.mean[0] == pytest.approx(GOOD["x_train"].mean() / 255, abs=1e-6)
+
+
+def test_validation_and_a_number_of_images_are_cut_off_as_of_any_data_set(tmp_path):
+    path = npz(tmp_path, classes=np.array(["a", "b", "c"]))
+    whole, half = Data(name="npz", path=path).load(), Data(name="npz", path=path, validation=True, images=20).load()
+    assert (len(half.evaluation.labels), len(half.train.labels), half.kind) == (10, 20, "validation")
+    assert half.classes == ("a", "b", "c") and half.digest != whole.digest
+    with pytest.raises(SpecError, match=r"data.images: 61 are more than the 60 training pictures"):
+        check(spec_of(Data(name="npz", path=path, images=61)))
+
+
+def test_another_content_is_another_digest_and_the_same_spec(tmp_path):
+    one = Data(name="npz", path=npz(tmp_path)).load().digest
+    other = Data(name="npz", path=npz(tmp_path, y_train=(np.arange(60) + 1) % 3)).load().digest
+    assert one != other
+    assert spec_of(Data(name="npz", path="a.npz")).hash == spec_of(Data(name="npz", path="b.npz")).hash
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"y_test": None}, "lacks y_test; it has x_train, y_train, x_test"),
+        ({"x_train": GOOD["x_train"] / 255}, "x_train is float64, not uint8 with 0 to 255; multiply by 255"),
+        ({"x_train": GOOD["x_train"].astype(np.int64)}, "x_train is int64, not uint8"),
+        ({"x_train": GOOD["x_train"].reshape(60, 400)}, "x_train has the shape (60, 400)"),
+        ({"x_train": np.zeros((60, 20, 20, 2), np.uint8)}, "x_train has the shape (60, 20, 20, 2)"),
+        ({"x_test": np.zeros((12, 28, 28), np.uint8)}, "training images are 1×20×20, test images 1×28×28"),
+        ({"x_test": np.zeros((12, 20, 24), np.uint8), "x_train": np.zeros((60, 20, 24), np.uint8)}, "make them square"),
+        ({"y_train": np.arange(60) % 3 + 1}, "training labels are 1, 2, 3; they must be 0 to k - 1"),
+        ({"y_train": np.arange(60) % 3 * 2}, "training labels are 0, 2, 4; they must be 0 to k - 1"),
+        ({"y_train": np.zeros(60, int)}, "training labels are 0; they must be 0 to k - 1"),
+        ({"y_train": np.arange(60) % 3 + 0.5}, "the labels of train are float64"),
+        ({"y_train": np.eye(3, dtype=int)[np.arange(60) % 3]}, "the labels of train are int64 (60, 3)"),
+        ({"y_train": np.arange(59) % 3}, "train has 60 images and 59 labels"),
+        ({"y_test": np.arange(12) % 4}, "the test label 3 has no training image"),
+        ({"x_test": np.zeros((0, 20, 20), np.uint8), "y_test": np.zeros(0, int)}, "test has no images"),
+        ({"y_train": np.array([{}] * 60, dtype=object)}, "is no npz file of plain arrays"),
+        ({"classes": np.array(["a", "b"])}, "training labels are 0, 1, 2"),
+    ],
+)
+def test_what_is_wrong_with_an_npz_file_is_a_line(tmp_path, changed, words):
+    path = npz(tmp_path, **changed)
+    with pytest.raises(UserError) as caught:
+        check(spec_of(Data(name="npz", path=path)))
+    assert words in str(caught.value) and path in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_none_is_a_line(tmp_path):
+    (tmp_path / "text.npz").write_text("hello")
+    (tmp_path / "empty.npz").write_text("")
+    np.save(tmp_path / "one.npy", GOOD["x_train"])
+    for name, words in (
+        ("text.npz", "no npz file"), ("empty.npz", "no npz file"), ("one.npy", "one array without a name"),
+        ("none.npz", "is not there"), (".", "cannot be read"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=words):
+            Data(name="npz", path=str(tmp_path / name)).load()
+
+
+    split = Data(name="folder", path=pictures(tmp_path)).load()
+    assert split.classes == ("cat", "dog") and split.shape == (1, 20, 20)
+    assert split.train.labels.tolist() == [0] * 6 + [1] * 6
+    with Image.open(tmp_path / "train" / "cat" / "3.png") as picture:
+        assert (split.train.images[3, 0].numpy() == np.asarray(picture)).all()
+    colour = Data(name="folder", path=str(tmp_path), size=16, channels=3).load()
+    assert colour.shape == (3, 16, 16)
+
+
+def test_what_is_wrong_with_a_folder_is_a_line(tmp_path):
+    def refused(words, **options):
+        with pytest.raises(UserError) as caught:
+            Data(name="folder", path=str(tmp_path), **options).load()
+        assert words in str(caught.value) and "\n" not in str(caught.value)
+
+    refused("has no folder train")
+    pictures(tmp_path)
+    Image.new("L", (24, 24)).save(tmp_path / "train" / "cat" / "x.png")
+    refused("train has images of 20×20 and of 24×24; give data.size")
+    assert Data(name="folder", path=str(tmp_path), size=20).load()
+    (tmp_path / "train" / "cat" / "y.png").write_text("no image")
+    refused("y.png: is no image", size=20)
+    (tmp_path / "train" / "cat" / "y.png").unlink()
+    (tmp_path / "test" / "bird").mkdir()
+    refused("test/bird has no train/bird beside it", size=20)
+
+
+def test_name_and_path_go_together():
+    for values in ({"name": "npz"}, {"name": "folder"}, {"name": "mnist", "path": "x"}):
+        with pytest.raises(ValueError, match="data.path"):
+            Data(**values)
+
+
+def test_data_of_ones_own_goes_through_run_show_and_record(tmp_path, database, capsys):
+    path = npz(tmp_path)
+    settings = [f"data.path={path}", "data.name=npz", "train.epochs=1", "train.batch_size=8", "augment.cutout=0"]
+    layers = '[{"kind": "Conv", "channels": 4}, {"kind": "MaxPool"}, {"kind": "Head"}]'
+    code = cli.main(["run", "exp3", "--json", "--set", f"model.layers={layers}", *settings])
+    out = json.loads(capsys.readouterr().out)
+    assert code == 0 and out["data"] == "npz" and out["verdict"] == "not judged" and not out["fallback"]
+
+
+def test_no_data_set_is_judged_against_the_target_of_another(tmp_path):
+    digits = spec_of(Data(name="mnist")).but(target={"accuracy": 50.0, "last_epochs": 1})
+    summary = {"last": 99.0, "held": 99.0, "seed": 0}
+    assert verdict.judge(digits, [summary], kind="test", fallback=False)[0] == "met"
+    few = digits.with_values({"data.name": "mnist5k"})
+    word, reason = verdict.judge(few, [summary], kind="test", fallback=False)
+    assert (word, reason) == ("not judged", "trained on mnist5k, and the target is one on mnist")
+    own = few.but(target=Target(accuracy=50.0, last_epochs=1))
+    assert verdict.judge(own, [summary], kind="test", fallback=False)[0] == "met"  # stated for it

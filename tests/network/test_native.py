@@ -1,0 +1,163 @@
+"""The native kernels compute what torch computes, whatever the network, the batch and the number of threads."""
+
+import copy
+import json
+
+import networks
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from experiments.exp3 import SPEC as EXP3
+from tinycnn import ROOT
+from tinycnn.network import native
+from tinycnn.spec import Conv, Head, MaxPool, Network, Repeat, Residual, Spec, SqueezeExcite, version1
+from tinycnn.train.loop import accelerated, train
+
+pytestmark = pytest.mark.skipif(bool(native.missing()), reason=f"no native kernels: {native.missing()}")
+
+
+def shuffled_norms(network):
+    """Give batch norm other values than those it starts with, negative factors among them."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight)
+            nn.init.normal_(layer.bias)
+    return network
+
+
+def sequential(*layers):
+    return shuffled_norms(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+
+NETWORKS = {
+    "model_1": lambda: networks.built(networks.model_1()),
+    "model_2, dropout": lambda: shuffled_norms(networks.built(networks.model_2(dropout=0.3))),
+    "model_2, padded": lambda: shuffled_norms(networks.built(networks.model_2(padding=1))),
+    "model_3": lambda: shuffled_norms(networks.built(networks.model_3((3, 5, 7, 13, 17, 25, 33)))),
+    "shared weights": lambda: shuffled_norms(
+        networks.built(
+            Network(Conv(6), Repeat(Repeat(Conv(6, padding=1), shared=True), Conv(6), shared=True), MaxPool(2), Head())
+        )
+    ),
+    "residual": lambda: shuffled_norms(
+        networks.built(Network(Conv(8), MaxPool(2), Residual(Conv(8), Conv(8, stride=2)), SqueezeExcite(3), Head()))
+    ),
+    "kernels of 1, 2, 4, 5, 7": lambda: sequential(
+        *(nn.Conv2d(1, 4, 5, padding=3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+        *(nn.Conv2d(4, 6, 2), nn.ReLU(), nn.MaxPool2d(3)),
+        *(nn.Conv2d(6, 5, 4, padding=2), nn.ReLU(), nn.Conv2d(5, 3, 7, padding=5), nn.Conv2d(3, 10, 1)),
+    ),
+    "bias, no ReLU, pool that leaves a rim": lambda: sequential(
+        *(nn.Conv2d(1, 4, 3, bias=True), nn.MaxPool2d(4)),
+        *(nn.Conv2d(4, 10, 3, bias=False), nn.BatchNorm2d(10), nn.MaxPool2d(3)),
+    ),
+    "ends without an average": lambda: nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(5), nn.Flatten(), nn.Linear(100, 10)
+    ),
+    "a layer of another kind": lambda: sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.Conv2d(4, 6, 3, stride=2), nn.ReLU(), nn.Conv2d(6, 10, 3)
+    ),
+    "ReLU before batch norm": lambda: sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 10, 1)),
+}
+
+
+def both(name, count):
+    """Return logits, gradients and running statistics after a step, of torch in float64 and of the kernels."""
+    torch.manual_seed(1)
+    exact = NETWORKS[name]()
+    ours = copy.deepcopy(exact)
+    exact = exact.double()
+    images, labels = torch.randn(count, 1, 28, 28), torch.randint(0, 10, (count,))
+    found = []
+    for network, call, pixels in ((exact, exact, images.double()), (ours, native.Native(ours), images)):
+        call.train()
+        for layer in network.modules():
+            if isinstance(layer, nn.Dropout | nn.Dropout2d):
+                layer.p = 0.0  # in float64 others would be drawn
+        logits = call(pixels)
+        functional.cross_entropy(logits, labels).backward()
+        call.eval()
+        with torch.no_grad():
+            evaluated = call(pixels)
+        gradients = [parameter.grad for parameter in network.parameters()]
+        found.append([logits, evaluated, *gradients, *network.buffers()])
+    return found
+
+
+@pytest.mark.parametrize("count", [17, 71])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_gradients_and_statistics_are_torchs(name, count):
+    for exact, ours in zip(*both(name, count), strict=True):
+        assert exact.shape == ours.shape
+        assert (ours.double() - exact).norm() <= 2e-4 * exact.double().norm() + 1e-6
+
+
+def test_dropout_blanks_the_maps_that_torchs_would():
+    torch.manual_seed(1)
+    network = networks.built(networks.model_2(dropout=0.3))
+    images = torch.randn(40, 1, 28, 28)
+    results = []
+    for call in (network, native.Native(network)):
+        call.train()
+        torch.manual_seed(5)
+        results.append(call(images))
+    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-4)
+
+
+def test_all_of_the_projects_networks_are_taken_over_but_the_flattening():
+    for name, function in networks.NAMED.items():
+        taken, rest = native.stages(networks.built(function()))
+        assert taken and [type(layer) for layer in rest] == [nn.Flatten], name
+
+
+def test_the_number_of_threads_changes_no_bit(tiny, tiny_data):
+    weights = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            *_, last = train(tiny.but(train={"kernels": "native", "epochs": 2}), 0, data=tiny_data)
+            weights.append(torch.cat([value.flatten().double() for value in last.state.network.state_dict().values()]))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(weights[0], weights[1]) and torch.equal(weights[0], weights[2])
+
+
+def test_a_training_comes_out_as_with_torchs_kernels(tiny, tiny_data):
+    slow = tiny.but(optimizer={"lr": 0.001})
+    results = [
+        list(train(slow.but(train={"kernels": kernels, "epochs": 2}), 0, data=tiny_data))
+        for kernels in ("torch", "native")
+    ]
+    for theirs, ours in zip(*results, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-2)
+
+
+def test_kernels_are_part_of_what_a_spec_is_and_older_specs_had_torchs():
+    """The hash is that of exp3's evidence of before there was a choice of kernels, reports/evidence at 6024ad7."""
+    older = json.loads((ROOT / "tests" / "version1" / "exp3.json").read_text())
+    del older["train"]["kernels"]
+    assert version1.hash_then(older) == "45984e5c5209"
+    older = Spec.from_dict(older)
+    assert older.train.kernels == "torch" and EXP3.train.kernels == "native" and EXP3.hash != older.hash
+    assert older.but(train={"kernels": "native"}).hash == EXP3.hash
+
+
+def test_a_network_that_the_kernels_know_nothing_of_is_computed_by_torch(tiny):
+    spec = tiny.but(train={"kernels": "native"})
+    for network in (sequential(nn.Conv2d(1, 10, 3, stride=2), nn.ReLU()), networks.built(networks.everything())):
+        assert accelerated(spec, network, torch.device("cpu")) is network
+
+
+@pytest.mark.parametrize("compiler", ["/nowhere/c++", "false"])
+def test_without_a_compiler_the_reason_is_given(monkeypatch, tmp_path, compiler):
+    monkeypatch.setenv("CXX", compiler)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    native._library.cache_clear()
+    try:
+        assert compiler in native.missing()
+    finally:
+        native._library.cache_clear()

@@ -1,0 +1,89 @@
+"""Specs of version 1, in which networks had names, are read as the same experiments: same weights, same evidence."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tinycnn import ROOT
+from tinycnn.spec import Spec
+from tinycnn.spec import load as experiments
+from tinycnn.spec.version1 import hash_now, hash_then
+from tinycnn.track import resume
+from tinycnn.track import run as runs
+from tinycnn.train.loop import seeded, stream_seed
+
+FILES = {path.stem: path.read_text() for path in (Path(__file__).parents[1] / "version1").glob("*.json")}
+# What the last commit of version 1 (0d4fcc3) gave for these files: the hash of the spec, and the SHA-256 of the initial
+# weights of seed 0, tensor after tensor.
+THEN = {
+    "exp1": ("606dc3f6f71a", "328215eb7d82ea9bfe3ceadc116bd2c9"),
+    "exp2": ("a905483bf3f7", "411892acb265559725a306c2f06373d4"),
+    "exp3": ("a0971df30e9e", "8cab6dcbe834261ceb491ceb8d0d57f8"),
+    "exp4": ("1f0dc436d9a5", "8cab6dcbe834261ceb491ceb8d0d57f8"),
+    "exp5": ("74f32598ca3f", "54db220b7a6803c4e4b6a5a26ee2622e"),
+    "sprint": ("91f05804f6ea", "6809d19eceea8fee99ba517f36a9512d"),
+    "cifar1": ("c4edcf346f30", "7ec386fc0bc2ed32b31706e16fbbdd17"),
+}
+
+
+def weights(spec):
+    """Return the digest of the initial weights of seed 0."""
+    facts = spec.data.facts()
+    with seeded(stream_seed(0, "weights"), torch.device("cpu")):
+        network = spec.model.build((facts.channels, facts.size, facts.size), len(facts.classes))
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+@pytest.mark.parametrize("name", THEN)
+def test_the_experiment_in_layers_is_the_one_of_version_1_and_begins_with_the_same_weights(name):
+    spec, now = Spec.from_json(FILES[name]), experiments.load(name)
+    assert spec.hash == now.hash and spec.difference(now) == {}
+    assert hash_then(json.loads(FILES[name])) == THEN[name][0]
+    assert weights(spec) == weights(now) == THEN[name][1]
+
+
+def test_every_other_field_keeps_its_value():
+    for text in FILES.values():
+        then, now = json.loads(text), json.loads(Spec.from_json(text).to_json())
+        for section in ("data", "augment", "optimizer", "schedule", "loss", "train", "target"):
+            assert {field: now[section][field] for field in then[section]} == then[section]
+
+
+@pytest.mark.parametrize("name", THEN)
+def test_the_committed_evidence_has_the_hash_of_the_converted_spec(name):
+    with open(ROOT / "reports" / "evidence" / f"{name}.csv", encoding="utf-8") as file:
+        assert {row["spec_hash"] for row in csv.DictReader(file)} == {Spec.from_json(FILES[name]).hash}
+
+
+def test_a_hash_is_translated_only_where_it_was_the_specs():
+    text = FILES["exp3"]
+    assert hash_now(text, THEN["exp3"][0]) == experiments.load("exp3").hash
+    assert hash_now(text, "0" * 12) is None
+    now = Spec.from_json(text)
+    assert hash_now(now.to_json(), now.hash) == now.hash and hash_now("[]", "0" * 12) is None
+    assert hash_now('{"version": 1}', "0" * 12) is None
+
+
+def test_a_run_recorded_in_version_1_is_made_again_and_counts_in_the_report(store, plan, no_artifacts):
+    from analysis import load
+
+    run_id = runs.run(plan)["run_id"]
+    then = json.loads(plan.spec.to_json())
+    then |= {"version": 1, "model": {"name": "model_2", "padding": 0, "dropout": 0.05}}
+    for section, gone in (("augment", ("name", "elastic", "elastic_width", "fade")), ("loss", ("name",)),
+                          ("data", ("path", "size", "channels")), ("target", ("data",))):  # fmt: skip
+        then[section] = {field: value for field, value in then[section].items() if field not in gone}
+    del then["average"]
+    assert Spec.from_dict(then).hash == plan.spec.hash
+    store.client.set_tag(run_id, "tinycnn.spec_hash", hash_then(then))
+    store.client.set_tag(run_id, "tinycnn.spec", json.dumps({k: v for k, v in then.items() if k != "notes"}))
+    store.client.log_text(run_id, json.dumps(then), "spec.json")
+    assert load.runs()["spec_hash"].tolist() == [plan.spec.hash]
+    assert resume._plan(store, store.entity(run_id), True, runs.Reporter()).spec.hash == plan.spec.hash

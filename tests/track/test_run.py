@@ -1,0 +1,427 @@
+"""What ``run.py`` promises: a spec times seeds becomes complete, truthful, reusable records in MLflow."""
+
+import json
+import multiprocessing
+import os
+import signal
+import statistics
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pytest
+import torch
+
+from tinycnn import source
+from tinycnn.errors import DataMissing, Diverged, SpecError, UserError
+from tinycnn.network import native
+from tinycnn.network.check import check
+from tinycnn.track import mlflow_store as tracking
+from tinycnn.track import provenance, record, resume
+from tinycnn.track import run as runs
+from tinycnn.track.run import Plan, Reporter, prepare
+from tinycnn.train.loop import predict
+
+EVERY = tracking.EVERY
+NUMBERS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate")
+
+
+class Recorder(Reporter):
+    """Remember what was reported; ``after`` is called with each epoch's result."""
+
+    def __init__(self, after=lambda result: None):
+        self.after, self.lines, self.trained, self.results = after, [], [], []
+
+    def notice(self, line):
+        self.lines.append(line)
+
+    warning = notice
+
+    def started(self, plan, seed, run_id, history):
+        self.trained.append(seed)
+
+    def epoch(self, seed, result):
+        self.results.append(result)
+        self.after(result)
+
+
+@pytest.fixture(scope="module")
+def recorded(template, tmp_path_factory, plan):
+    """One run with all its artifacts (seed 6), then three seeds (5 to 7), in a store that this module's tests read."""
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "mlflow.db").write_bytes(template.read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("TINYCNN_CHECKPOINTS", str(folder / "checkpoints"))
+        one = Recorder()
+        single = runs.run(plan, first_seed=6, reporter=one)
+        patch.setattr(record, "log_pictures", lambda *_: None)
+        patch.setattr(tracking.Run, "model", lambda *_: None)
+        several = runs.run(plan, seeds=3, first_seed=5, reporter=Recorder())
+        return {"store": tracking.Store(), "single": single, "several": several, "results": one.results}
+
+
+@pytest.fixture
+def single(recorded):
+    """The MLflow run of the one seed."""
+    return recorded["store"].client.get_run(recorded["single"]["run_id"])
+
+
+def artifacts(entity) -> Path:
+    return Path(unquote(urlsplit(entity.info.artifact_uri).path))
+
+
+def history(recorded, run_id, metric):
+    return recorded["store"].history(run_id, metric)
+
+
+# --- one run ---------------------------------------------------------------------------------------------------------
+
+
+def test_params_are_the_flat_spec_and_the_seed(single, tiny):
+    expected = {name: str(value) for name, value in tiny.brief().items()} | {"seed": "6"}
+    assert single.data.params == expected
+    assert {"train.epochs", "train.batch_size", "optimizer.name", "optimizer.lr", "schedule.name", "model.kind",
+            "model.dropout", "data.name", "data.validation"} <= set(single.data.params)  # fmt: skip
+
+
+def test_each_epoch_is_logged_exactly_once_and_as_it_was(recorded, single):
+    results = recorded["results"]
+    assert [result.epoch for result in results] == [1, 2, 3]
+    fields = {"test_loss": "loss", "test_accuracy": "accuracy"}
+    for metric in (*NUMBERS, "seconds", "images_per_second"):
+        points = recorded["store"].client.get_metric_history(single.info.run_id, metric)
+        expected = [(result.epoch, getattr(result, fields.get(metric, metric))) for result in results]
+        assert [(point.step, point.value) for point in points] == expected
+
+
+def test_the_figures_at_the_end_are_those_of_the_history_and_of_the_network(recorded, single):
+    accuracy, found = history(recorded, single.info.run_id, "test_accuracy"), single.data.metrics
+    best = max(accuracy.values())
+    assert found["last_accuracy"] == accuracy[3] and found["best_accuracy"] == best
+    assert found["best_epoch"] == min(epoch for epoch, value in accuracy.items() if value == best)
+    assert found["min_last5_accuracy"] == min(accuracy.values())
+    assert found["clean_train_accuracy"] == recorded["results"][-1].clean_train_accuracy
+    assert found["train_test_gap"] == pytest.approx(found["clean_train_accuracy"] - accuracy[3])
+    assert found["first_epoch_at_target"] == 1
+    # by hand, for model_2: maps of 26, 24, 10 and 3 pixels; fields 3, 5, (pool) 6, 10, (pool) 12, 20, (average) 28
+    assert found["macs"] == 26**2 * 9 * 16 + (24**2 + 10**2 + 3**2) * 9 * 16 * 16 + 16 * 10
+    assert found["receptive_field"] == 28
+    assert found["parameters"] == 9 * 16 + 3 * 9 * 16 * 16 + 4 * 2 * 16 + 16 * 10
+
+
+def test_the_record_says_with_what_and_where(single, plan):
+    tags, (used,) = single.data.tags, single.inputs.dataset_inputs
+    assert tags["tinycnn.spec_hash"] == plan.spec.hash and tags["tinycnn.code_hash"] == source.code_hash(plan.code)
+    assert tags["tinycnn.data_digest"] == plan.data.digest and used.dataset.digest == plan.data.digest[:16]
+    assert tags["tinycnn.fallback"] == "false" and tags["tinycnn.evaluated_on"] == "test"
+    assert tags["mlflow.source.git.commit"] == provenance.commit()
+    assert tags["tinycnn.git_dirty"] in ("true", "false", "unknown")
+    assert tags["tinycnn.version.torch"] == torch.__version__.partition("+")[0]
+    assert tags["tinycnn.machine.threads"] == str(torch.get_num_threads()) and tags["tinycnn.device"] == "cpu"
+    assert single.info.status == "FINISHED" and single.info.run_name == "tiny, seed 6"
+
+
+def test_the_description_has_the_seeds_form(single):
+    words = single.data.tags["mlflow.note.content"]
+    assert "**Target** more than chance" in words and "**Analysis** it learns" in words
+    assert f"**Result** 7,344 parameters, 1,675,744 multiply-accumulates, receptive field 28; last epoch " \
+           f"{single.data.metrics['last_accuracy']:.2f} %" in words  # fmt: skip
+    assert f"target {single.data.tags['tinycnn.verdict']}" in words
+
+
+def test_the_artifacts_are_there_and_the_spec_reads_back(single, tiny):
+    folder = artifacts(single)
+    pictures = {"curves.png", "confusion.png", "worst_mistakes.png", "receptive_field.png"}
+    assert {"spec.json", "layers.md", "checkpoint.pt", *pictures} <= {path.name for path in folder.iterdir()}
+    assert type(tiny).from_json((folder / "spec.json").read_text()) == tiny
+    assert "7,344" in (folder / "layers.md").read_text()
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+
+
+def test_the_checkpoint_needs_no_pickle_and_holds_everything(recorded, single, tiny):
+    kept = torch.load(artifacts(single) / "checkpoint.pt", weights_only=True)
+    state = recorded["results"][-1].state
+    assert kept["spec"] == tiny.to_json() and kept["spec_hash"] == tiny.hash
+    assert (kept["seed"], kept["epoch"], kept["run_id"]) == (6, 3, single.info.run_id)
+    assert all(torch.equal(kept["network"][name], value) for name, value in state.network.state_dict().items())
+    assert len(kept["history"]) == 3
+    assert kept["history"][-1]["accuracy"] == single.data.metrics["last_accuracy"]
+    state.optimizer.load_state_dict(kept["optimizer"])
+    state.schedule.load_state_dict(kept["schedule"])
+
+
+ELSEWHERE = """
+import sys
+sys.modules.update(tinycnn=None, experiments=None)
+import mlflow.pytorch, numpy, torch
+model = mlflow.pytorch.load_model(sys.argv[1])
+pixels = torch.from_numpy(numpy.load("pixels.npy")).float() / 255
+with torch.no_grad():
+    numpy.save("logits.npy", model(pixels).numpy())
+print(mlflow.models.Model.load(sys.argv[1]).signature.inputs.inputs[0].shape)
+"""
+
+
+def test_the_model_gives_the_same_logits_where_this_project_is_not(recorded, single, plan, tmp_path):
+    (output,) = single.outputs.model_outputs
+    model = recorded["store"].client.get_logged_model(output.model_id)
+    np.save(tmp_path / "pixels.npy", plan.data.evaluation.images.numpy())
+    place = unquote(urlsplit(model.artifact_location).path)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ELSEWHERE, place], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    ours = predict(recorded["results"][-1].state.network, plan.data.evaluation, plan.data, plan.spec)
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), ours, rtol=1e-3, atol=1e-4)
+    assert done.stdout.split() == ["(-1,", "1,", "28,", "28)"]
+
+
+# --- several seeds ---------------------------------------------------------------------------------------------------
+
+
+def test_several_seeds_give_the_numbers_of_one_at_a_time(recorded):
+    alone = recorded["single"]["seeds"][0]
+    among = recorded["several"]["seeds"][1]
+    assert alone | {"run_id": ""} == among | {"run_id": ""} and alone["run_id"] != among["run_id"]
+    for metric in NUMBERS:
+        assert history(recorded, alone["run_id"], metric) == history(recorded, among["run_id"], metric)
+    first, second, _ = (history(recorded, s["run_id"], "train_loss") for s in recorded["several"]["seeds"])
+    assert first != second
+
+
+def test_the_parent_sums_its_children_up(recorded, plan):
+    outcome, client = recorded["several"], recorded["store"].client
+    parent = client.get_run(outcome["run_id"])
+    finished = recorded["store"].search({"mlflow.parentRunId": parent.info.run_id})
+    assert {run.info.run_id for run in finished} == {s["run_id"] for s in outcome["seeds"]}
+    assert sorted(run.data.params["seed"] for run in finished) == ["5", "6", "7"]
+    last = [run.data.metrics["last_accuracy"] for run in finished]
+    found = parent.data.metrics
+    assert found["last_accuracy_mean"] == pytest.approx(np.mean(last)) == outcome["last"]
+    assert found["last_accuracy_std"] == pytest.approx(np.std(last, ddof=1)) == outcome["last_std"]
+    assert found["last_accuracy_min"] == min(last) == outcome["last_min"]
+    best = [run.data.metrics["best_accuracy"] for run in finished]
+    assert found["best_accuracy_mean"] == pytest.approx(np.mean(best)) == outcome["best"]
+    assert found["min_last5_accuracy_min"] == min(run.data.metrics["min_last5_accuracy"] for run in finished)
+    assert found["seeds"] == outcome["n"] == 3
+    assert parent.data.tags["tinycnn.verdict"] == outcome["verdict"] == "met"
+    assert parent.info.run_name == "tiny, seeds 5 to 7" and parent.info.status == "FINISHED"
+    assert {"spec.json", "seeds.md"} <= {path.name for path in artifacts(parent).iterdir()}
+    assert "3 of 3 seeds" in parent.data.tags["mlflow.note.content"]
+
+
+def test_the_outcome_is_plain_values_with_all_that_is_promised(recorded):
+    for outcome in (recorded["single"], recorded["several"]):
+        assert json.loads(json.dumps(outcome, allow_nan=False)) == outcome
+        assert {"data", "fallback", "parameters", "epochs", "verdict"} <= set(outcome)
+        for each in (outcome, *outcome["seeds"]):
+            assert {"last", "best", "best_epoch", "min_last5", "run_id"} <= set(each)
+        assert outcome["fallback"] is False and outcome["epochs"] == 3 and outcome["specs_judged"] == 1
+    best = [s["best_epoch"] for s in recorded["several"]["seeds"]]
+    assert recorded["several"]["best_epoch"] == statistics.median(best)
+
+
+def test_the_last_of_many_seeds_must_be_one(plan):
+    with pytest.raises(SpecError, match=r"train\.seed"):
+        runs.run(plan, seeds=2, first_seed=2**32 - 1)
+
+
+# --- only what is missing --------------------------------------------------------------------------------------------
+
+
+def test_missing_trains_only_the_seeds_that_are_missing_and_takes_the_others_as_they_are(store, plan, no_artifacts):
+    before = runs.run(plan, seeds=2)
+    reporter = Recorder()
+    after = runs.run(plan, seeds=3, missing=True, reporter=reporter)
+    assert reporter.trained == [2]
+    assert after["seeds"][:2] == before["seeds"]
+    again = runs.run(plan, first_seed=1, missing=True, reporter=reporter)
+    assert reporter.trained == [2] and again["seeds"] == before["seeds"][1:]
+    # a target that is judged differently changes no number: the runs are judged anew, and not trained
+    stricter = replace(plan, spec=plan.spec.but(target={"accuracy": 99.9, "last_epochs": 3}))
+    judged = runs.run(stricter, seeds=3, missing=True, reporter=reporter)
+    accuracies = store.history(judged["seeds"][0]["run_id"], "test_accuracy")
+    assert reporter.trained == [2] and judged["verdict"] == "missed"
+    assert judged["seeds"][0]["held"] == min(accuracies.values())
+    assert len(store.search({"tinycnn.role": "seed"})) == 3
+
+
+def test_runs_of_other_numbers_are_not_taken(store, plan, no_artifacts, monkeypatch):
+    runs.run(plan)
+    assert list(runs.finished(store, plan)) == [0]
+    others = [
+        replace(plan, spec=plan.spec.but(optimizer={"lr": 0.02})),
+        replace(plan, spec=plan.spec.but(name="other")),
+        replace(plan, data=replace(plan.data, digest="e" * 64)),
+        replace(plan, data=replace(plan.data, kind="validation")),
+        replace(plan, fallback="FALLBACK"),
+    ]
+    assert [runs.finished(store, other) for other in others] == [{}] * 5
+    monkeypatch.setattr(provenance, "code", lambda *_: {"tinycnn/train/loop.py:train": "0" * 12})
+    assert runs.finished(store, plan) == {}
+
+
+def test_a_run_that_did_not_finish_is_not_taken(store, plan, no_artifacts):
+    def fail(result):
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError):
+        runs.run(plan, reporter=Recorder(fail))
+    assert runs.finished(store, plan) == {}
+
+
+# --- how runs end ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [(OSError("disk full\nreally"), "FAILED", "disk full"), (KeyboardInterrupt(), "KILLED", None)],
+)
+def test_what_stops_a_training_ends_its_run_and_the_parent(store, plan, error, status, reason):
+    def stop(result):
+        if result.epoch == 2:
+            raise error
+
+    with pytest.raises(type(error)):
+        runs.run(plan, seeds=2, reporter=Recorder(stop))
+    found = store.search({}, EVERY)
+    assert [run.info.status for run in found] == [status] * 2
+    assert [run.data.tags.get("tinycnn.failure") for run in found] == [reason] * 2
+    (child,) = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    assert child.data.tags["tinycnn.last_good_epoch"] == "2"
+    assert sorted(store.history(child.info.run_id, "test_accuracy")) == [1, 2]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_the_reason_and_the_last_good_epoch(store, plan):
+    def poison(result):
+        next(result.state.network.parameters()).data.fill_(float("nan"))
+
+    reporter = Recorder(poison)
+    with pytest.raises(Diverged, match="epoch 2, batch 1 of 6; the last good epoch is 1"):
+        runs.run(plan, reporter=reporter)
+    (failed,) = store.search({}, EVERY)
+    assert failed.info.status == "FAILED" and "became nan" in failed.data.tags["tinycnn.failure"]
+    assert failed.data.tags["tinycnn.last_good_epoch"] == "1" and len(reporter.results) == 1
+
+
+def test_an_epoch_costs_one_call_to_the_store(store, plan, no_artifacts, monkeypatch):
+    calls, per_epoch = [], []
+    for name in ("log_batch", "log_metric", "log_param", "set_tag", "log_text", "log_artifact", "get_run"):
+        original = getattr(tracking.MlflowClient, name)
+
+        def counted(self, *arguments, _name=name, _original=original, **options):
+            calls.append(_name)
+            return _original(self, *arguments, **options)
+
+        monkeypatch.setattr(tracking.MlflowClient, name, counted)
+
+    def after(result):
+        per_epoch.append(list(calls))
+        calls.clear()
+
+    runs.run(plan, reporter=Recorder(after))
+    assert per_epoch[1:] == [["log_batch"], ["log_batch"]]
+
+
+# --- without the data ------------------------------------------------------------------------------------------------
+
+
+def test_the_fallback_is_what_gets_recorded_and_nobody_can_miss_it(
+    store, tiny, tiny_data, no_data, few_images, no_artifacts
+):
+    wanted = tiny.but(data={"name": "mnist"})
+    reporter = Recorder()
+    stood_in = prepare(wanted, device="cpu", offline=True, reporter=reporter)
+    assert stood_in.spec.data.name == "mnist5k" and "mnist5k" in stood_in.fallback
+    (warning,) = reporter.lines
+    assert "FALLBACK" in warning and "mnist is missing" in warning and "not judged" in warning
+
+    outcome = runs.run(stood_in, reporter=reporter)
+    assert outcome["fallback"] is True and outcome["data"] == "mnist5k" and outcome["verdict"] == "not judged"
+    entity = store.client.get_run(outcome["run_id"])
+    assert "FALLBACK mnist5k" in entity.info.run_name and entity.data.tags["tinycnn.fallback"] == "true"
+    assert entity.data.params["data.name"] == "mnist5k" and entity.data.tags["tinycnn.verdict"] == "not judged"
+    assert "FALLBACK" in entity.data.tags["mlflow.note.content"]
+    derived = type(tiny).from_json((artifacts(entity) / "spec.json").read_text())
+    assert derived == stood_in.spec and derived.hash == entity.data.tags["tinycnn.spec_hash"] != wanted.hash
+
+    # even the same images do not make it a run of the real spec, nor of one that asks for mnist5k
+    measured, device = check(wanted)[0], torch.device("cpu")
+    assert list(runs.finished(store, stood_in)) == [0]
+    assert runs.finished(store, Plan(wanted, tiny_data, measured, device)) == {}
+    assert runs.finished(store, Plan(tiny, tiny_data, measured, device)) == {}
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_without_a_fallback_missing_data_is_an_error(tiny, no_data, offline):
+    forbidden = (tiny.but(data={"name": "mnist"}), False)
+    none_stated = (tiny.but(data={"name": "mnist", "fallback": None}), True)
+    for spec, fallback in (forbidden, none_stated):
+        with pytest.raises(DataMissing) as caught:
+            prepare(spec, device="cpu", offline=offline, fallback=fallback)
+        assert caught.value.exit_code == 1 and "mnist5k" in str(caught.value) and os.sep in str(caught.value)
+
+
+def test_a_validation_run_says_so_and_is_not_judged(store, tiny, tiny_data, no_artifacts):
+    spec = tiny.but(data={"validation": 0.25}, train={"epochs": 2})
+    plan = Plan(spec, replace(tiny_data, kind="validation"), check(spec)[0], torch.device("cpu"))
+    outcome = runs.run(plan)
+    entity = store.client.get_run(outcome["run_id"])
+    assert outcome["verdict"] == "not judged" and outcome["evaluated_on"] == "validation"
+    assert "validation_accuracy" in entity.data.metrics and "test_accuracy" not in entity.data.metrics
+
+
+# --- side by side ----------------------------------------------------------------------------------------------------
+
+
+def test_seeds_side_by_side_give_the_numbers_of_one_after_the_other(store, plan, no_artifacts):
+    after = runs.run(plan, seeds=2, first_seed=3)
+    watch = Recorder()
+    beside = runs.run(plan, seeds=2, first_seed=3, workers=2, reporter=watch)
+    for one, two in zip(after["seeds"], beside["seeds"], strict=True):
+        assert one | {"run_id": ""} == two | {"run_id": ""}
+        entities = [store.entity(each["run_id"]) for each in (one, two)]
+        assert len({entity.data.tags["tinycnn.weights"] for entity in entities}) == 1
+        for name in NUMBERS:
+            assert store.history(one["run_id"], name) == store.history(two["run_id"], name)
+        assert entities[1].data.tags["mlflow.parentRunId"] == beside["run_id"]
+        assert {entity.data.tags["tinycnn.machine.threads"] for entity in entities} == {"1"}
+    assert store.entity(beside["run_id"]).data.tags["tinycnn.machine.threads"] == "1"
+    assert sorted(watch.trained) == [3, 4] and len(watch.results) == 2 * plan.spec.train.epochs
+
+
+def test_of_seeds_side_by_side_one_that_diverges_ends_all_with_its_own_reason(store, plan):
+    broken = replace(plan, data=replace(plan.data, std=(float("nan"),)))
+    with pytest.raises(Diverged, match="the training loss became nan"):
+        runs.run(broken, seeds=2, workers=2)
+    parent, *children = sorted(store.search({}, EVERY), key=lambda run: run.data.tags["tinycnn.role"] != "seeds")
+    assert parent.info.status == "FAILED" and {child.info.status for child in children} <= {"FAILED", "KILLED"}
+
+
+def test_a_seed_whose_process_is_killed_can_be_resumed_with_the_others(store, plan, few_images, no_artifacts):
+    whole = runs.run(plan, seeds=2)
+
+    class Killer(Reporter):
+        def epoch(self, seed, result):
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    with pytest.raises(UserError, match=r"was killed by SIGKILL; .* `python -m tinycnn resume [0-9a-f]{32}` goes on"):
+        runs.run(plan, seeds=2, workers=2, reporter=Killer())
+    (parent,) = store.search({"tinycnn.role": "seeds"}, ("FAILED",))
+    after = resume.resume(parent.info.run_id)
+    assert [each["last"] for each in after["seeds"]] == [each["last"] for each in whole["seeds"]]
+    assert store.entity(parent.info.run_id).info.status == "FINISHED"
+
+
+def test_where_there_is_no_compiler_training_is_eager_and_the_record_says_so(tiny, monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(native, "_library", lambda: (None, "no C++ compiler"))
+    watch = Recorder()
+    made = prepare(tiny.but(train={"compile": True}), device="cpu", offline=True, reporter=watch)
+    assert made.spec.train.compile is False and made.tags["tinycnn.kernels"] == "torch"
+    assert len(watch.lines) == 2 and all("C++ compiler" in line for line in watch.lines)

@@ -1,0 +1,1 @@
+"""The commands of ``python -m tinycnn``, and what is seen while they run."""

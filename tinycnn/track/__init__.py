@@ -1,0 +1,1 @@
+"""Training joined to MLflow: runs, their records, and taking them up again."""

@@ -1,0 +1,92 @@
+"""Where a run's numbers come from: commit, uncommitted changes, code, versions, threads and machine."""
+
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+from importlib import metadata
+
+from tinycnn import ROOT, source
+
+PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "optuna", "pydantic", "pandas", "mlxtend")
+_LOOP = ("tinycnn/train/loop.py:train", "tinycnn/train/loop.py:start")
+_KERNELS = ("tinycnn/network/native.py", "tinycnn/network/native.cpp")
+
+
+def git(*arguments: str) -> str | None:
+    """Return what ``git`` prints in the repository, or None where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+
+@functools.cache  # as it was when the code was loaded: an edit during a run is not what ran
+def commit() -> str:
+    """Return the commit that is checked out, or "unknown"."""
+    return (git("rev-parse", "HEAD") or "unknown").strip()
+
+
+@functools.cache
+def uncommitted() -> str | None:
+    """Return the difference between the commit and the files that git tracks; "" when there is none."""
+    return git("diff", "HEAD")
+
+
+def code(spec, kernels: str, more: tuple = ()) -> dict[str, str]:
+    """Return a digest, by name, of all the code that the numbers of a run of ``spec`` depend on, and of its teacher.
+
+    ``kernels``: whose compute, as ``train.kernels`` says it; ``more``: classes that a study may choose. As it was when
+    first asked for: an edit during a run is not what ran.
+    """
+    used = [each if isinstance(each, str) else source.reference(each) for each in (*spec.used(), *more)]
+    return _code(tuple(used), kernels.startswith("native")) | spec.loss.used()
+
+
+@functools.cache
+def _code(used: tuple, native: bool) -> dict[str, str]:
+    found = source.used_by((*_LOOP, *used), without=() if native else ("network/native.py",))
+    if native:
+        found[_KERNELS[1]] = hashlib.sha256((ROOT / _KERNELS[1]).read_bytes()).hexdigest()[:12]
+    return found
+
+
+def own_files(names) -> list:
+    """Return the files outside the project that ``names``, as ``code`` gives them, lie in: an experiment's own."""
+    paths = {source.file_of(name) for name in names}
+    return sorted(path for path in paths if path and not path.is_relative_to(ROOT / "tinycnn"))
+
+
+def versions() -> dict[str, str]:
+    """Return the installed version of each package a result may depend on; packages that are absent are left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict:
+    """Return the processor, its number of cores, the system, and the threads torch computes with."""
+    import torch
+
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        named = []
+    return named[0] if named else platform.processor() or "unknown"

@@ -1,0 +1,5 @@
+"""The training loop: ``train(spec, seed)`` yields an EpochResult after each epoch; no MLflow, no Optuna."""
+
+from tinycnn.train.loop import EpochResult, State, pick_device, start, train
+
+__all__ = ["EpochResult", "State", "pick_device", "start", "train"]
