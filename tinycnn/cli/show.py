@@ -12,7 +12,7 @@ from tinycnn.spec import Layer
 from tinycnn.spec import load as library
 from tinycnn.study import definition as study
 from tinycnn.track import tables
-from tinycnn.track.description import sections
+from tinycnn.track.description import parse_notes
 
 
 def experiments() -> list[dict]:
@@ -30,7 +30,7 @@ def experiments() -> list[dict]:
         }
         try:
             spec = library.load(name)
-            row |= {"title": sections(spec.notes)["title"], "network": spec.model.describe(), "data": spec.data.short}
+            row |= {"title": parse_notes(spec.notes)["title"], "network": spec.model.describe(), "data": spec.data.short}
             row |= {"epochs": spec.train.epochs, "parameters": check(spec)[0].parameters}
         except UserError as error:
             row["error"] = str(error)
@@ -43,7 +43,7 @@ def studies() -> dict[str, str]:
     found = {}
     for name in study.names():
         try:
-            found[name] = sections(study.load(name).notes)["title"]
+            found[name] = parse_notes(study.load(name).notes)["title"]
         except UserError as error:
             found[name] = str(error)
     return found
@@ -110,7 +110,7 @@ def difference_from_parent(spec) -> dict:
 
 def show_text(spec, shown: dict) -> str:
     """Put what ``show`` returns into Markdown for the terminal."""
-    words = {name: visible(text) for name, text in sections(spec.notes).items()}
+    words = {name: visible(text) for name, text in parse_notes(spec.notes).items()}
     lines = [f"# {spec.name}: {words['title']}".rstrip(": "), ""]
     lines += [textwrap.fill(f"{n}: {words[n]}", 80) for n in ("Target", "Change", "Source", "Analysis") if words.get(n)]
     lines += ["", f"Spec {spec.hash}" + (f", derived from {spec.parent}" if spec.parent else "")]
