@@ -21,7 +21,7 @@ from tinycnn.errors import DataMissing, Diverged, SpecError, UserError
 from tinycnn.network import native
 from tinycnn.network.check import check
 from tinycnn.track import mlflow_store as tracking
-from tinycnn.track import provenance, record, resume, select
+from tinycnn.track import provenance, resume, select
 from tinycnn.track import run as runs
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.train.loop import predict

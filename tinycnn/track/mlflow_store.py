@@ -18,7 +18,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
-from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from sqlalchemy.exc import SQLAlchemyError
 
 from tinycnn.errors import StoreTrouble, UserError
@@ -28,8 +27,6 @@ EXPERIMENT = "tinycnn"
 PARENT = "mlflow.parentRunId"
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 
-LONGEST_TAG = MAX_TAG_VAL_LENGTH
-"""Characters; MLflow cuts longer values."""
 _ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, TypeError)
 """What MLflow, and what is below it, raise; the last three of an address or a file that cannot be used."""
 _IN_A_CALL = 800
@@ -53,11 +50,11 @@ def store_errors():
 class Store:
     """The store at ``uri()``, made on first use under a lock: racing migrations leave a new SQLite file unusable.
 
-    ``announce`` is told what takes long, and which runs are left out. Raises UserError where it cannot be used.
+    ``announce`` is told what takes long. Raises UserError where it cannot be used.
     """
 
     def __init__(self, announce=lambda line: None):
-        self._announce, self._left_out = announce, set()
+        self.announce = announce
         try:
             if not check_store():
                 self._open()
@@ -67,7 +64,10 @@ class Store:
             with FileLock(f"{file}.lock", timeout=300):  # not for ever: where no file can be made, it waits
                 if not file.exists():
                     announce(f"Making the store {file} (once, some 10 seconds)")
-                    _make(file, artifacts)
+                    partial = file.with_name(f"{file.name}.partial")  # interrupted, it would stay half migrated
+                    partial.unlink(missing_ok=True)
+                    SqlAlchemyStore(f"sqlite:///{partial}", artifacts).engine.dispose()
+                    os.replace(partial, file)
                 self._open(artifacts)
         except _ERRORS as error:
             raise UserError(f"the store {shown(uri())} cannot be used: {with_cure(error)}") from None
@@ -129,11 +129,8 @@ class Store:
         return read_file(f"{self.entity(run_id).info.artifact_uri.rstrip('/')}/{name}")
 
     def fetch(self, run_id: str, name: str, to: Path) -> None:
-        """Copy a file of a run to a path of this machine. Raises UserError where the run has none of this name."""
-        self.entity(run_id)
+        """Copy a file of a run to a path of this machine."""
         with store_errors():
-            if name not in (file.path for file in self.client.list_artifacts(run_id)):
-                raise UserError(f"run {run_id}: has no {name}; give the id of a run that has finished")
             to.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=to.parent) as folder:
                 os.replace(self.client.download_artifacts(run_id, name, folder), to)
@@ -172,12 +169,6 @@ class Store:
                     return [(each["run_id"], metric, each["step"], each["value"], each["timestamp"]) for each in found]
             points = ((run_id, each) for run_id in run_ids for each in self.client.get_metric_history(run_id, metric))
             return [(run_id, metric, each.step, each.value, each.timestamp) for run_id, each in points]
-
-    def leave_out(self, run, why: str):
-        """Say, once, that a run is not counted: a store may hold what others put there."""
-        if run.info.run_id not in self._left_out:
-            self._left_out.add(run.info.run_id)
-            self._announce(f"run {run.info.run_id} in the store is left out: {why}")
 
 
 class Run:
@@ -239,12 +230,6 @@ class Run:
             for start in range(0, len(metrics), _IN_A_CALL):
                 self.client.log_batch(self.id, metrics=metrics[start : start + _IN_A_CALL])
 
-    def everything(self, params: dict, curves: list[tuple[int, dict]], tags: dict):
-        """Log parameters, the numbers of many steps, and tags."""
-        self.params(params)
-        self.curves(curves)
-        self.tags(tags)
-
     def tags(self, values: dict):
         """Set tags in one call."""
         with store_errors():
@@ -296,11 +281,14 @@ class Run:
             models = self.client.search_logged_models([self.store.experiment_id], filter_string=source)
             if any(model.status == LoggedModelStatus.READY for model in models):
                 return
+            outputs = self.client.get_run(self.id).outputs
+            linked = bool(outputs and outputs.model_outputs)  # by a process that was killed before the model was whole
             Model.log(
                 artifact_path=None,
                 name="model",
                 flavor=mlflow.pytorch,
-                run_id=self.id,
+                run_id=None if linked else self.id,
+                model_id=models[0].model_id if models else None,
                 pytorch_model=module,
                 signature=ModelSignature(
                     inputs=Schema([TensorSpec(np.dtype("float32"), (-1, *shape))]),
@@ -315,11 +303,3 @@ def read_file(address: str) -> str:
     """Return the text of a run's file by its address in the store of artifacts. Raises StoreTrouble."""
     with store_errors():
         return mlflow.artifacts.load_text(address)
-
-
-def _make(file: Path, artifacts: str):
-    """Make an empty database beside ``file`` and rename it: interrupted, it would stay half migrated for ever."""
-    partial = file.with_name(f"{file.name}.partial")
-    partial.unlink(missing_ok=True)
-    SqlAlchemyStore(f"sqlite:///{partial}", artifacts).engine.dispose()
-    os.replace(partial, file)

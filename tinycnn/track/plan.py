@@ -11,7 +11,7 @@ import torch
 
 from tinycnn import source
 from tinycnn.data.files import Split
-from tinycnn.errors import DataMissing
+from tinycnn.errors import DataMissing, UserError
 from tinycnn.network import teacher
 from tinycnn.network.check import check
 from tinycnn.network.profile import Measured
@@ -143,7 +143,10 @@ def fetch_teacher(name: str, reporter) -> None:
     if teacher.is_run(name) and not teacher.kept(name).exists():
         from tinycnn.track.mlflow_store import Store  # importing it takes seconds
 
-        Store(reporter.notice).fetch(name, "checkpoint.pt", teacher.kept(name))
+        store = Store(reporter.notice)
+        if store.entity(name).info.status != "FINISHED":
+            raise UserError(f"loss.teacher: run {name} has not finished; give the id of one that has")
+        store.fetch(name, "checkpoint.pt", teacher.kept(name))
 
 
 def record_tags(plan: Plan) -> dict:

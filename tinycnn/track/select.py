@@ -23,9 +23,9 @@ def children(store: Store, parent: str, spec_hash: str) -> dict:
     for entity in sorted(store.search({PARENT: parent}, EVERY), key=lambda entity: entity.info.status == "FINISHED"):
         tags = entity.data.tags
         if (tags.get("tinycnn.role"), tags.get("tinycnn.spec_hash")) != ("seed", spec_hash):
-            store.leave_out(entity, f"it is a child of run {parent}, and its tags are not those of a seed of that")
+            _leave_out(store, entity, f"it is a child of run {parent}, and its tags are not those of a seed of that")
         elif why := unreadable(entity):
-            store.leave_out(entity, why)
+            _leave_out(store, entity, why)
         else:
             found[int(tags["tinycnn.seed"])] = entity
     return found
@@ -43,12 +43,12 @@ def summary(store: Store, entity, target) -> dict | None:
     None, and the run is left out, where its record is not as tinycnn writes it.
     """
     if why := unreadable(entity):
-        return store.leave_out(entity, why)
+        return _leave_out(store, entity, why)
     metrics, tags = entity.data.metrics, entity.data.tags
     trained = {name: metrics.get(name) for name in ("train_accuracy", "clean_train_accuracy")}
     accuracies = store.history(entity.info.run_id, _accuracy(entity))
     if not all(math.isfinite(value) for value in [*accuracies.values(), *trained.values()] if value is not None):
-        return store.leave_out(entity, "one of its accuracies is not a number")
+        return _leave_out(store, entity, "one of its accuracies is not a number")
     epochs = [SimpleNamespace(epoch=e, accuracy=value, **trained) for e, value in sorted(accuracies.items())]
     return verdict.summarise(epochs, target) | {"seed": int(tags["tinycnn.seed"]), "run_id": entity.info.run_id}
 
@@ -61,6 +61,10 @@ def unreadable(entity) -> str:
     if entity.info.status == "FINISHED" and (last is None or not math.isfinite(last)):
         return f"it has finished, and its metric {_accuracy(entity)} is not a number"
     return ""
+
+
+def _leave_out(store, entity, why: str) -> None:
+    store.announce(f"run {entity.info.run_id} in the store is left out: {why}")
 
 
 def _accuracy(entity) -> str:
