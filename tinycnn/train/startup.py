@@ -25,6 +25,8 @@ class _StandIn(types.ModuleType):
         pass
 
     def __getattr__(self, name):
+        if name.startswith("__") and name != "__path__":  # ``inspect`` asks every module for its ``__file__``
+            raise AttributeError(name)
         if sys.modules.get(_NAME) is self:
             del sys.modules[_NAME]
             torch.__dict__.pop("_dynamo", None)
