@@ -18,7 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 RUN = ".venv/bin/python -m tinycnn run"
 KNOWN = ("PYTHON", "TORCH_INDEX", "PORT", "STUDY", "SEEDS", "WORKERS", "DEVICE", "SET", "ARGS", "TRIALS", "EXPERIMENTS")
 # Without what a surrounding `make test SEEDS=3`, or a pip.conf, would hand down.
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PIP_", *KNOWN))}
+CLEAN = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("MAKE", "MFLAGS", "PIP_", "PYTHON", *KNOWN))
+}
 
 sys.path.insert(0, str(ROOT))
 import bootstrap  # noqa: E402
@@ -192,7 +196,7 @@ def here(made, tmp_path):
 
 
 def output(folder, *command):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(command, cwd=folder, env=CLEAN, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def version(folder, module="tiny"):
