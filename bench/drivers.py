@@ -1,5 +1,6 @@
 """What is measured in a process of its own: ``python -m bench.drivers NAME ARGUMENT ...``. Imports no torch itself."""
 
+import contextlib
 import json
 import os
 import runpy
@@ -43,9 +44,7 @@ def tracked(experiment: str, epochs: str):
             waits.append(time.perf_counter() - ended[-1])  # training waits until the consumer asks for the next epoch
 
     loop.train = timed
-    from tinycnn.cli.commands import main
-
-    main(["run", experiment, "--offline", "--no-fallback", "--set", f"train.epochs={epochs}"])
+    run_tinycnn("run", experiment, "--offline", "--no-fallback", "--set", f"train.epochs={epochs}")
     found = {"epoch": statistics.median(seconds), "tracking": statistics.median(waits[:-1])}
     print(json.dumps(found | {"end": time.perf_counter() - ended[-1]}))
 
@@ -63,8 +62,14 @@ def first_batch(file: str, *command: str):
         os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
+    run_tinycnn(*command)
+
+
+def run_tinycnn(*command: str):
+    """Run ``python -m tinycnn COMMAND`` in this process."""
     sys.argv = ["tinycnn", *command]
-    runpy.run_module("tinycnn", run_name="__main__")
+    with contextlib.suppress(SystemExit):
+        runpy.run_module("tinycnn", run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,6 @@ from tinycnn.network.profile import measure
 from tinycnn.spec import load as experiments
 from tinycnn.train import loop as trainer
 
-CPU = torch.device("cpu")
-
 
 def spread(values) -> dict:
     """Return the median, the lowest and the highest of some repeats, and the repeats."""
@@ -112,10 +110,10 @@ def matrix_peak() -> float:
     return 2 * 2048**3 / min(seconds[1:])
 
 
-def computing_rate(spec, data, steps: int = 150) -> float:
+def computing_rate(spec, data, kernels: str, steps: int = 150) -> float:
     """Return images per second of forward, loss and backward alone, on one batch again and again."""
-    network = trainer.start(spec, 0, data, CPU).network
-    forward = trainer.accelerated(spec, network, CPU)
+    network = trainer.start(spec, 0, data, torch.device("cpu")).network
+    forward = native.Native(network) if kernels == "native" else network
     forward.train()
     pixels = torch.randn(spec.train.batch_size, *data.shape).contiguous(memory_format=torch.channels_last)
     labels = data.train.labels[: len(pixels)]
@@ -139,11 +137,10 @@ def training_macs(measured) -> int:
 def arithmetic(spec, repeats: int) -> dict:
     """Return what share of this machine's matrix-product peak forward and backward reach."""
     data, macs = few(load(spec.data.name), 1000), training_macs(measure(spec, spec.data.facts()))
-    native_spec, torch_spec = (with_kernels(spec, kernels) for kernels in ("native", "torch"))
     kinds = {
         "peak": matrix_peak,
-        "native": lambda: macs * computing_rate(native_spec, data),
-        "torch": lambda: macs * computing_rate(torch_spec, data),
+        "native": lambda: macs * computing_rate(spec, data, "native"),
+        "torch": lambda: macs * computing_rate(spec, data, "torch"),
     }
     found = interleaved(repeats, kinds)
     peak, kernels = found.pop("peak"), {}
