@@ -62,7 +62,6 @@ help:
 
 setup: ## .venv with what requirements.txt pins; every target does this first (4 min, later under 1 s)
 	@python=$(call quote,PYTHON); $(if $(filter file,$(origin PYTHON)),test ! -x $(python) || python=$(python);) \
-	command -v "$$python" >/dev/null || { echo "setup: no Python named $$python: make PYTHON=..." >&2; exit 1; }; \
 	"$$python" bootstrap.py $(if $(filter undefined,$(origin TORCH_INDEX)),,$(call quote,TORCH_INDEX))
 
 $(NAMES): setup

@@ -25,9 +25,8 @@ def main(index=None):
     with open(".venv.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second make waits until the first is done
         old = json.loads(STAMP.read_text()) if STAMP.exists() and os.path.exists(PIP[0]) else {}
-        if index is None:
-            index = old.get("index", "")
-        elif index and "://" not in index:
+        index = old.get("index", "") if index is None else index
+        if index and "://" not in index:
             index = os.path.abspath(index)
         new = {"python": "{}.{}".format(*sys.version_info), "index": index, "folder": os.path.abspath(VENV)}
         new["requirements"] = Path("requirements.txt").read_text()
@@ -56,8 +55,11 @@ def create(index, lock):
     """Make .venv anew, with pip alone in it. Exits where Python, index or disk will not do."""
     download, installed = WITH_CUDA if sys.platform == "linux" and not index else WITHOUT
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        names = "python{}.{} to python{}.{}".format(*OLDEST, *NEWEST)
-        sys.exit(f"setup: Python {sys.version.split()[0]} is out of range: make PYTHON=..., one of {names}")
+        sys.exit(
+            "setup: this Python is out of range: make PYTHON=..., one of python{}.{} to python{}.{}".format(
+                *OLDEST, *NEWEST
+            )
+        )
     if index and "://" not in index and not os.path.isdir(index):
         sys.exit(f"setup: TORCH_INDEX={index} is neither a folder nor a URL")
     STAMP.unlink(missing_ok=True)

@@ -258,7 +258,7 @@ def empty(tmp_path, monkeypatch):
 @pytest.mark.parametrize("running", [(3, 10, 13), (3, 15, 0)])
 def test_a_python_out_of_range_is_refused_in_a_line(empty, running, monkeypatch):
     monkeypatch.setattr(bootstrap.sys, "version_info", running)
-    with pytest.raises(SystemExit, match=r"^setup: Python .* is out of range: .* python3.11 to python3.14$"):
+    with pytest.raises(SystemExit, match=r"^setup: this Python is out of range: .* python3.11 to python3.14$"):
         bootstrap.main()
     needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     assert needs == f">=3.{bootstrap.OLDEST[1]},<3.{bootstrap.NEWEST[1] + 1}"
