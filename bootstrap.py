@@ -55,11 +55,8 @@ def create(index, lock):
     """Make .venv anew, with pip alone in it. Exits where Python, index or disk will not do."""
     download, installed = WITH_CUDA if sys.platform == "linux" and not index else WITHOUT
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        sys.exit(
-            "setup: this Python is out of range: make PYTHON=..., one of python{}.{} to python{}.{}".format(
-                *OLDEST, *NEWEST
-            )
-        )
+        fitting = "python{}.{} to python{}.{}".format(*OLDEST, *NEWEST)
+        sys.exit(f"setup: this Python is out of range: make PYTHON=..., one of {fitting}")
     if index and "://" not in index and not os.path.isdir(index):
         sys.exit(f"setup: TORCH_INDEX={index} is neither a folder nor a URL")
     STAMP.unlink(missing_ok=True)
