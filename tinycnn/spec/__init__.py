@@ -1,6 +1,6 @@
 """What an experiment is. Everything that an experiment's file needs is imported from here."""
 
-from tinycnn.spec.blocks import Head, Repeat, Residual
+from tinycnn.spec.composite import Head, Repeat, Residual
 from tinycnn.spec.convolutions import Conv, Depthwise, Pointwise
 from tinycnn.spec.fields import Augment, Average, Data, Target, Train
 from tinycnn.spec.layers import (
