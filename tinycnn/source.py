@@ -35,9 +35,8 @@ def load_file(path: Path) -> types.ModuleType:
     path = path.resolve()
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))  # so that a file may import another from ``experiments``
-    name = f"_experiment_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if path.parent == ROOT / "experiments":
-        name = f"experiments.{path.stem}"  # the same module as for files that import from it
+    package = "experiments" if path.parent == ROOT / "experiments" else f"_of_{path.parent}"
+    name = f"{package}.{path.stem}"  # in the folder experiments the same module as for files that import from it
     module = types.ModuleType(name)
     module.__file__ = str(path)
     code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
@@ -190,7 +189,7 @@ def _imports(nodes, path: Path) -> dict[str, tuple]:
     for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                first = alias.name.split(".")[0]
+                first = alias.name.partition(".")[0]
                 found[alias.asname or first] = (alias.name if alias.asname else first,)
         elif isinstance(node, ast.ImportFrom):
             folder = path.parents[node.level - 1] if node.level else None

@@ -15,7 +15,7 @@ from tinycnn.data.files import Split, split
 from tinycnn.errors import UserError
 
 _CACHE = {}
-"""The data set read last, by what it was read from."""
+"""The data set that was read last, by its source."""
 
 
 def facts(data) -> Facts:
@@ -33,26 +33,25 @@ def load(data) -> Split:
 
 def _contents(data):
     """Return class names, {"train": (images, labels), "test": ...} and the source, validated."""
-    where, changed = type(data).__name__, 0
-    readers = {"npz": _npz, "folder": _folder}
+    field, where, changed = "data", data.short, 0
+    reader = {"npz": _npz, "folder": _folder}.get(data.name, _by_class)
     try:
-        if data.name in readers:
+        if reader is not _by_class:
             path = (Path.cwd() / Path(data.path).expanduser()).resolve()
-            where = path if path.exists() else (ROOT / data.path).resolve()
+            field, where = "data.path", path if path.exists() else (ROOT / data.path).resolve()
             changed = max(each.stat().st_mtime_ns for each in (where, *where.rglob("*")))
         key = (type(data), where, changed, data.model_dump_json(exclude={"validation", "images", "fallback"}))
         if key not in _CACHE:
-            names, parts = readers[data.name](where, data) if data.name in readers else _by_class(data)
-            classes, parts = _checked(names, parts)
+            contents = *_checked(*reader(where, data)), str(where)
             _CACHE.clear()
-            _CACHE[key] = classes, parts, str(where)
+            _CACHE[key] = contents
         return _CACHE[key]
     except FileNotFoundError as error:
-        raise UserError(f"data.path: {error.filename}: does not exist; give an absolute or relative path") from None
+        raise UserError(f"{field}: {error.filename}: does not exist; give an absolute or relative path") from None
     except OSError as error:
-        raise UserError(f"data.path: {where}: cannot be read ({error.strerror or error})") from None
+        raise UserError(f"{field}: {where}: cannot be read ({error.strerror or error})") from None
     except ValueError as error:
-        raise UserError(f"{'data.path' if data.name in readers else 'data'}: {where}: {error}") from None
+        raise UserError(f"{field}: {where}: {error}") from None
 
 
 def _npz(path: Path, data):
@@ -70,24 +69,18 @@ def _npz(path: Path, data):
 
 
 def _folder(path: Path, data):
-    names = sorted(each.name for each in (path / "train").iterdir() if each.is_dir() and each.name[0] != ".")
-    parts = {}
+    parts, names = {}, {}
     for part in ("train", "test"):
-        others = {each.name for each in (path / part).iterdir() if each.is_dir() and each.name[0] != "."} - set(names)
-        if others:
+        folders = [each for each in sorted((path / part).iterdir()) if each.is_dir() and each.name[0] != "."]
+        names[part] = [each.name for each in folders]
+        if others := set(names[part]) - set(names["train"]):
             raise ValueError(f"{part}/{min(others)} has no train/{min(others)}")
-        files = [
-            (label, file)
-            for label, name in enumerate(names)
-            for file in sorted((path / part / name).glob("*"))
-            if file.name[0] != "."
-        ]
+        files = [(folder, file) for folder in folders for file in sorted(folder.iterdir()) if file.name[0] != "."]
         images = [_image(file, data.size, data.channels) for _, file in files]
-        if len({image.shape for image in images}) > 1:
-            first, second = sorted({image.shape for image in images})[:2]
-            raise ValueError(f"{part} has images of {_by(first)} and of {_by(second)}; give data.size, e.g. 28")
-        parts[part] = np.array(images), np.array([label for label, _ in files])
-    return names, parts
+        if len(shapes := sorted({image.shape for image in images})) > 1:
+            raise ValueError(f"{part} has images of {_by(shapes[0])} and of {_by(shapes[1])}; give data.size, e.g. 28")
+        parts[part] = np.array(images), np.array([names["train"].index(folder.name) for folder, _ in files])
+    return names["train"], parts
 
 
 def _image(file: Path, size: int | None, channels: int):
@@ -103,7 +96,7 @@ def _image(file: Path, size: int | None, channels: int):
         raise ValueError(f"{file} is no image ({' '.join(str(error).split())[:100]})") from None
 
 
-def _by_class(data):
+def _by_class(_, data):
     parts = {}
     for part in ("train", "test"):
         try:
@@ -119,24 +112,23 @@ def _by_class(data):
 
 def _checked(names, parts):
     """Return class names and parts, images as uint8 (N, C, H, W). Raises ValueError where they do not fit."""
-    parts = {part: (_channels_first(part, images), labels) for part, (images, labels) in parts.items()}
+    checked = {}
     for part, (images, labels) in parts.items():
+        images = _channels_first(part, images)
         if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(images) != len(labels):
-            raise ValueError(
-                f"the labels of {part} are {labels.dtype} {labels.shape}, not an integer for each of its {len(images)} "
-                "images"
-            )
-    train, test = (parts[part][0].shape[1:] for part in ("train", "test"))
+            given = f"{labels.dtype} {labels.shape}"
+            raise ValueError(f"the labels of {part} are {given}, not an integer for each of its {len(images)} images")
+        checked[part] = np.ascontiguousarray(images), labels.astype(np.int64)
+    train, test = (checked[part][0].shape[1:] for part in ("train", "test"))
     if train != test or train[1] != train[2]:
         raise ValueError(f"images of train are {_by(train)}, of test {_by(test)}; make them square and all of one size")
-    present = np.unique(parts["train"][1])
+    present = np.unique(checked["train"][1])
     count = len(present) if names is None else len(names)
     if count < 2 or present.tolist() != list(range(count)):
         found = ", ".join(map(str, present[:12]))
         raise ValueError(f"labels of train are {found}; they must be all of 0 to k - 1, k > 1")
-    if (extra := np.setdiff1d(parts["test"][1], present)).size:
+    if (extra := np.setdiff1d(checked["test"][1], present)).size:
         raise ValueError(f"the test label {extra[0]} has no training image")
-    checked = {part: (np.ascontiguousarray(each), labels.astype(np.int64)) for part, (each, labels) in parts.items()}
     return tuple(map(str, range(count) if names is None else names)), checked
 
 
@@ -146,10 +138,8 @@ def _channels_first(part, images):
         raise ValueError(f"the images of {part} are {images.dtype} {images.shape}, not uint8 from 0 to 255{cure}")
     if images.ndim == 3:
         return images[:, None]
-    if images.ndim == 4 and images.shape[3] in (1, 3):
-        return images.transpose(0, 3, 1, 2)
-    if images.ndim == 4 and images.shape[1] in (1, 3):
-        return images
+    if images.ndim == 4 and {1, 3} & {images.shape[1], images.shape[3]}:
+        return images.transpose(0, 3, 1, 2) if images.shape[3] in (1, 3) else images
     raise ValueError(
         f"the images of {part} have shape {images.shape}; use (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3"
     )

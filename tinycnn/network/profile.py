@@ -101,9 +101,9 @@ def check_output(network: nn.Module, shape, classes: int, where: str = "network"
         raise SpecError(f"{where}: {error}") from error
     given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if given != (2, classes):
-        raise SpecError(f"{where}: returns {given} for 2 images; {(2, classes)} is needed, a number for each class")
+        raise SpecError(f"{where}: gives {given} for 2 pictures; {(2, classes)} is needed, a number for each class")
     if not torch.isfinite(logits).all():
-        raise SpecError(f"{where}: returns numbers that are infinite or NaN before any training")
+        raise SpecError(f"{where}: gives numbers that are infinite or NaN before any training")
 
 
 class _Table:

@@ -158,8 +158,11 @@ class Custom(Model):
     __repr__ = describe
 
 
+_TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
+
+
 def _section_of(function):
-    """Return the section class that a function's arguments make. Raises SpecError for what is no function."""
+    """Return a section class with the arguments of a function as its fields. Raises SpecError for what is none."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -170,12 +173,16 @@ def _section_of(function):
             continue
         if each.name in _FROM_DATA:  # also where it has a default, as a copied class may
             fields[each.name] = (int | None, None)
-        elif each.default is each.empty:
-            fields[each.name] = (_annotated(each) or Any, ...)
-        elif _in_json(each.default):  # others, e.g. nn.ReLU, stay the default, and are part of the source
-            stated = _annotated(each)  # "depth: int = None" may also be None
-            wanted = stated | None if stated and each.default is None else stated or _type_of(each.default)
-            fields[each.name] = (wanted, _listed(each.default))
+            continue
+        stated = getattr(each.annotation, "__name__", each.annotation)
+        wanted = _TYPES.get(stated) if isinstance(stated, str) else None
+        if each.default is each.empty:
+            fields[each.name] = (wanted or Any, ...)
+        elif each.default is None:  # also "depth: int = None"
+            fields[each.name] = (wanted | None if wanted else Any, None)
+        elif isinstance(each.default, (bool, int, float, str, list, tuple)):
+            fields[each.name] = (wanted or _type_of(each.default), _listed(each.default))
+        # another object, e.g. nn.ReLU, stays the default and is part of the source
     return create_model(function.__name__, __base__=Section, **fields)
 
 
@@ -190,23 +197,8 @@ def _like(default, value):
     return type(default)(_like(default[0] if default else None, item) for item in value)
 
 
-def _in_json(value) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_in_json, value))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
 def _type_of(default):
-    if default is None:
-        return Any
-    if isinstance(default, list | tuple):
-        kinds = {_type_of(item) for item in default}
-        return list[kinds.pop()] if len(kinds) == 1 else list
-    return type(default)
-
-
-def _annotated(parameter):
-    """Return the annotation of an argument if JSON has such values, else None."""
-    known = {kind.__name__: kind for kind in (bool, int, float, str)}
-    stated = parameter.annotation
-    return known.get(stated if isinstance(stated, str) else getattr(stated, "__name__", ""))
+    if not isinstance(default, list | tuple):
+        return type(default)
+    kinds = {_type_of(item) for item in default}
+    return list[kinds.pop()] if len(kinds) == 1 else list

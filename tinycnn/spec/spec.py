@@ -95,21 +95,17 @@ class Spec(Section):
         inside, base = values, BASES.get(dotted.partition(".")[0])
         try:
             for part in path[:-1]:
-                inside = inside[int(part) if isinstance(inside, list) else part]
-                base = Layer
+                inside, base = inside[int(part) if isinstance(inside, list) else part], Layer
             field = int(path[-1]) if isinstance(inside, list) else path[-1]
-            if isinstance(inside, list):
-                inside[field] = value
-                return
             of_kind = base and base.tag in inside
-            if field not in inside and not (of_kind and field in kind(base, inside[base.tag]).model_fields):
-                raise KeyError(field)
+            if not (of_kind and field in kind(base, inside[base.tag]).model_fields):
+                inside[field]  # must be there
         except (KeyError, IndexError, ValueError, TypeError):
             raise self._no_field(dotted) from None
         if of_kind and field == base.tag:
-            value = _switched(base, dotted, inside, value)
+            switched = _switched(base, dotted, inside, value)
             inside.clear()
-            inside.update(value)
+            inside.update(switched)
         else:
             inside[field] = value
 
@@ -120,9 +116,8 @@ class Spec(Section):
         if inside:
             return SpecError(f"{dotted}: a section, not a field; its fields: {', '.join(inside[:20])}")
         groups = dict.fromkeys(f"{name.partition('.')[0]}.*" for name in fields)
-        if dotted in Spec.model_fields:
-            return SpecError(f"{dotted}: cannot be changed; known: {', '.join(groups)}")
-        return SpecError(f"{dotted}: no such field; {nearest(dotted, fields, groups)}")
+        problem = "cannot be changed" if dotted in _FIXED else "no such field"
+        return SpecError(f"{dotted}: {problem}; {nearest(dotted, fields, groups)}")
 
     @classmethod
     def from_dict(cls, values: dict, where: str = "spec") -> "Spec":
@@ -167,9 +162,8 @@ class Spec(Section):
         Networks whose layers differ in kind or number differ in ``model.layers`` as a whole.
         """
         mine, theirs, whole = self.flat(), other.flat(), {}
-        kinds = [[(n, v) for n, v in flat.items() if n.startswith("model.") and n.endswith(".kind")]
-                 for flat in (mine, theirs)]  # fmt: skip
-        if kinds[0] != kinds[1]:
+        kinds, others = ([item for item in each.items() if item[0].endswith(".kind")] for each in (mine, theirs))
+        if kinds != others:
             mine, theirs = ({n: v for n, v in f.items() if not n.startswith("model.layers.")} for f in (mine, theirs))
             layered = isinstance(self.model, Network) and isinstance(other.model, Network)
             whole = {"model.layers" if layered else "model": (other.model.describe(), self.model.describe())}

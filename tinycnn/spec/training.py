@@ -16,6 +16,11 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Epsilon = Annotated[float, Field(gt=0, le=1)]
 
 
+def _fields(section, cls) -> dict:
+    """Return the values of the fields of ``cls``, without those that a derived class adds."""
+    return {name: getattr(section, name) for name in cls.model_fields}
+
+
 class Optimizer(Kind):
     """The optimizer, with learning rate ``lr``. One of your own defines ``build``."""
 
@@ -42,8 +47,7 @@ class SGD(Optimizer):
         return self
 
     def build(self, parameters):
-        options = {"momentum": self.momentum, "nesterov": self.nesterov, "weight_decay": self.weight_decay}
-        return torch.optim.SGD(parameters, lr=self.lr, fused=True, **options)
+        return torch.optim.SGD(parameters, fused=True, **_fields(self, SGD))
 
 
 class Adam(Optimizer):
@@ -56,9 +60,8 @@ class Adam(Optimizer):
     weight_decay: Decay = 0.0
 
     def build(self, parameters):
-        kind = torch.optim.AdamW if isinstance(self, AdamW) else torch.optim.Adam
-        options = {"betas": (self.beta1, self.beta2), "eps": self.eps, "weight_decay": self.weight_decay}
-        return kind(parameters, lr=self.lr, fused=True, **options)
+        kind, options = torch.optim.AdamW if isinstance(self, AdamW) else torch.optim.Adam, _fields(self, Adam)
+        return kind(parameters, betas=(options.pop("beta1"), options.pop("beta2")), fused=True, **options)
 
 
 class AdamW(Adam):
@@ -76,8 +79,7 @@ class RMSprop(Optimizer):
     weight_decay: Decay = 0.0
 
     def build(self, parameters):
-        options = {"alpha": self.alpha, "eps": self.eps, "momentum": self.momentum, "weight_decay": self.weight_decay}
-        return torch.optim.RMSprop(parameters, lr=self.lr, **options)
+        return torch.optim.RMSprop(parameters, **_fields(self, RMSprop))
 
 
 class Schedule(Kind):
@@ -154,20 +156,15 @@ class OneCycle(Schedule):
     max_momentum: Beta = 0.95
 
     def build(self, optimizer, epochs, steps):
-        group = optimizer.param_groups[0]
+        group, options = optimizer.param_groups[0], _fields(self, OneCycle)
         if self.cycle_momentum and not (group.get("momentum") or "betas" in group):
             raise SpecError("schedule.cycle_momentum: the optimizer has no momentum to cycle; give it one, e.g. 0.9")
         return torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             group["lr"],
             total_steps=epochs * steps + 1,  # the scheduler also takes a step after the last batch
-            pct_start=self.pct_start,
-            div_factor=self.div_factor,
-            final_div_factor=self.final_div_factor,
-            anneal_strategy=self.anneal,
-            cycle_momentum=self.cycle_momentum,
-            base_momentum=self.base_momentum,
-            max_momentum=self.max_momentum,
+            anneal_strategy=options.pop("anneal"),
+            **options,
         )
 
     def check(self, epochs, steps):
