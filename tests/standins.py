@@ -1,4 +1,4 @@
-"""Tiny stand-ins for the published data sets: files of the same formats, their checksums taken for the known ones."""
+"""Tiny stand-ins for the published data sets: files of the same formats, with checksums expected instead of theirs."""
 
 import dataclasses
 import hashlib
@@ -33,10 +33,7 @@ def tiny_contents(name):
         for batch in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
             images, labels = rng.integers(0, 256, (10, 3072), np.uint8), rng.integers(0, 10, 10).tolist()
             content = pickle.dumps({"data": images, "labels": labels}, protocol=2)
-            for key in (
-                b"data",
-                b"labels",
-            ):  # the published batches were written by Python 2: their keys are byte strings
+            for key in (b"data", b"labels"):  # the published batches, written by Python 2, have byte strings as keys
                 content = content.replace(b"X%c\0\0\0%s" % (len(key), key), b"U%c%s" % (len(key), key))
             files[batch] = content
         return {**files, "batches.meta": pickle.dumps({"label_names": list("abcdefghij")}, protocol=2)}

@@ -62,7 +62,7 @@ def test_the_committed_evidence_has_the_hash_of_the_converted_spec(name):
         assert {row["spec_hash"] for row in csv.DictReader(file)} == {Spec.from_json(FILES[name]).hash}
 
 
-def test_a_hash_is_translated_only_where_it_was_the_specs():
+def test_a_hash_is_converted_only_if_it_is_that_of_the_spec():
     text = FILES["exp3"]
     assert hash_now(text, THEN["exp3"][0]) == experiments.load("exp3").hash
     assert hash_now(text, "0" * 12) is None

@@ -57,8 +57,8 @@ class _Square(_Convolution):
 
     def filled(self, network):
         """Return this layer with the network's values where its own are None; a 1×1 kernel needs no padding."""
-        own = self.model_copy(update={"padding": 0}) if self.padding is None and self.kernel == 1 else self
-        return super(_Square, own).filled(network)
+        filled = super().filled(network)
+        return filled.model_copy(update={"padding": 0}) if self.padding is None and self.kernel == 1 else filled
 
 
 class Conv(_Square):

@@ -50,8 +50,10 @@ class Layer(Kind):
 
     def filled(self, network) -> "Layer":
         """Return this layer with the network's values where its own are None."""
-        own = {name: getattr(network, name) for name in INHERITED if getattr(self, name, "") is None}
-        return self.model_copy(update=own) if own else self
+        taken = {name: getattr(network, name) for name in INHERITED if getattr(self, name, "") is None}
+        filled = self.model_copy(update=taken)
+        filled.model_fields_set.difference_update(taken)  # so that its repr stays short
+        return filled
 
     def window(self) -> tuple[int, int, int] | None:
         """Return (side, stride, padding) in pixels of the input of an output unit; None: to be measured."""
@@ -69,13 +71,13 @@ class Layer(Kind):
 
 
 def call(section, first=()) -> str:
-    """Return the Python code that makes a section, without its default values."""
+    """Return the Python code that makes a section, without default and inherited values."""
     words, fields = [*first], type(section).model_fields
     for name in dict.fromkeys((*section.positional, *fields)):
         value = getattr(section, name)
         if name in section.positional[:1]:
             words.append(repr(value))
-        elif name != "layers" and value != fields[name].default:
+        elif name != "layers" and value != fields[name].default and name in section.model_fields_set:
             words.append(f"{name}={value!r}".replace("'", '"'))
     return f"{type(section).__name__}({', '.join(words)})"
 
