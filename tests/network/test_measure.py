@@ -73,7 +73,7 @@ BY_HAND = [
     ("3.2.0", "conv 3×3, 12, padding 2, dilation 2, BN, ReLU", (12, 7, 7), 0, 1_296 * 49, 67, 4, -32),
     ("4.0.0", "conv 3×3, 12, padding 1, BN, ReLU", (12, 7, 7), 1_296 + 24, 1_296 * 49, 75, 4, -36),
     ("4.1.0", "conv 3×3, 12, padding 1, BN, ReLU", (12, 7, 7), 1_296 + 24, 1_296 * 49, 83, 4, -40),
-    ("5", "squeeze-and-excite, 3", (12, 7, 7), 39 + 48, 72, 107, 0, -40),  # every unit sees the whole map
+    ("5", "SqueezeExcite(3)", (12, 7, 7), 39 + 48, 72, 107, 0, -40),  # every unit sees the whole map
     ("6.layers.0", "conv 3×3, 12, BN, ReLU", (12, 5, 5), 1_296 + 24, 1_296 * 25, 107, 0, -40),
     ("6", "sum with input, cropped by 1", (12, 5, 5), 0, 0, 107, 0, -40),
     ("7", "flatten, linear to classes, bias", (10,), 3_010, 3_000, 107, 0, -40),

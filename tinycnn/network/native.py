@@ -1,11 +1,9 @@
 """This project's own CPU kernels (``native.cpp``): the same network, several times as fast, in float32.
 
 ``Native(network)`` is called in place of the network. It works on the network's own parameters and running statistics,
-and leaves gradients where the network would, so optimizer, checkpoint and export need no change.
-
-The kernels compute the first layers of an ``nn.Sequential`` (nested ones too): convolutions (stride 1, square, any
-padding below the kernel's size), each with what follows of batch norm, ReLU, ``Dropout2d``, max-pool and the average
-over the whole map, in this order. From the first other layer on torch computes.
+and leaves gradients where the network would. The kernels compute the first layers of an ``nn.Sequential`` (nested ones
+too): convolutions (stride 1, square, any padding below the kernel's size), each with what follows of batch norm, ReLU,
+``Dropout2d``, max-pool and the average over the whole map, in this order. From the first other layer on torch computes.
 
 They are compiled for this processor at their first use, by ``$CXX``, ``c++``, ``g++`` or ``clang++``, and cached in the
 user's cache folder. Without a compiler ``missing()`` says so, and torch computes everything.
@@ -26,10 +24,8 @@ import torch
 from torch import nn
 
 SOURCE = Path(__file__).with_name("native.cpp")
-FLAGS = (
-    *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno"),
-    *("-fPIC", "-shared", "-Wno-psabi"),
-)
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
+_WHOLE, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 
 
 def missing() -> str:
@@ -44,7 +40,9 @@ def _library():
         library = ctypes.CDLL(str(_compile()))
     except (OSError, subprocess.SubprocessError) as error:
         return None, " ".join(str(error).split())[:200]
-    for function in (library.forward, library.backward, library.evaluate):
+    for function in (library.forward, library.evaluate, library.backward):
+        sixth = _WHOLE if function is library.backward else _POINTER
+        function.argtypes = [_POINTER, _WHOLE, _POINTER, _WHOLE, _POINTER, sixth, _WHOLE]
         function.restype = None
     return library, ""
 
@@ -70,7 +68,7 @@ def _compile() -> Path:
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         compiled = Path(temporary) / "native"
         for extra in (openmp, ()):  # without threads rather than not at all
-            command = [*compiler, *FLAGS, *extra, str(SOURCE), "-o", str(compiled)]
+            command = [*compiler, *FLAGS, "-Wno-psabi", *extra, str(SOURCE), "-o", str(compiled)]
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
             if done.returncode == 0:
                 os.replace(compiled, library)  # atomic, as another process may be compiling too
@@ -78,23 +76,18 @@ def _compile() -> Path:
     raise OSError(f"{compiler[0]} cannot compile the kernels: {' '.join(done.stderr.split())[:150]}")
 
 
-_WHOLE, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
-
-
 class _Stage(ctypes.Structure):
     """A convolution and what follows it, as ``native.cpp`` has it."""
 
     _fields_ = (
-        ("channels", _WHOLE), ("height", _WHOLE), ("width", _WHOLE), ("kernel", _WHOLE), ("pad", _WHOLE),
-        ("outputs", _WHOLE), ("out_height", _WHOLE), ("out_width", _WHOLE),
-        ("pool", _WHOLE), ("average", _WHOLE), ("pooled_height", _WHOLE), ("pooled_width", _WHOLE),
-        ("batch_norm", _WHOLE), ("relu", _WHOLE), ("eps", _REAL), ("momentum", _REAL),
-        ("weight", _POINTER), ("gamma", _POINTER), ("beta", _POINTER),
-        ("running_mean", _POINTER), ("running_var", _POINTER), ("drop", _POINTER),
-        ("packed", _POINTER), ("packed_back", _POINTER),
-        ("scale", _POINTER), ("shift", _POINTER), ("mean", _POINTER), ("inverse", _POINTER),
-        ("in_", _POINTER), ("y", _POINTER), ("grad", _POINTER), ("sums", _POINTER), ("partial", _POINTER),
-        ("d_weight", _POINTER), ("d_gamma", _POINTER), ("d_beta", _POINTER),
+        *((name, _WHOLE) for name in (
+            "channels", "height", "width", "kernel", "pad", "outputs", "out_height", "out_width",
+            "pool", "average", "pooled_height", "pooled_width", "batch_norm", "relu")),
+        ("eps", _REAL), ("momentum", _REAL),
+        *((name, _POINTER) for name in (
+            "weight", "gamma", "beta", "running_mean", "running_var", "drop", "packed", "packed_back",
+            "scale", "shift", "mean", "inverse", "in_", "y", "grad", "sums", "partial",
+            "d_weight", "d_gamma", "d_beta")),
     )  # fmt: skip
 
 
@@ -108,8 +101,7 @@ class Layers:
         """Add a layer to this stage if it may come next; return whether it may."""
         full_size = self.drop is None and self.pool == 1 and not self.average
         if type(layer) is nn.BatchNorm2d and full_size and self.norm is None and not self.relu:
-            usual = layer.affine and layer.track_running_stats and layer.momentum is not None
-            if not usual or self.conv.bias is not None:
+            if not (layer.affine and layer.track_running_stats and layer.momentum) or self.conv.bias is not None:
                 return False
             self.norm = layer
         elif type(layer) is nn.ReLU and full_size and not self.relu:
@@ -130,12 +122,11 @@ class Layers:
 
 def _leaves(network):
     """Return the layers of nested ``nn.Sequential`` in order."""
-    if type(network) is nn.Sequential:
-        return [leaf for child in network for leaf in _leaves(child)]
-    return [network]
+    return [leaf for child in network for leaf in _leaves(child)] if type(network) is nn.Sequential else [network]
 
 
 def _starts(layer) -> bool:
+    """Return whether the kernels compute this convolution."""
     return (
         type(layer) is nn.Conv2d
         and layer.stride == (1, 1)
@@ -165,12 +156,11 @@ def coverage(network) -> tuple[int, int, str]:
     """Return the number of convolutions that the kernels compute, of all, and the first layer that they cannot."""
     taken, rest = stages(network)
     total = sum(isinstance(each, nn.Conv2d) for each in network.modules())
-    heads = [each for each in rest if type(each) is not nn.Flatten]
-    stopped = type(heads[0]).__name__ if heads else ""
-    if heads and isinstance(heads[0], nn.Conv2d):
-        conv = heads[0]
-        stopped = f"a convolution with stride {conv.stride[0]}, dilation {conv.dilation[0]} and groups={conv.groups}"
-    return len(taken), total, stopped
+    first = next((each for each in rest if type(each) is not nn.Flatten), None)
+    name = "" if first is None else type(first).__name__
+    if isinstance(first, nn.Conv2d):
+        name = f"a convolution with stride {first.stride[0]}, dilation {first.dilation[0]} and groups={first.groups}"
+    return len(taken), total, name
 
 
 class Native:
@@ -184,41 +174,31 @@ class Native:
         # the kernels read weights row by row
         self.network = network.to(memory_format=torch.contiguous_format)
         self.stages, self.rest = stages(network)
-        self.parameters = [
-            each
-            for stage in self.stages
-            for each in (*stage.conv.parameters(), *(stage.norm.parameters() if stage.norm else ()))
-        ]
+        modules = [module for stage in self.stages for module in (stage.conv, stage.norm) if module is not None]
+        self.parameters = [parameter for module in modules for parameter in module.parameters()]
         self._library = _library()[0]
         self._lanes = self._library.lanes()
         self._buffers = {}
-
-    def train(self):
-        self.network.train()
-
-    def eval(self):
-        self.network.eval()
+        self.train, self.eval = network.train, network.eval
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         images = images.contiguous()
         if self.network.training:
             return self.rest(_Training.apply(self, images, *self.parameters))
-        return self.rest(self._evaluate(images))
+        buffers = self.buffers(images, False)
+        out = images.new_empty(len(images), *buffers.out_shape)
+        self._library.evaluate(*buffers.arguments(images, out))
+        return self.rest(out)
 
     def buffers(self, images, training):
-        """Return the stages and buffers of the kernels for batches like ``images``."""
+        """Return stages and buffers of the kernels for batches like ``images``, with the present parameters."""
         slots = math.ceil(len(images) / self._lanes) if training else torch.get_num_threads()
         key = slots, *images.shape[1:]
         if self._buffers.get(training, (None,))[0] != key:  # one of each, since they are large
             self._buffers[training] = key, _Buffers(self, training, *key)
-        return self._buffers[training][1]
-
-    def _evaluate(self, images):
-        buffers = self.buffers(images, False)
+        buffers = self._buffers[training][1]
         buffers.update_pointers(self)
-        out = images.new_empty(len(images), *buffers.out_shape)
-        self._library.evaluate(*buffers.arguments(images, out), _at(buffers.map), _WHOLE(torch.get_num_threads()))
-        return out
+        return buffers
 
 
 class _Buffers:
@@ -253,16 +233,14 @@ class _Buffers:
             height, width = (1, 1) if s.average else (s.pooled_height, s.pooled_width)
             largest = max(largest, channels * height * width)
         self.out_shape = (channels, height, width)
-        self.map = self.keep(torch.empty(slots * math.prod(self.out_shape) * lanes))
+        self.map = self.new(slots * math.prod(self.out_shape) * lanes)
         self.slot_size = largest
-        self.scratch = self.keep(torch.empty(slots * largest * lanes)) if training else None
+        self.scratch = self.new(slots * largest * lanes) if training else None
 
     def new(self, count):
-        return self.keep(torch.zeros(count)).data_ptr()
-
-    def keep(self, tensor):
-        self.kept.append(tensor)
-        return tensor
+        """Return the address of so many new numbers."""
+        self.kept.append(torch.zeros(count))
+        return self.kept[-1].data_ptr()
 
     def update_pointers(self, native):
         """Set the present addresses of parameters and statistics."""
@@ -275,7 +253,9 @@ class _Buffers:
                 s.beta = layers.conv.bias.data_ptr()
 
     def arguments(self, images, out):
-        return self.stages, _WHOLE(len(self.stages)), _at(images), _WHOLE(len(images)), _at(out)
+        """Return the arguments of the kernels ``forward`` and ``evaluate``."""
+        data = images.data_ptr(), len(images), out.data_ptr()
+        return self.stages, len(self.stages), *data, self.map, self.threads
 
 
 class _Training(torch.autograd.Function):
@@ -284,7 +264,6 @@ class _Training(torch.autograd.Function):
     @staticmethod
     def forward(ctx, native, images, *parameters):
         buffers = native.buffers(images, True)
-        buffers.update_pointers(native)
         number, padded = len(images), math.ceil(len(images) / native._lanes) * native._lanes
         buffers.drops = []
         for s, layers in zip(buffers.stages, native.stages, strict=True):
@@ -297,7 +276,7 @@ class _Training(torch.autograd.Function):
                 buffers.drops.append(factors)
                 s.drop = factors.data_ptr()
         out = images.new_empty(number, *buffers.out_shape)
-        native._library.forward(*buffers.arguments(images, out), _at(buffers.map), _WHOLE(buffers.threads))
+        native._library.forward(*buffers.arguments(images, out))
         ctx.native, ctx.buffers, ctx.number = native, buffers, number
         return out
 
@@ -314,11 +293,7 @@ class _Training(torch.autograd.Function):
             if layers.norm is not None or layers.conv.bias is not None:
                 s.d_beta = next(rest).data_ptr()
         native._library.backward(
-            buffers.stages, _WHOLE(len(buffers.stages)), _at(d_out), _WHOLE(ctx.number), _at(buffers.scratch),
-            _WHOLE(buffers.slot_size), _WHOLE(buffers.threads),
+            buffers.stages, len(buffers.stages), d_out.data_ptr(), ctx.number, buffers.scratch, buffers.slot_size,
+            buffers.threads,
         )  # fmt: skip
         return None, None, *gradients
-
-
-def _at(tensor):
-    return _POINTER(tensor.data_ptr())

@@ -60,7 +60,7 @@ class Layer(Kind):
         return None
 
     def describe(self) -> str:
-        """Return the name of the layer in tables; "" for the names of its torch modules."""
+        """Return the name of the layer in tables; "" for those of its torch modules, or else its ``repr``."""
         return ""
 
     def __repr__(self):
@@ -130,9 +130,6 @@ class GatedPool(_Pool):
 
         return Module(shape[0], self.size, self.stride or self.size)
 
-    def describe(self):
-        return f"gated-pool {self.size}"
-
 
 class BlurPool(_Pool):
     """The maximum of windows one pixel apart, blurred by a binomial filter before each step (Zhang 2019)."""
@@ -149,9 +146,6 @@ class BlurPool(_Pool):
 
     def window(self):
         return self.size + self.width - 1, self.stride or self.size, (self.width - 1) // 2
-
-    def describe(self):
-        return f"blur-pool {self.size}"
 
 
 class _Elementwise(Layer):
@@ -199,6 +193,3 @@ class SqueezeExcite(Layer):
         from tinycnn.spec.modules import SqueezeExcite as Module
 
         return Module(shape[0], self.hidden)
-
-    def describe(self):
-        return f"squeeze-and-excite, {self.hidden}"

@@ -101,9 +101,6 @@ class Schedule(Kind):
     def after_epoch(self, scheduler, train_loss: float):
         """Step the scheduler after an epoch; ``train_loss`` is its mean loss on the training images."""
 
-    def check(self, epochs: int, steps: int):
-        """Raise ValueError where the schedule does not work for so many epochs of so many batches."""
-
     def notices(self, epochs: int):
         """Yield warnings of what is allowed but probably not intended."""
         return ()
@@ -159,20 +156,10 @@ class OneCycle(Schedule):
         group, options = optimizer.param_groups[0], _fields(self, OneCycle)
         if self.cycle_momentum and not (group.get("momentum") or "betas" in group):
             raise SpecError("schedule.cycle_momentum: the optimizer has no momentum to cycle; give it one, e.g. 0.9")
+        options |= {"total_steps": epochs * steps + 1}  # the scheduler also takes a step after the last batch
         return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            group["lr"],
-            total_steps=epochs * steps + 1,  # the scheduler also takes a step after the last batch
-            anneal_strategy=options.pop("anneal"),
-            **options,
+            optimizer, group["lr"], anneal_strategy=options.pop("anneal"), **options
         )
-
-    def check(self, epochs, steps):
-        if self.pct_start * (epochs * steps + 1) == 1:  # torch divides by what is left
-            raise ValueError(
-                f"schedule.pct_start: {self.pct_start} of {epochs * steps} batches has no room for a rise; use a "
-                "larger share, more epochs or smaller batches"
-            )
 
 
 class Cosine(Schedule):
