@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -104,11 +103,6 @@ def test_an_absent_set_comes_from_the_mirror_and_only_once(mirror, place, name, 
     assert data.load(name).digest == split.digest and len(mirror[1]) == asked
 
 
-def test_without_tinycnn_data_it_goes_to_the_repositorys_data(mirror, name, tmp_path, monkeypatch):
-    monkeypatch.delenv("TINYCNN_DATA")
-    assert data.load(name).path == str(tmp_path / "repository" / "data" / data.LAYOUTS[name].folder)
-
-
 def test_offline_never_touches_the_network(mirror, name, tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("a socket was opened"))
     with pytest.raises(DataMissing) as caught:
@@ -116,15 +110,6 @@ def test_offline_never_touches_the_network(mirror, name, tmp_path, monkeypatch):
     message = str(caught.value)
     assert name in message and str(tmp_path / "own") in message and "TINYCNN_DATA" in message and "\n" not in message
     assert mirror[1] == [] and not (tmp_path / "own").exists()
-
-
-def test_a_dead_mirror_is_data_missing(mirror, name, tmp_path, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    monkeypatch.setenv("TINYCNN_MIRROR", f"http://127.0.0.1:{port}")
-    with pytest.raises(DataMissing, match="refused") as caught:
-        data.load(name)
-    assert "\n" not in str(caught.value) and left_in(tmp_path / "own") == []
 
 
 def test_a_mirror_with_other_content_leaves_nothing_behind(mirror, name, tmp_path):
