@@ -11,6 +11,7 @@ import pytest
 
 from tinycnn.data import download as fetch
 from tinycnn.data import files as data
+from tinycnn.data.catalog import File
 
 REAL = os.environ.get("TINYCNN_DATA")
 MNIST = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -50,7 +51,7 @@ def expect_tiny(monkeypatch, name, contents):
     layout = data.LAYOUTS[name]
 
     def known(files):
-        return tuple(data.File(f.name, len(contents[f.name]), md5(contents[f.name])) for f in files)
+        return tuple(File(f.name, len(contents[f.name]), md5(contents[f.name])) for f in files)
 
     tiny = dataclasses.replace(layout, train=known(layout.train), test=known(layout.test))
     monkeypatch.setitem(data.LAYOUTS, name, tiny)

@@ -18,32 +18,26 @@ from tinycnn.errors import DataMissing, SpecError, UserError
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-@real("MNIST/raw")
-def test_mnist_is_what_torchvision_reads():
+# mean and standard deviation as in PyTorch's MNIST example and in the usual normalisation of CIFAR-10
+USUAL = {
+    "mnist": ((0.1307,), (0.3081,)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
+BOTH = [pytest.param("mnist", marks=real("MNIST/raw")), pytest.param("cifar10", marks=real("cifar-10-batches-py"))]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_images_and_labels_are_those_that_torchvision_reads(name):
     import torchvision
 
-    ours = data.load("mnist", offline=True)
+    ours = data.load(name, offline=True)
     for part, train in ((ours.train, True), (ours.evaluation, False)):
-        theirs = torchvision.datasets.MNIST(REAL, train=train)
-        assert torch.equal(part.images[:, 0], theirs.data) and torch.equal(part.labels, theirs.targets)
+        theirs = getattr(torchvision.datasets, data.LAYOUTS[name].loader)(REAL, train=train)
+        images = part.images[:, 0] if name == "mnist" else part.images.permute(0, 2, 3, 1)
+        assert np.array_equal(images.numpy(), np.asarray(theirs.data))
+        assert part.labels.tolist() == list(theirs.targets)
     assert part.images.dtype == torch.uint8 and part.labels.dtype == torch.int64
-    # the values of PyTorch's MNIST example, examples/mnist/main.py
-    assert ours.mean == pytest.approx((0.1307,), abs=5e-5) and ours.std == pytest.approx((0.3081,), abs=5e-5)
-
-
-@real("cifar-10-batches-py")
-def test_cifar10_is_what_torchvision_reads():
-    import torchvision
-
-    ours = data.load("cifar10", offline=True)
-    for part, train in ((ours.train, True), (ours.evaluation, False)):
-        theirs = torchvision.datasets.CIFAR10(REAL, train=train)
-        assert np.array_equal(part.images.permute(0, 2, 3, 1).numpy(), theirs.data)
-        assert part.labels.tolist() == theirs.targets
-    assert list(ours.classes) == theirs.classes
-    # the usual values for CIFAR-10
-    assert ours.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
-    assert ours.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=5e-5)
+    assert (ours.mean, ours.std) == tuple(pytest.approx(values, abs=5e-5) for values in USUAL[name])
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
@@ -81,18 +75,11 @@ def test_the_splits_never_change():  # or results before and after are about dif
     assert data.load("mnist5k", 0.25).digest.startswith("39c0dde7fa0a")
 
 
-@pytest.mark.parametrize(
-    "name, sizes",
-    [
-        pytest.param("mnist", (50_000, 10_000), marks=real("MNIST/raw")),
-        pytest.param("cifar10", (45_000, 5_000), marks=real("cifar-10-batches-py")),
-        ("mnist5k", (3_000, 1_000)),
-    ],
-)
-def test_the_standard_validation_sets_are_the_usual_sizes(name, sizes):
+@pytest.mark.parametrize("name", [*BOTH, "mnist5k"])
+def test_the_standard_validation_sets_are_the_usual_sizes(name):
     split = data.load(name, data.DATASETS[name].standard_validation, offline=True)
-    assert (len(split.train.labels), len(split.evaluation.labels)) == sizes
-    assert split.kind == "validation" and len(split.train.images) == sizes[0]
+    sizes = {"mnist": (50_000, 10_000), "cifar10": (45_000, 5_000), "mnist5k": (3_000, 1_000)}
+    assert (len(split.train.labels), len(split.evaluation.images)) == sizes[name] and split.kind == "validation"
 
 
 def test_a_validation_set_and_the_rest_are_the_training_set(place, name):

@@ -150,11 +150,11 @@ def test_the_window_of_your_own_layer_is_measured():
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([Conv(8), Conv(9, groups=2)], "layers.1 (Conv(9, groups=2)): groups: 2 does not divide 8 "),
+        ([Conv(8), Conv(9, groups=2)], "layers.1 (Conv(9, groups=2)): cannot be built (ValueError: "),
         ([Conv(8, 29)], "layers.0 (Conv(8, kernel=29)): shrinks a map of 1×28×28 below 1×1; "),
         ([Conv(2), AvgPool(27)], "layers.1 (AvgPool(27)): shrinks a map of 2×26×26 below 1×1; "),
         ([Conv(2), GatedPool(27)], "layers.1 (GatedPool(27)): shrinks a map of 2×26×26 below 1×1; "),
-        ([AvgPool(14), BlurPool(2)], "layers.1 (BlurPool(2)): width: 3 is too much for a map of 2×2; "),
+        ([AvgPool(14), BlurPool(2)], "layers.1 (BlurPool(2)): cannot take a map of 1×2×2 (RuntimeError: "),
         ([AvgPool(28), BlurPool(2)], "layers.1 (BlurPool(2)): shrinks a map of 1×1×1 below 1×1; "),
         ([MaxPool(9), Residual(Conv(4), Conv(4))], "layers.1.layers.1 (Conv(4)): shrinks a map of 4×1×1"),
         ([Residual(Conv(4, 2))], "layers.0 (Residual(Conv(4, kernel=2))): a map of 28×28 becomes 27×27 inside, which"),

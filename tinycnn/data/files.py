@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tinycnn import ROOT
-from tinycnn.data.catalog import DATASETS, LAYOUTS, MNIST5K_FILE, File
+from tinycnn.data.catalog import DATASETS, LAYOUTS, MNIST5K_FILE
 from tinycnn.data.download import fetch
 from tinycnn.errors import DataMissing, SpecError, UserError
 
@@ -138,19 +138,16 @@ def _fetch(name: str, offline: bool) -> Path:
 
 
 def _check(name: str, folder: Path) -> None:
-    for file in (*LAYOUTS[name].train, *LAYOUTS[name].test):
-        _bytes(name, folder, file)
+    for part in ("train", "test"):
+        _contents(name, folder, part)
 
 
 def _read(name: str, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Return images uint8 (N, C, H, W) and labels uint8 (N,) of part "train" or "test"; opens no file of the other."""
     if name == "mnist5k":
         return _read_mnist5k(path, part)
-    layout, shape = LAYOUTS[name], (-1, DATASETS[name].channels, DATASETS[name].size, DATASETS[name].size)
-    for file in (*layout.train, *layout.test):  # an incomplete data set is a damaged one, whichever part is read
-        if not (path / file.name).exists():
-            raise _bad(name, path, file, "is missing")
-    contents = [_bytes(name, path, file) for file in getattr(layout, part)]
+    shape = (-1, DATASETS[name].channels, DATASETS[name].size, DATASETS[name].size)
+    contents = _contents(name, path, part)
     if name == "cifar10":
         # unpickling can run code: only bytes whose checksum has been checked
         batches = [pickle.loads(content, encoding="bytes") for content in contents]
@@ -160,22 +157,25 @@ def _read(name: str, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(pixels, np.uint8, offset=16).reshape(shape), np.frombuffer(labels, np.uint8, offset=8)
 
 
-def _bytes(name: str, folder: Path, file: File) -> bytes:
-    """Return the content of a file whose MD5 is the published one."""
-    try:
-        content = (folder / file.name).read_bytes()
-    except OSError as error:
-        raise _bad(name, folder, file, f"cannot be read ({error.strerror})") from error
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != file.checksum:
-        raise _bad(name, folder, file, f"differs from the published file (it has {len(content)} bytes)")
-    return content
-
-
-def _bad(name: str, folder: Path, file: File, problem: str) -> UserError:
-    expected = f"expected are {file.size} bytes with MD5 {file.checksum}"
-    return UserError(
-        f"{name}: {folder / file.name} {problem}; {expected}: restore it, or move {folder} away to download it again"
-    )
+def _contents(name: str, folder: Path, part: str) -> list[bytes]:
+    """Return the files of a part, each with the published MD5. Raises UserError, also where any file is missing."""
+    layout, contents = LAYOUTS[name], []
+    for file in (*layout.train, *layout.test):  # an incomplete data set is a damaged one, whichever part is read
+        path, problem = folder / file.name, ""
+        try:
+            if not path.exists():
+                problem = "is missing"
+            elif file in getattr(layout, part):
+                contents.append(path.read_bytes())
+                if hashlib.md5(contents[-1], usedforsecurity=False).hexdigest() != file.checksum:
+                    problem = f"differs from the published file (it has {len(contents[-1])} bytes)"
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+        if problem:
+            expected = f"expected are {file.size} bytes with MD5 {file.checksum}"
+            cure = f"restore it, or move {folder} away to download it again"
+            raise UserError(f"{name}: {path} {problem}; {expected}: {cure}")
+    return contents
 
 
 def _read_mnist5k(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:

@@ -17,8 +17,6 @@ def built(layers, shape, classes: int | None = None):
         takes_classes = classes is not None and "classes" in inspect.signature(layer.build).parameters
         try:
             module = layer.build(shape, classes) if takes_classes else layer.build(shape)
-            if not isinstance(module, nn.Module):
-                raise SpecError(f"its build returned {type(module).__name__}, not a torch module")
             modules.append(module)
             shape = output(module, shape)
         except SpecError as error:
@@ -44,10 +42,7 @@ def output(module, shape) -> tuple[int, ...]:
     """Return the shape, without the batch, of what a module returns for maps of ``shape``. Raises SpecError."""
     parameter = next(module.parameters(), None)
     device = parameter.device if parameter is not None else torch.get_default_device()
-    returned = result(module, torch.zeros(1, *shape, device=device))
-    if not isinstance(returned, torch.Tensor):
-        raise SpecError(f"returns {type(returned).__name__}, not a tensor")
-    return tuple(returned.shape[1:])
+    return tuple(result(module, torch.zeros(1, *shape, device=device)).shape[1:])
 
 
 def result(module, images):

@@ -33,11 +33,8 @@ class _Convolution(Layer):
         (channels, groups), (side, stride, padding) = self.outputs(shape[0]), self.window()
         if side % 2 == 0 and stride == 1 and self.padding == "same":
             raise SpecError('padding: "same" needs an odd kernel or an even dilation; give a number of pixels')
-        if shape[0] % groups or channels % groups:
-            raise SpecError(f"groups: {groups} does not divide {shape[0]} channels into {channels}")
-        layers = [
-            nn.Conv2d(shape[0], channels, self.kernel, stride, padding, self.dilation, groups, bias=bool(self.bias))
-        ]
+        options = {"dilation": self.dilation, "groups": groups, "bias": bool(self.bias)}
+        layers = [nn.Conv2d(shape[0], channels, self.kernel, stride, padding, **options)]
         if self.norm == "batch":
             layers.append(nn.BatchNorm2d(channels))
         if self.activation != "none":

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
-from tinycnn.errors import SpecError, shown
+from tinycnn.errors import shown
 from tinycnn.spec.section import Kind, nn, own_name
 
 Shape = tuple[int, int, int]
@@ -139,9 +139,6 @@ class BlurPool(_Pool):
     def build(self, shape):
         from tinycnn.spec.modules import BlurPool as Module
 
-        side = min(shape[1:]) - self.size + 1
-        if 0 < side <= self.width // 2:  # reflection needs more pixels than it adds
-            raise SpecError(f"width: {self.width} is too much for a map of {shape[1]}×{shape[2]}; use a smaller filter")
         return Module(shape[0], self.size, self.width, self.stride or self.size)
 
     def window(self):

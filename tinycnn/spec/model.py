@@ -79,13 +79,12 @@ def every(layers):
         yield from every(getattr(layer, "layers", ()))
 
 
-_DATA_ARGUMENTS = {
-    "channels": ("channels", "in_channels", "input_channels", "num_channels", "in_chans"),
-    "size": ("size", "image_size", "img_size", "input_size"),
-    "classes": ("classes", "num_classes", "n_classes", "out_classes"),
+_FROM_DATA = {
+    **dict.fromkeys(("channels", "in_channels", "input_channels", "num_channels", "in_chans"), "channels"),
+    **dict.fromkeys(("size", "image_size", "img_size", "input_size"), "size"),
+    **dict.fromkeys(("classes", "num_classes", "n_classes", "out_classes"), "classes"),
 }
-"""What the data set determines, and the names of the arguments that take it."""
-_FROM_DATA = {name: fact for fact, names in _DATA_ARGUMENTS.items() for name in names}
+"""The names of arguments that take a fact of the data set."""
 
 
 class Custom(Model):
@@ -136,15 +135,15 @@ class Custom(Model):
             given[name] = _like(parameters[name].default, given[name])
         try:
             module = function(**given)
-            if not isinstance(module, nn.Module):
-                raise SpecError(f"network: {self.network} returned {type(module).__name__}, not a torch module")
-            if any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers()))):
-                output(module, shape)  # gives them their shapes
-        except SpecError as error:
-            text = str(error)
-            raise SpecError(text if text.startswith("network: ") else f"network: {text}") from None
         except Exception as error:  # whatever its author did wrong
             raise SpecError(f"network: {self.network} cannot be made ({one_line(error)})") from error
+        if not isinstance(module, nn.Module):
+            raise SpecError(f"network: {self.network} returned {type(module).__name__}, not a torch module")
+        if any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers()))):
+            try:
+                output(module, shape)  # gives them their shapes
+            except SpecError as error:
+                raise SpecError(f"network: {error}") from None
         return module
 
     def used(self):
