@@ -70,8 +70,8 @@ def name(request):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, name):
-    """A TINYCNN_DATA with the stand-in in its place, and nothing in the repository's own data folder."""
+def folder(tmp_path, monkeypatch, name):
+    """The folder of the stand-in in a TINYCNN_DATA; the repository's own data folder is empty."""
     monkeypatch.setenv("TINYCNN_DATA", str(tmp_path / "own"))
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("TINYCNN_MIRROR", raising=False)
@@ -79,6 +79,9 @@ def place(tmp_path, monkeypatch, name):
     monkeypatch.setattr(fetch, "TIMEOUT", 5.0)
     contents = tiny_contents(name)
     expect_tiny(monkeypatch, name, contents)
-    folder = tmp_path / "own" / data.LAYOUTS[name].folder
-    write(folder, contents)
-    return folder
+    own = tmp_path / "own" / data.LAYOUTS[name].folder
+    write(own, contents)
+    return own
+
+
+place = folder  # the name in tests/cli

@@ -192,9 +192,8 @@ def _imports(nodes, path: Path) -> dict[str, tuple]:
                 first = alias.name.partition(".")[0]
                 found[alias.asname or first] = (alias.name if alias.asname else first,)
         elif isinstance(node, ast.ImportFrom):
-            folder = path.parents[node.level - 1] if node.level else None
-            inside = folder.relative_to(ROOT).parts if folder and folder.is_relative_to(ROOT) else ()
-            module = ".".join((*inside, *([node.module] if node.module else [])))
+            folder = _relative(path.parents[node.level - 1]).replace("/", ".") if node.level else ""
+            module = f"{folder}.{node.module or ''}".strip(".")
             for alias in node.names:
                 if alias.name == "*":
                     found["*"] = (*found.get("*", ()), module)

@@ -1,6 +1,6 @@
 """The published data sets: the right images, fixed splits, and no damage that goes unnoticed."""
 
-# ruff: noqa: F401, F811  (name and place are fixtures)
+# ruff: noqa: F401, F811  (name and folder are fixtures)
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from standins import REAL, name, place, real
+from standins import REAL, folder, name, real
 
 from tinycnn.data import files as data
 from tinycnn.errors import DataMissing, SpecError, UserError
@@ -82,7 +82,7 @@ def test_the_standard_validation_sets_are_the_usual_sizes(name):
     assert (len(split.train.labels), len(split.evaluation.images)) == sizes[name] and split.kind == "validation"
 
 
-def test_a_validation_set_and_the_rest_are_the_training_set(place, name):
+def test_a_validation_set_and_the_rest_are_the_training_set(folder, name):
     whole, cut = data.load(name), data.load(name, 0.2)
 
     def seen(*parts):
@@ -94,16 +94,16 @@ def test_a_validation_set_and_the_rest_are_the_training_set(place, name):
     assert data.load(name, 0.2).digest == cut.digest != data.load(name, 0.3).digest
 
 
-def test_with_a_validation_set_the_test_files_are_not_opened(place, name):
+def test_with_a_validation_set_the_test_files_are_not_opened(folder, name):
     for file in data.LAYOUTS[name].test:
-        (place / file.name).write_bytes(b"not to be read")
+        (folder / file.name).write_bytes(b"not to be read")
     split = data.load(name, 0.2)
     assert (len(split.train.labels), len(split.evaluation.labels)) == (40, 10)
     with pytest.raises(UserError, match=data.LAYOUTS[name].test[0].name):
         data.load(name)
 
 
-def test_a_part_of_the_training_images_is_a_fixed_choice_of_those_not_held_out(place, name):
+def test_a_part_of_the_training_images_is_a_fixed_choice_of_those_not_held_out(folder, name):
     whole = data.load(name, 0.2)
     part, smaller = data.load(name, 0.2, 25), data.load(name, 0.2, 10)
     left = {image.numpy().tobytes() for image in whole.train.images}
@@ -114,7 +114,7 @@ def test_a_part_of_the_training_images_is_a_fixed_choice_of_those_not_held_out(p
     assert data.load(name, 0.2, 40).digest == whole.digest
 
 
-def test_impossible_numbers_and_names_are_refused(place, name):
+def test_impossible_numbers_and_names_are_refused(folder, name):
     for images in (0, 41):
         with pytest.raises(SpecError, match=f"data.images: {images}; {name} has 40 training images"):
             data.load(name, 0.2, images)
@@ -125,11 +125,11 @@ def test_impossible_numbers_and_names_are_refused(place, name):
         data.load("mnist6")
 
 
-def test_the_environments_folder_comes_before_the_repositorys(place, name, tmp_path):
-    assert data.find(name) == place
+def test_the_environments_folder_comes_before_the_repositorys(folder, name, tmp_path):
+    assert data.find(name) == folder
     other = tmp_path / "repository" / "data" / data.LAYOUTS[name].folder
-    shutil.copytree(place, other)
-    assert data.find(name) == place
+    shutil.copytree(folder, other)
+    assert data.find(name) == folder
     shutil.rmtree(tmp_path / "own")
     assert data.find(name) == other
     assert data.load(name).path == str(other)
@@ -161,25 +161,25 @@ def missing(path):
 
 @pytest.mark.parametrize("damage", [truncated, altered, missing], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("which", ["train", "test"])
-def test_a_damaged_file_is_named_and_neither_replaced_nor_skipped(place, name, damage, which, tmp_path, monkeypatch):
-    shutil.copytree(place, tmp_path / "repository" / "data" / data.LAYOUTS[name].folder)  # a good one, further down
+def test_a_damaged_file_is_named_and_neither_replaced_nor_skipped(folder, name, damage, which, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "repository" / "data" / data.LAYOUTS[name].folder)  # a good one, further down
     monkeypatch.setattr(data, "fetch", lambda *_: pytest.fail("downloaded over existing files"))
-    file = place / getattr(data.LAYOUTS[name], which)[-1].name
+    file = folder / getattr(data.LAYOUTS[name], which)[-1].name
     damage(file)
-    before = sorted((p, p.lstat()[:7]) for p in place.iterdir())
+    before = sorted((p, p.lstat()[:7]) for p in folder.iterdir())
     with pytest.raises(UserError) as caught:
         data.load(name)
     assert not isinstance(caught.value, DataMissing)
     message = str(caught.value)
     assert str(file) in message and "expected" in message and "move" in message and "\n" not in message
-    assert sorted((p, p.lstat()[:7]) for p in place.iterdir()) == before
+    assert sorted((p, p.lstat()[:7]) for p in folder.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["cifar10"])
-def test_an_altered_pickle_is_never_unpickled(place, name, tmp_path):
+def test_an_altered_pickle_is_never_unpickled(folder, name, tmp_path):
     bomb = b"cos\nsystem\n(S'touch %s'\ntR." % str(tmp_path / "ran").encode()
-    size = (place / "data_batch_1").stat().st_size
-    (place / "data_batch_1").write_bytes(bomb.ljust(size, b"\0"))
+    size = (folder / "data_batch_1").stat().st_size
+    (folder / "data_batch_1").write_bytes(bomb.ljust(size, b"\0"))
     with pytest.raises(UserError):
         data.load(name)
     assert not (tmp_path / "ran").exists()

@@ -1,6 +1,6 @@
 """Downloads, by torchvision's own loaders from a server on this machine."""
 
-# ruff: noqa: F401, F811  (name and place are fixtures)
+# ruff: noqa: F401, F811  (name and folder are fixtures)
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from standins import expect_tiny, md5, name, place, tiny_contents, write
+from standins import expect_tiny, folder, md5, name, tiny_contents, write
 
 from tinycnn import ROOT
 from tinycnn.data import download
@@ -75,7 +75,7 @@ def serving(folder):
 
 
 @pytest.fixture
-def mirror(place, name, tmp_path, monkeypatch):
+def mirror(folder, name, tmp_path, monkeypatch):
     """Remove the stand-in and serve it, packed; yields the address and the requested paths."""
     shutil.rmtree(tmp_path / "own")
     contents = tiny_contents(name)
@@ -91,10 +91,10 @@ def left_in(root):
     return sorted(p.name for p in root.rglob("*") if p.suffix != ".lock") if root.exists() else []
 
 
-def test_an_absent_set_comes_from_the_mirror_and_only_once(mirror, place, name, tmp_path, capfd):
+def test_an_absent_set_comes_from_the_mirror_and_only_once(mirror, folder, name, tmp_path, capfd):
     split = data.load(name)
-    assert split.path == str(place) and len(split.train.labels) == 50
-    assert {file: (place / file).read_bytes() for file in tiny_contents(name)}.items() == tiny_contents(name).items()
+    assert split.path == str(folder) and len(split.train.labels) == 50
+    assert {file: (folder / file).read_bytes() for file in tiny_contents(name)}.items() == tiny_contents(name).items()
     out, err = capfd.readouterr()
     assert out == "" and f"downloading {name}" in err and "%" in err  # progress, on stderr
     assert socket.getdefaulttimeout() is None
@@ -146,11 +146,11 @@ def test_an_interruption_leaves_nothing_behind(mirror, name, tmp_path, monkeypat
     assert left_in(tmp_path / "own") == []
 
 
-def test_a_folder_with_other_files_is_not_filled(mirror, place, name):
-    write(place, {"notes.txt": b"mine"})
+def test_a_folder_with_other_files_is_not_filled(mirror, folder, name):
+    write(folder, {"notes.txt": b"mine"})
     with pytest.raises(UserError, match="is missing"):
         data.load(name)
-    assert mirror[1] == [] and [p.name for p in place.iterdir()] == ["notes.txt"]
+    assert mirror[1] == [] and [p.name for p in folder.iterdir()] == ["notes.txt"]
 
 
 TWO = """

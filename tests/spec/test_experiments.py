@@ -92,7 +92,7 @@ NEW = '''"""Iteration 4: a longer exp3.
 
 Target    more
 Change    from exp3:
-          the rate alone
+          only the rate
 Analysis  none yet
 Run       make exp9
 """
@@ -121,7 +121,7 @@ def test_dropping_a_file_into_the_folder_adds_an_experiment(folder):
     assert sections(spec.notes) == {
         "title": "Iteration 4: a longer exp3.",
         "Target": "more",
-        "Change": "from exp3: the rate alone",
+        "Change": "from exp3: only the rate",
         "Analysis": "none yet",
         "Run": "make exp9",
     }

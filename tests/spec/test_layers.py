@@ -188,20 +188,20 @@ def test_squeeze_and_excite_multiplies_each_channel_by_a_gate_of_all_averages():
         ("prelu_per_channel", lambda x: torch.where(x > 0, x, 0.25 * x), 4),
     ],
 )
-def test_activations_are_these_functions_alone_and_after_a_convolution(name, function, parameters):
-    images, alone = maps(2, 4, 9, 9), build(Activation(name))
-    torch.testing.assert_close(alone(images), function(images))
+def test_activations_are_these_functions_by_themselves_and_after_a_convolution(name, function, parameters):
+    images, single = maps(2, 4, 9, 9), build(Activation(name))
+    torch.testing.assert_close(single(images), function(images))
     after = build(Conv(4, 1, activation=name), norm="none")
     torch.testing.assert_close(after(images), function(after[0](images)))
-    assert (count(alone), count(after)) == (parameters, 16 + parameters)
+    assert (count(single), count(after)) == (parameters, 16 + parameters)
 
 
 @pytest.mark.parametrize("of", ["maps", "elements"])
 def test_dropout_drops_maps_or_elements_in_training_only(of):
     images = torch.ones(8, 64, 6, 6).double()
-    alone = build(Dropout(0.5, of=of), (64, 6, 6))
+    single = build(Dropout(0.5, of=of), (64, 6, 6))
     after = build(Conv(64, 1, dropout=0.5, dropout_of=of), (64, 6, 6), norm="none", activation="none")[-1]
-    for module in (alone, after):
+    for module in (single, after):
         share = (module.train()(images) == 0).double().mean((2, 3))
         assert set(share.unique().tolist()) == {0.0, 1.0} if of == "maps" else 0 < share.min() < share.max() < 1
         assert 0.4 < share.mean() < 0.6 and torch.equal(module.eval()(images), images)

@@ -308,9 +308,9 @@ def test_true_is_the_standard_validation_share():
 
 
 def test_a_step_that_is_never_reached_is_a_warning():
-    for size, said in ((14, 0), (15, 1), (100, 1)):  # 15 epochs; with 14 the last epoch has a lower rate
+    for size, count in ((14, 0), (15, 1), (100, 1)):  # 15 epochs; with 14 the last epoch has a lower rate
         _, notices = check(BASE.with_values({"schedule.step_size": size}))
-        assert len(notices) == said and all("schedule.step_size" in line for line in notices)
+        assert len(notices) == count and all("schedule.step_size" in line for line in notices)
 
 
 def test_fewer_epochs_than_the_target_covers_are_a_warning():
