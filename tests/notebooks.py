@@ -42,21 +42,6 @@ class Sized(nn.Module):
         return self.classifier(self.dropout(x))
 
 
-class Branches(nn.Module):
-    """Parallel branches, joined by ``torch.cat``."""
-
-    def __init__(self, image_size: int, width: int = 4):
-        super().__init__()
-        self.one = nn.Conv2d(1, width, 1)
-        self.three = nn.Conv2d(1, width, 3, padding=1)
-        self.five = nn.Conv2d(1, width, 5, padding=2)
-        self.out = nn.Linear(3 * width * (image_size // 4) ** 2, 10)
-
-    def forward(self, x):
-        x = torch.cat([self.one(x), self.three(x), self.five(x)], dim=1)
-        return self.out(torch.flatten(F.relu(F.avg_pool2d(x, 4)), 1))
-
-
 class Twice(nn.Module):
     """Calls the same modules several times."""
 

@@ -44,12 +44,6 @@ SIZED = [
     ("dropout", "dropout 0.1 of elements", (6,), 0, 0, 28),
     ("classifier", "linear, 10, bias", (10,), 70, 60, 28),
 ]
-BRANCHES = [
-    ("one", "conv 1×1, 4, bias", (4, 28, 28), 8, 3_136, 1),
-    ("three", "conv 3×3, 4, padding 1, bias", (4, 28, 28), 40, 28_224, 3),
-    ("five", "conv 5×5, 4, padding 2, bias", (4, 28, 28), 104, 78_400, 5),
-    ("out", "linear, 10, bias", (10,), 5_890, 5_880, 28),
-]
 TWICE = [
     ("stem", "conv 3×3, 6, padding 1, bias", (6, 28, 28), 60, 42_336, 3),
     ("act", "ReLU", (6, 28, 28), 0, 0, 3),
@@ -73,7 +67,7 @@ WEIGHT_NORMED = [
     ("head", "linear, 10, bias", (10,), 290, 280, 25),  # the last three columns are in no window
 ]
 BY_HAND = {
-    "Functional": FUNCTIONAL, "Sized": SIZED, "Branches": BRANCHES, "Twice": TWICE, "sequential": SEQUENTIAL,
+    "Functional": FUNCTIONAL, "Sized": SIZED, "Twice": TWICE, "sequential": SEQUENTIAL,
     "WeightNormed": WEIGHT_NORMED,
 }  # fmt: skip
 
@@ -118,7 +112,6 @@ def test_facts_of_the_data_set_are_passed_under_any_of_their_names():
     built = spec_of(notebooks.Sized).model.build((3, 32, 32), 5)
     assert built.features[0].in_channels == 3 and built.classifier.out_features == 5  # not its default, 1000
     assert rows(spec_of(notebooks.SmallResNet), facts)[-1][2] == (5,)
-    assert spec_of(notebooks.Branches).model.build((1, 32, 32), 10).out.in_features == 3 * 4 * 64
     assert spec_of(notebooks.Sized, in_channels=1).model.build((3, 32, 32), 5).features[0].in_channels == 1
 
 
