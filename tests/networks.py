@@ -1,8 +1,5 @@
-"""The networks of the first iterations in layers, one of every kind of layer, and random ones, for tests."""
+"""The networks of the first iterations, and one with every kind of layer, for tests."""
 
-import random
-
-from tinycnn.errors import SpecError
 from tinycnn.spec import (
     Activation,
     AvgPool,
@@ -56,65 +53,6 @@ def everything():
     )  # fmt: skip
 
 
-def some(seed, padded=True, size=64):
-    """Return a random network that can be built for 1x64x64, its layers nested up to twice."""
-    dice = random.Random(f"{seed} {padded}")
-    whole = Network(
-        Head(reduce=dice.choice(("average", "average", "flatten")), by=dice.choice(("conv", "linear")),
-             bias=dice.choice((None, True)), classes_first=dice.random() < 0.3),
-        padding=dice.choice((0, 1, "same")) if padded else 0,
-        norm=dice.choice(("batch", "batch", "none")),
-        activation=dice.choice(("relu", "prelu", "prelu_per_channel", "silu", "gelu", "none")),
-        dropout=dice.choice((0.0, 0.1)), dropout_of=dice.choice(("maps", "elements")), bias=dice.random() < 0.2,
-    )  # fmt: skip
-    layers, shape = [], (1, size, size)
-    for _ in range(dice.randint(3, 7)):
-        layer, shape = _feasible(dice, whole, shape, padded, 2)
-        layers.append(layer)
-    return whole.model_copy(update={"layers": (*layers, *whole.layers)})
-
-
-def _feasible(dice, whole, shape, padded, nested):
-    """Draw layers until one can be built for ``shape`` and leaves a map of 3x3 or more; return it and the new shape."""
-    from tinycnn.spec.build import output
-
-    while True:
-        layer = _drawn(dice, whole, shape, padded, nested)
-        try:
-            after = output(layer.filled(whole).build(shape), shape)
-        except SpecError:
-            continue
-        if min(after[1:]) >= 3 and after[0] <= 16:
-            return layer, after
-
-
-def _drawn(dice, whole, shape, padded, nested):
-    pool = {"size": dice.choice((2, 2, 3)), "stride": dice.choice((None, None, 1, 2))}
-    wide = {
-        "kernel": dice.choice((1, 2, 3, 3, 3, 5)), "stride": dice.choice((1, 1, 1, 2)),
-        "dilation": dice.choice((1, 1, 2)), "padding": dice.choice((None, None, 0, 1, 2, "same")) if padded else None,
-    }  # fmt: skip
-    own = {"norm": dice.choice((None, None, "none", "batch")), "activation": dice.choice((None, None, "relu", "prelu"))}
-    groups = dice.choice([n for n in range(1, shape[0] + 1) if shape[0] % n == 0])
-    channels = groups * dice.randint(1, max(1, 8 // groups))
-    kinds = [
-        lambda: Conv(channels, groups=groups, **wide, **own), lambda: Conv(channels, **wide),
-        lambda: Depthwise(multiplier=dice.choice((1, 2)), **wide, **own), lambda: Pointwise(channels, groups=groups),
-        lambda: MaxPool(**pool), lambda: AvgPool(**pool), lambda: GatedPool(**pool),
-        lambda: Activation(dice.choice(("relu", "prelu", "prelu_per_channel", "silu", "gelu"))), Norm,
-        lambda: Dropout(0.1, of=dice.choice(("maps", "elements"))), lambda: SqueezeExcite(dice.randint(1, 4)),
-    ]  # fmt: skip
-    kinds += [lambda: BlurPool(width=dice.randint(1, 4), **pool)] * padded
-    if nested:
-        inside = []
-        for _ in range(dice.randint(1, 3)):
-            layer, shape = _feasible(dice, whole, shape, padded, nested - 1)
-            inside.append(layer)
-        kinds += 3 * [lambda: Residual(*inside, activation=dice.choice(("none", "relu", "prelu")))]
-        kinds += 3 * [lambda: Repeat(*inside, times=dice.randint(1, 3), shared=dice.random() < 0.6)]
-    return dice.choice(kinds)()
-
-
 def built(network, channels=1, size=28, classes=10):
-    """Build a network for square pictures."""
+    """Build a network for square images."""
     return network.build((channels, size, size), classes)

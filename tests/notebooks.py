@@ -1,4 +1,4 @@
-"""Networks as people write them in notebooks, to be taken as they are by ``Custom``."""
+"""Networks as people write them in notebooks, for ``Custom``."""
 
 import torch
 import torch.nn as nn
@@ -26,7 +26,7 @@ class Functional(nn.Module):
 
 
 class Sized(nn.Module):
-    """Told what the data set has; a list of widths, a dropout and a class among its arguments."""
+    """Takes facts of the data set; a list of widths, a dropout and a class among its arguments."""
 
     def __init__(self, in_channels, num_classes=1000, widths=(4, 6), dropout=0.1, activation=nn.ReLU):
         super().__init__()
@@ -42,23 +42,8 @@ class Sized(nn.Module):
         return self.classifier(self.dropout(x))
 
 
-class Branches(nn.Module):
-    """Ways side by side, put together by ``torch.cat``."""
-
-    def __init__(self, image_size: int, width: int = 4):
-        super().__init__()
-        self.one = nn.Conv2d(1, width, 1)
-        self.three = nn.Conv2d(1, width, 3, padding=1)
-        self.five = nn.Conv2d(1, width, 5, padding=2)
-        self.out = nn.Linear(3 * width * (image_size // 4) ** 2, 10)
-
-    def forward(self, x):
-        x = torch.cat([self.one(x), self.three(x), self.five(x)], dim=1)
-        return self.out(torch.flatten(F.relu(F.avg_pool2d(x, 4)), 1))
-
-
 class Twice(nn.Module):
-    """The same modules called again and again."""
+    """Calls the same modules several times."""
 
     def __init__(self, times=2, width=6):
         super().__init__()
@@ -124,7 +109,7 @@ def sequential(num_classes, width: int = 4, bias=False, name=None):
 
 
 class WeightNormed(nn.Module):
-    """Modules of which torch makes others inside."""
+    """Parametrized modules."""
 
     def __init__(self):
         super().__init__()
@@ -136,7 +121,7 @@ class WeightNormed(nn.Module):
 
 
 class Lazy(nn.Module):
-    """Modules that find out from the first picture how many numbers they take."""
+    """Modules whose shapes come from the first image."""
 
     def __init__(self, kernel=5):
         super().__init__()
@@ -148,15 +133,8 @@ class Lazy(nn.Module):
         return self.head(F.relu(self.norm(self.conv(x))).flatten(1))
 
 
-class Plain(nn.Sequential):
-    """Without an ``__init__`` of its own that has names."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(nn.Conv2d(1, 10, 28), nn.Flatten())
-
-
 class Required(nn.Module):
-    """An argument that nothing can guess."""
+    """An argument without a default."""
 
     def __init__(
         self, depth, width: int = 4, rate=0.5, names=("a", "b"), maybe=None, flag: bool = True, pairs=((1, 2),)
@@ -171,7 +149,7 @@ class Required(nn.Module):
 
 
 class Vanishing(nn.Module):
-    """Fails when it is made, or when it is called."""
+    """Fails when it is built, or when it is called."""
 
     def __init__(self, when="made", message="gone\nfor good"):
         super().__init__()
@@ -188,15 +166,5 @@ class Vanishing(nn.Module):
 
 
 def nothing():
-    """A function that forgets to return its network."""
+    """A function that returns nothing."""
     nn.Linear(1, 1)
-
-
-def positional(width, /):
-    """A function whose argument has no name to give it by."""
-    return nn.Linear(width, 1)
-
-
-def renamed(network, kind="b"):
-    """A function whose arguments have the names of what a spec says itself."""
-    return nn.Linear(1, 1)

@@ -1,4 +1,4 @@
-"""Networks drawn at random by hypothesis: every kind of layer, nested, with whatever options it has."""
+"""Random networks for hypothesis: every kind of layer, nested, with all of its options."""
 
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -74,7 +74,7 @@ HEADS = st.builds(
 
 @st.composite
 def networks(draw, size=40, channels=1, heads=HEADS):
-    """Draw a network that can take square pictures of ``size``."""
+    """Draw a network that can take square images of ``size``."""
     first = Conv(4, draw(st.sampled_from([1, 3, 5])))
     layers = draw(st.lists(LAYERS, min_size=1, max_size=4))
     options = {"padding": PADDINGS, "norm": st.sampled_from(["batch", "none"]), "activation": ACTIVATIONS,

@@ -1,4 +1,4 @@
-"""Tiny stand-ins for the published data sets: files of the same formats, their checksums taken for the known ones."""
+"""Tiny stand-ins for the published data sets: files of the same formats, with checksums expected instead of theirs."""
 
 import dataclasses
 import hashlib
@@ -11,6 +11,7 @@ import pytest
 
 from tinycnn.data import download as fetch
 from tinycnn.data import files as data
+from tinycnn.data.catalog import File
 
 REAL = os.environ.get("TINYCNN_DATA")
 MNIST = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -33,10 +34,7 @@ def tiny_contents(name):
         for batch in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
             images, labels = rng.integers(0, 256, (10, 3072), np.uint8), rng.integers(0, 10, 10).tolist()
             content = pickle.dumps({"data": images, "labels": labels}, protocol=2)
-            for key in (
-                b"data",
-                b"labels",
-            ):  # the published batches were written by Python 2: their keys are byte strings
+            for key in (b"data", b"labels"):  # the published batches, written by Python 2, have byte strings as keys
                 content = content.replace(b"X%c\0\0\0%s" % (len(key), key), b"U%c%s" % (len(key), key))
             files[batch] = content
         return {**files, "batches.meta": pickle.dumps({"label_names": list("abcdefghij")}, protocol=2)}
@@ -53,7 +51,7 @@ def expect_tiny(monkeypatch, name, contents):
     layout = data.LAYOUTS[name]
 
     def known(files):
-        return tuple(data.File(f.name, len(contents[f.name]), md5(contents[f.name])) for f in files)
+        return tuple(File(f.name, len(contents[f.name]), md5(contents[f.name])) for f in files)
 
     tiny = dataclasses.replace(layout, train=known(layout.train), test=known(layout.test))
     monkeypatch.setitem(data.LAYOUTS, name, tiny)
@@ -72,8 +70,8 @@ def name(request):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, name):
-    """A TINYCNN_DATA with the stand-in in its place, and nothing in the repository's own data folder."""
+def folder(tmp_path, monkeypatch, name):
+    """The folder of the stand-in in a TINYCNN_DATA; the repository's own data folder is empty."""
     monkeypatch.setenv("TINYCNN_DATA", str(tmp_path / "own"))
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("TINYCNN_MIRROR", raising=False)
@@ -81,6 +79,9 @@ def place(tmp_path, monkeypatch, name):
     monkeypatch.setattr(fetch, "TIMEOUT", 5.0)
     contents = tiny_contents(name)
     expect_tiny(monkeypatch, name, contents)
-    folder = tmp_path / "own" / data.LAYOUTS[name].folder
-    write(folder, contents)
-    return folder
+    own = tmp_path / "own" / data.LAYOUTS[name].folder
+    write(own, contents)
+    return own
+
+
+place = folder  # the name in tests/cli

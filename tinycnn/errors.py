@@ -1,4 +1,4 @@
-"""What can go wrong, as the person at the terminal sees it: one line, and the exit code it ends with."""
+"""What can go wrong, as the user sees it: one line, and the exit code that it ends with."""
 
 import difflib
 import reprlib
@@ -25,7 +25,7 @@ class OverLimit(SpecError):
 
 
 class DataMissing(UserError):
-    """A data set that was neither found nor could be fetched; a damaged one is a plain ``UserError``."""
+    """A data set that was neither found nor could be downloaded; a damaged one is a plain ``UserError``."""
 
 
 class Diverged(UserError):
@@ -33,24 +33,24 @@ class Diverged(UserError):
 
 
 class Interrupted(UserError):
-    """A training that was told to end, and can be taken up again."""
+    """A training that was interrupted and can be resumed."""
 
     exit_code = INTERRUPTED
 
 
 class Undelivered(UserError):
-    """A training that went to its end, but whose results the store has not taken."""
+    """A training that finished, but whose results the store has not accepted."""
 
     exit_code = UNDELIVERED
 
-    def __init__(self, trouble: str, run_id: str):
+    def __init__(self, problem: str, run_id: str):
         super().__init__(
-            f"{trouble}. The results wait in a checkpoint: `python -m tinycnn resume {run_id}` delivers them"
+            f"{problem}. The results are kept in a checkpoint: `python -m tinycnn resume {run_id}` delivers them"
         )
 
 
 class StoreTrouble(UserError):
-    """A store that does not take, or give, what it should: out of reach, locked, full or read-only."""
+    """A store that cannot be written or read: unreachable, locked, full or read-only."""
 
 
 _SHORT = reprlib.Repr()
@@ -59,19 +59,16 @@ _SHORT.maxlist = _SHORT.maxtuple = 10
 
 
 def shown(value) -> str:
-    """Return a value as an error line shows it: as Python writes it, but never long."""
-    try:
-        return _SHORT.repr(value)
-    except ValueError:  # Python writes no integer of more than 4300 digits
-        return "a number of thousands of digits"
+    """Return a value as an error line shows it: its ``repr``, shortened."""
+    return _SHORT.repr(value)
 
 
 def visible(text: str) -> str:
-    """Spell out in ``text`` what would move the cursor, colour the terminal or could not be printed."""
+    """Escape in ``text`` what is not printable, such as terminal control codes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(name, known, groups=None) -> str:
-    """Return a hint for a name that is not among those known: the nearest one, or else all of them, or their groups."""
+    """Return a hint for an unknown name: the nearest known one, or else all of them, or their groups."""
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(groups or known)}"

@@ -1,4 +1,4 @@
-"""Augmentation keeps its promises: each piece against torchvision or plain slicing, and the draws among themselves."""
+"""Augmentation: each operation against torchvision or plain slicing, and the distributions of the draws."""
 
 import math
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ OFF = {"rotation": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "crop": 0, "fl
        "elastic": 0.0, "elastic_width": 4.0}  # fmt: skip
 ON = {"rotation": 15.0, "shift": 2.5, "scale": 0.2, "shear": 10.0, "crop": 3, "flip": True, "cutout": 6}
 MEAN = (0.4, 0.5, 0.6)
-SHAPES = [(6, 1, 28, 28), (5, 3, 32, 32), (4, 3, 20, 31), (1, 1, 17, 9)]
+SHAPES = [(6, 1, 28, 28), (4, 3, 20, 31)]
 
 
 def settings(**changed):
@@ -33,7 +33,7 @@ def run(images, seed=0, **changed):
 
 
 def seen(monkeypatch, piece, images, seed=0, **changed):
-    """Return the amounts that ``augment`` hands to one of its pieces."""
+    """Return the amounts that ``augment`` passes to one of its operations."""
     calls, original = [], getattr(A, piece)
 
     def spy(batch, *args, **kwargs):
@@ -47,28 +47,23 @@ def seen(monkeypatch, piece, images, seed=0, **changed):
     return amounts
 
 
-# The pieces, each against a computation of somebody else's.
+# --- each operation against another computation ---------------------------------------------------------------------
 
 NONE = {"angle": 0.0, "shift": (0.0, 0.0), "scale": 1.0, "shear": 0.0}
-AMOUNTS = {
-    "nothing": [{}],
-    "rotation": [{"angle": a} for a in (-170.0, -15.0, 3.0, 40.0, 90.0)],
-    "shift": [{"shift": s} for s in ((2.0, 0.0), (0.0, -3.0), (-1.25, 2.6), (50.0, 0.0))],
-    "scale": [{"scale": s} for s in (0.5, 0.83, 1.17, 1.9)],
-    "shear": [{"shear": s} for s in (-30.0, -4.0, 8.0, 45.0)],
-    "all": [
-        {"angle": 12.0, "shift": (1.5, -2.25), "scale": 1.1, "shear": 7.0},
-        {"angle": -33.0, "shift": (-4.0, 3.3), "scale": 0.8, "shear": -20.0},
-        {"angle": 5.0, "shift": (0.0, 1.0), "scale": 1.3, "shear": 0.0},
-    ],
-}
+AMOUNTS = [
+    *({"angle": angle} for angle in (-170.0, 3.0, 90.0)),
+    *({"shift": shift} for shift in ((2.0, 0.0), (-1.25, 2.6), (50.0, 0.0))),
+    *({"scale": scale} for scale in (0.5, 1.17)),
+    *({"shear": shear} for shear in (-30.0, 8.0)),
+    {"angle": 12.0, "shift": (1.5, -2.25), "scale": 1.1, "shear": 7.0},
+    {"angle": -33.0, "shift": (-4.0, 3.3), "scale": 0.8, "shear": -20.0},
+]
 
 
-@pytest.mark.parametrize("size", [(1, 28, 28), (3, 32, 32), (3, 20, 31)])
-@pytest.mark.parametrize("kind", AMOUNTS)
-def test_affine_agrees_with_torchvision_image_by_image(kind, size):
+@pytest.mark.parametrize("size", [(1, 28, 28), (3, 20, 31)])
+def test_affine_agrees_with_torchvision_image_by_image(size):
     transforms = pytest.importorskip("torchvision.transforms.v2")
-    each = [NONE | amounts for amounts in AMOUNTS[kind]]
+    each = [NONE | amounts for amounts in AMOUNTS]
     images = noise(len(each), *size)
     ours = A.affine(images, **{name: torch.tensor([e[name] for e in each]) for name in NONE})
     for image, result, e in zip(images, ours, each, strict=True):
@@ -79,45 +74,19 @@ def test_affine_agrees_with_torchvision_image_by_image(kind, size):
         torch.testing.assert_close(result, theirs, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("quarters", [-1, 1, 2])
-def test_quarter_turns_are_those_of_rot90(quarters):
-    images = noise(3, 2, 11, 11)
-    turned = A.affine(images, torch.full((3,), 90.0 * quarters), torch.zeros(3, 2), torch.ones(3), torch.zeros(3))
-    torch.testing.assert_close(turned, torch.rot90(images, -quarters, (2, 3)), atol=1e-5, rtol=0)
-
-
-def test_the_grid_is_that_of_affine_grid():
-    matrix = torch.randn(4, 2, 3, generator=seeded())
-    theirs = torch.nn.functional.affine_grid(matrix, [4, 1, 13, 22], align_corners=False)
-    torch.testing.assert_close(A._grid(matrix, 13, 22), theirs, atol=1e-5, rtol=0)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
-def test_crop_is_a_window_of_the_padded_image(shape):
+def test_crop_is_a_window_of_the_padded_image_and_flip_a_mirror_image(shape):
     images, padding = noise(*shape), 3
     offset = torch.randint(0, 2 * padding + 1, (shape[0], 2), generator=seeded(1))
     offset[0] = torch.tensor([0, 2 * padding])
     result = A.crop(images, offset, padding).numpy()
+    assert np.array_equal(A.flip(images, torch.arange(shape[0]) == 0)[0].numpy(), images[0].numpy()[:, :, ::-1])
     padded = np.pad(images.numpy(), [(0, 0), (0, 0), (padding, padding), (padding, padding)])
     for i, (y, x) in enumerate(offset.tolist()):
         np.testing.assert_array_equal(result[i], padded[i, :, y : y + shape[2], x : x + shape[3]])
 
 
-def test_crop_refuses_a_window_beyond_the_padding():
-    with pytest.raises(IndexError):
-        A.crop(noise(1, 1, 8, 8), torch.tensor([[0, 5]]), 2)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_flip_mirrors_the_chosen_images_and_no_other(shape):
-    images = noise(*shape)
-    which = torch.arange(shape[0]) % 2 == 0
-    result = A.flip(images, which).numpy()
-    for i, chosen in enumerate(which.tolist()):
-        np.testing.assert_array_equal(result[i], images[i].numpy()[:, :, ::-1] if chosen else images[i].numpy())
-
-
-@pytest.mark.parametrize("side", [1, 4, 5, 100])
+@pytest.mark.parametrize("side", [1, 4, 5])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_cutout_fills_a_square_clipped_at_the_border(shape, side):
     images, (count, channels, height, width) = noise(*shape), shape
@@ -132,15 +101,10 @@ def test_cutout_fills_a_square_clipped_at_the_border(shape, side):
     np.testing.assert_array_equal(A.cutout(images, centre, side, MEAN[:channels]).numpy(), expected)
 
 
-def test_cutout_refuses_a_fill_of_another_number_of_channels():
-    with pytest.raises(RuntimeError):
-        A.cutout(noise(2, 1, 8, 8), torch.zeros(2, 2, dtype=torch.long), 3, MEAN)
+# --- draws -----------------------------------------------------------------------------------------------------------
 
 
-# The draws.
-
-
-def test_amounts_stay_within_their_bounds_and_use_them(monkeypatch):
+def test_amounts_are_uniform_within_their_limits_and_independent(monkeypatch):
     images, limits = noise(4000, 1, 5, 7), {"rotation": 15.0, "shift": 2.5, "scale": 0.2, "shear": 10.0}
     angle, shift, scale, shear = seen(monkeypatch, "affine", images, **limits)
     for amounts, limit in ((angle, 15.0), (shift[:, 0], 2.5), (shift[:, 1], 2.5), (scale - 1, 0.2), (shear, 10.0)):
@@ -151,33 +115,23 @@ def test_amounts_stay_within_their_bounds_and_use_them(monkeypatch):
     assert (torch.corrcoef(together) - torch.eye(5)).abs().max() < 0.08
 
 
-@pytest.mark.parametrize(("piece", "places"), [("crop", (5, 5)), ("cutout", (5, 7))])
-def test_every_window_and_every_centre_is_as_likely(monkeypatch, piece, places):
+@pytest.mark.parametrize(("piece", "positions"), [("crop", (5, 5)), ("cutout", (5, 7))])
+def test_every_window_and_every_centre_is_equally_likely(monkeypatch, piece, positions):
     where, *_ = seen(monkeypatch, piece, noise(7000, 1, 5, 7), **{piece: 2})
-    counts = torch.bincount(where[:, 0] * places[1] + where[:, 1], minlength=places[0] * places[1]).double()
-    assert len(counts) == places[0] * places[1]
+    counts = torch.bincount(where[:, 0] * positions[1] + where[:, 1], minlength=positions[0] * positions[1]).double()
+    assert len(counts) == positions[0] * positions[1]
     expected = 7000 / len(counts)
     chi2 = float(((counts - expected) ** 2 / expected).sum())
     assert chi2 < 80  # 24 and 34 degrees of freedom: exceeded by chance less than once in 50,000
 
 
-def test_about_half_are_flipped(monkeypatch):
-    (which,) = seen(monkeypatch, "flip", noise(4000, 1, 4, 4), flip=True)
-    assert 0.46 < which.float().mean() < 0.54
-
-
-def test_the_largest_uniform_number_stays_below_the_count():
-    largest = torch.tensor(1 - 2.0**-24)
-    assert all(int(A._whole(largest, count)) == count - 1 for count in range(1, 2000))
-
-
-def test_the_images_of_a_batch_get_different_amounts():
-    results = run(noise(1, 1, 28, 28).expand(8, 1, 28, 28), **ON)
+def test_each_image_has_its_own_amounts_and_the_same_seed_gives_the_same_bits():
+    results = run(noise(1, 1, 28, 28).expand(8, 1, 28, 28), 1, **ON)
     assert all(not torch.equal(results[i], results[j]) for i in range(8) for j in range(i))
-
-
-def test_same_seed_same_bits_and_another_seed_other_images():
-    images = noise(16, 3, 32, 32)
+    images, generators = noise(16, 3, 32, 32), (seeded(), seeded())
+    for generator, changed in zip(generators, ({}, ON), strict=True):
+        A.augment(images, settings(**changed), generator, MEAN)
+    assert torch.equal(*(torch.rand(4, generator=generator) for generator in generators))  # whatever is on
     assert torch.equal(run(images, 1, **ON), run(images, 1, **ON))
     assert not torch.equal(run(images, 1, **ON), run(images, 2, **ON))
 
@@ -194,21 +148,11 @@ def test_switching_one_off_leaves_the_draws_of_the_others(monkeypatch, name):
                 assert torch.equal(torch.as_tensor(b), torch.as_tensor(a))
 
 
-def test_the_generator_moves_on_alike_whatever_is_on():
-    states = []
-    for changed in ({}, ON, {"flip": True}):
-        generator = seeded()
-        A.augment(noise(8, 1, 12, 12), settings(**changed), generator, MEAN[:1])
-        states.append(generator.get_state())
-    assert torch.equal(states[0], states[1]) and torch.equal(states[0], states[2])
-    assert not torch.equal(states[0], seeded().get_state())
-
-
-# The whole.
+# --- augment ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_augment_is_its_pieces_in_the_documented_order(monkeypatch, shape):
+def test_augment_is_its_operations_in_the_documented_order(monkeypatch, shape):
     images = noise(*shape)
     expected = images
     for piece in ("crop", "flip", "affine", "cutout"):
@@ -216,20 +160,15 @@ def test_augment_is_its_pieces_in_the_documented_order(monkeypatch, shape):
     assert torch.equal(run(images, **ON), expected)
 
 
-def test_everything_off_is_the_identity():
-    images = noise(4, 3, 9, 9)
-    assert run(images) is images
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("name", [*ON, "all"])
-def test_shape_type_and_memory_format_stay_and_the_input_is_untouched(shape, form, name):
+def test_shape_type_memory_format_and_the_input_are_unchanged(shape, form, name):
     images = noise(*shape).contiguous(memory_format=form)
     before = images.clone()
     result = run(images, **(ON if name == "all" else {name: ON[name]}))
     assert (result.shape, result.dtype, result.stride()) == (images.shape, images.dtype, images.stride())
-    assert torch.equal(images, before) and result.data_ptr() != images.data_ptr()
+    assert torch.equal(images, before) and run(images) is images  # with everything off
     assert result.min() >= 0 and result.max() <= 1 + 1e-6
     assert torch.equal(result, run(before.contiguous(), **(ON if name == "all" else {name: ON[name]})))
 
@@ -243,7 +182,7 @@ def test_cuda_augments_as_the_cpu_does(shape):
     torch.testing.assert_close(result.cpu(), run(images, **ON), atol=1e-4, rtol=0)
 
 
-def test_elastic_deformation_shifts_pixels_by_its_standard_deviation_smoothly_and_disturbs_no_other_draw():
+def test_elastic_deformation_is_smooth_has_its_standard_deviation_and_changes_no_other_draw():
     drawn = A._bend(torch.rand(400, generator=torch.Generator().manual_seed(0)), settings(elastic=1.5), 28, 28)
     assert drawn.shape == (400, 2, 28, 28) and drawn.std() == pytest.approx(1.5, rel=0.05)
     assert abs(drawn.mean()) < 0.05
@@ -256,13 +195,3 @@ def test_elastic_deformation_shifts_pixels_by_its_standard_deviation_smoothly_an
     assert not torch.equal(bent, plain) and torch.equal(*(torch.rand(4, generator=g) for g in generators))
     again = A.augment(images, settings(elastic=1.0), torch.Generator().manual_seed(5), MEAN[:1])
     assert torch.equal(bent, again)
-
-
-def test_elastic_deformation_moves_an_image_as_a_shift_where_all_pixels_agree():
-    images = torch.rand(2, 1, 20, 20)
-    still = {name: torch.zeros(2) for name in ("angle", "shear")} | {"scale": torch.ones(2)}
-    bend = torch.zeros(2, 2, 20, 20)
-    bend[:, 0] = 3.0  # each pixel of the result is taken from 3 pixels further right
-    moved = A.affine(images, shift=torch.zeros(2, 2), bend=bend, **still)
-    shifted = A.affine(images, shift=torch.tensor([[-3.0, 0.0]] * 2), **still)
-    torch.testing.assert_close(moved, shifted, atol=1e-5, rtol=1e-5)

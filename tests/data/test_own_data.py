@@ -1,4 +1,4 @@
-"""Data of one's own, an npz file or a folder of images: read, split, recorded like the rest; every fault a line."""
+"""Your own data, an npz file or a folder of images: read, split and recorded like others; errors are one line."""
 
 import json
 
@@ -28,7 +28,7 @@ def npz(folder, **changed):
     return str(folder / "mine.npz")
 
 
-def pictures(folder, size=(20, 20), mode="L"):
+def images_in(folder, size=(20, 20), mode="L"):
     """Write 6 training and 2 test images for each of two classes."""
     for part, count in (("train", 6), ("test", 2)):
         for name in ("cat", "dog"):
@@ -58,16 +58,16 @@ def test_an_npz_file_is_read_whole_and_in_order(tmp_path, layout):
     assert split.mean[0] == pytest.approx(GOOD["x_train"].mean() / 255, abs=1e-6)
 
 
-def test_validation_and_a_number_of_images_are_cut_off_as_of_any_data_set(tmp_path):
+def test_validation_and_images_work_as_with_any_data_set(tmp_path):
     path = npz(tmp_path, classes=np.array(["a", "b", "c"]))
     whole, half = Data(name="npz", path=path).load(), Data(name="npz", path=path, validation=True, images=20).load()
     assert (len(half.evaluation.labels), len(half.train.labels), half.kind) == (10, 20, "validation")
     assert half.classes == ("a", "b", "c") and half.digest != whole.digest
-    with pytest.raises(SpecError, match=r"data.images: 61 are more than the 60 training pictures"):
+    with pytest.raises(SpecError, match=r"data.images: 61; npz has 60 training images"):
         check(spec_of(Data(name="npz", path=path, images=61)))
 
 
-def test_another_content_is_another_digest_and_the_same_spec(tmp_path):
+def test_other_content_has_another_digest_and_the_same_hash(tmp_path):
     one = Data(name="npz", path=npz(tmp_path)).load().digest
     other = Data(name="npz", path=npz(tmp_path, y_train=(np.arange(60) + 1) % 3)).load().digest
     assert one != other
@@ -78,77 +78,71 @@ def test_another_content_is_another_digest_and_the_same_spec(tmp_path):
     ("changed", "words"),
     [
         ({"y_test": None}, "lacks y_test; it has x_train, y_train, x_test"),
-        ({"x_train": GOOD["x_train"] / 255}, "x_train is float64, not uint8 with 0 to 255; multiply by 255"),
-        ({"x_train": GOOD["x_train"].astype(np.int64)}, "x_train is int64, not uint8"),
-        ({"x_train": GOOD["x_train"].reshape(60, 400)}, "x_train has the shape (60, 400)"),
-        ({"x_train": np.zeros((60, 20, 20, 2), np.uint8)}, "x_train has the shape (60, 20, 20, 2)"),
-        ({"x_test": np.zeros((12, 28, 28), np.uint8)}, "training images are 1×20×20, test images 1×28×28"),
+        (
+            {"x_train": GOOD["x_train"] / 255},
+            "images of train are float64 (60, 20, 20), not uint8 from 0 to 255; multiply",
+        ),
+        ({"x_train": GOOD["x_train"].reshape(60, 400)}, "images of train have shape (60, 400)"),
+        (
+            {"x_test": np.zeros((12, 28, 28), np.uint8)},
+            "images of train are 1×20×20, of test 1×28×28",
+        ),
         ({"x_test": np.zeros((12, 20, 24), np.uint8), "x_train": np.zeros((60, 20, 24), np.uint8)}, "make them square"),
-        ({"y_train": np.arange(60) % 3 + 1}, "training labels are 1, 2, 3; they must be 0 to k - 1"),
-        ({"y_train": np.arange(60) % 3 * 2}, "training labels are 0, 2, 4; they must be 0 to k - 1"),
-        ({"y_train": np.zeros(60, int)}, "training labels are 0; they must be 0 to k - 1"),
-        ({"y_train": np.arange(60) % 3 + 0.5}, "the labels of train are float64"),
-        ({"y_train": np.eye(3, dtype=int)[np.arange(60) % 3]}, "the labels of train are int64 (60, 3)"),
-        ({"y_train": np.arange(59) % 3}, "train has 60 images and 59 labels"),
+        ({"y_train": np.arange(60) % 3 + 1}, "labels of train are 1, 2, 3; they must be all of 0 to k - 1"),
+        ({"y_train": np.zeros(60, int)}, "labels of train are 0; they must be all of 0 to k - 1"),
+        ({"y_train": np.arange(60) % 3 + 0.5}, "the labels of train are float64 (60,), not an integer for each"),
+        (
+            {"y_train": np.arange(59) % 3},
+            "the labels of train are int64 (59,), not an integer for each",
+        ),
         ({"y_test": np.arange(12) % 4}, "the test label 3 has no training image"),
-        ({"x_test": np.zeros((0, 20, 20), np.uint8), "y_test": np.zeros(0, int)}, "test has no images"),
         ({"y_train": np.array([{}] * 60, dtype=object)}, "is no npz file of plain arrays"),
-        ({"classes": np.array(["a", "b"])}, "training labels are 0, 1, 2"),
+        ({"classes": np.array(["a", "b"])}, "labels of train are 0, 1, 2"),
     ],
 )
-def test_what_is_wrong_with_an_npz_file_is_a_line(tmp_path, changed, words):
+def test_what_is_wrong_with_an_npz_file_is_said_in_one_line(tmp_path, changed, words):
     path = npz(tmp_path, **changed)
     with pytest.raises(UserError) as caught:
         check(spec_of(Data(name="npz", path=path)))
     assert words in str(caught.value) and path in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_none_is_a_line(tmp_path):
-    (tmp_path / "text.npz").write_text("hello")
-    (tmp_path / "empty.npz").write_text("")
-    np.save(tmp_path / "one.npy", GOOD["x_train"])
-    for name, words in (
-        ("text.npz", "no npz file"), ("empty.npz", "no npz file"), ("one.npy", "one array without a name"),
-        ("none.npz", "is not there"), (".", "cannot be read"),
-    ):  # fmt: skip
-        with pytest.raises(UserError, match=words):
-            Data(name="npz", path=str(tmp_path / name)).load()
-
-
-    split = Data(name="folder", path=pictures(tmp_path)).load()
+def test_a_folder_of_images_is_read_in_the_order_of_its_names(tmp_path):
+    split = Data(name="folder", path=images_in(tmp_path)).load()
     assert split.classes == ("cat", "dog") and split.shape == (1, 20, 20)
     assert split.train.labels.tolist() == [0] * 6 + [1] * 6
-    with Image.open(tmp_path / "train" / "cat" / "3.png") as picture:
-        assert (split.train.images[3, 0].numpy() == np.asarray(picture)).all()
-    colour = Data(name="folder", path=str(tmp_path), size=16, channels=3).load()
-    assert colour.shape == (3, 16, 16)
+    with Image.open(tmp_path / "train" / "cat" / "3.png") as image:
+        assert (split.train.images[3, 0].numpy() == np.asarray(image)).all()
+    assert Data(name="folder", path=str(tmp_path), size=16, channels=3).load().shape == (3, 16, 16)
 
 
-def test_what_is_wrong_with_a_folder_is_a_line(tmp_path):
+def test_what_is_wrong_with_a_folder_is_said_in_one_line(tmp_path):
     def refused(words, **options):
         with pytest.raises(UserError) as caught:
             Data(name="folder", path=str(tmp_path), **options).load()
         assert words in str(caught.value) and "\n" not in str(caught.value)
 
-    refused("has no folder train")
-    pictures(tmp_path)
+    refused("train: does not exist")
+    images_in(tmp_path)
     Image.new("L", (24, 24)).save(tmp_path / "train" / "cat" / "x.png")
     refused("train has images of 20×20 and of 24×24; give data.size")
     assert Data(name="folder", path=str(tmp_path), size=20).load()
     (tmp_path / "train" / "cat" / "y.png").write_text("no image")
-    refused("y.png: is no image", size=20)
+    refused("y.png is no image", size=20)
     (tmp_path / "train" / "cat" / "y.png").unlink()
     (tmp_path / "test" / "bird").mkdir()
-    refused("test/bird has no train/bird beside it", size=20)
+    refused("test/bird has no train/bird", size=20)
 
 
-def test_name_and_path_go_together():
+def test_name_and_path_go_together(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        Data(name="npz", path=str(tmp_path / "none.npz")).load()
     for values in ({"name": "npz"}, {"name": "folder"}, {"name": "mnist", "path": "x"}):
         with pytest.raises(ValueError, match="data.path"):
             Data(**values)
 
 
-def test_data_of_ones_own_goes_through_run_show_and_record(tmp_path, database, capsys):
+def test_your_own_data_are_run_and_recorded(tmp_path, database, capsys):
     path = npz(tmp_path)
     settings = [f"data.path={path}", "data.name=npz", "train.epochs=1", "train.batch_size=8", "augment.cutout=0"]
     layers = '[{"kind": "Conv", "channels": 4}, {"kind": "MaxPool"}, {"kind": "Head"}]'

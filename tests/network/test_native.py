@@ -1,7 +1,6 @@
-"""The native kernels compute what torch computes, whatever the network, the batch and the number of threads."""
+"""The native kernels compute what torch computes, for any network, batch and number of threads."""
 
 import copy
-import json
 
 import networks
 import pytest
@@ -9,10 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from experiments.exp3 import SPEC as EXP3
-from tinycnn import ROOT
 from tinycnn.network import native
-from tinycnn.spec import Conv, Head, MaxPool, Network, Repeat, Residual, Spec, SqueezeExcite, version1
+from tinycnn.spec import Conv, Head, MaxPool, Network, Repeat, Residual, SqueezeExcite
 from tinycnn.train.loop import accelerated, train
 
 pytestmark = pytest.mark.skipif(bool(native.missing()), reason=f"no native kernels: {native.missing()}")
@@ -49,7 +46,7 @@ NETWORKS = {
         *(nn.Conv2d(4, 6, 2), nn.ReLU(), nn.MaxPool2d(3)),
         *(nn.Conv2d(6, 5, 4, padding=2), nn.ReLU(), nn.Conv2d(5, 3, 7, padding=5), nn.Conv2d(3, 10, 1)),
     ),
-    "bias, no ReLU, pool that leaves a rim": lambda: sequential(
+    "bias, no ReLU, pool that leaves a border": lambda: sequential(
         *(nn.Conv2d(1, 4, 3, bias=True), nn.MaxPool2d(4)),
         *(nn.Conv2d(4, 10, 3, bias=False), nn.BatchNorm2d(10), nn.MaxPool2d(3)),
     ),
@@ -94,7 +91,7 @@ def test_logits_gradients_and_statistics_are_torchs(name, count):
         assert (ours.double() - exact).norm() <= 2e-4 * exact.double().norm() + 1e-6
 
 
-def test_dropout_blanks_the_maps_that_torchs_would():
+def test_dropout_drops_the_maps_that_torch_would():
     torch.manual_seed(1)
     network = networks.built(networks.model_2(dropout=0.3))
     images = torch.randn(40, 1, 28, 28)
@@ -106,7 +103,7 @@ def test_dropout_blanks_the_maps_that_torchs_would():
     torch.testing.assert_close(*results, atol=1e-5, rtol=1e-4)
 
 
-def test_all_of_the_projects_networks_are_taken_over_but_the_flattening():
+def test_the_kernels_compute_all_of_the_projects_networks_but_the_flattening():
     for name, function in networks.NAMED.items():
         taken, rest = native.stages(networks.built(function()))
         assert taken and [type(layer) for layer in rest] == [nn.Flatten], name
@@ -125,7 +122,7 @@ def test_the_number_of_threads_changes_no_bit(tiny, tiny_data):
     assert torch.equal(weights[0], weights[1]) and torch.equal(weights[0], weights[2])
 
 
-def test_a_training_comes_out_as_with_torchs_kernels(tiny, tiny_data):
+def test_a_training_gives_the_results_of_torchs_kernels(tiny, tiny_data):
     slow = tiny.but(optimizer={"lr": 0.001})
     results = [
         list(train(slow.but(train={"kernels": kernels, "epochs": 2}), 0, data=tiny_data))
@@ -136,17 +133,7 @@ def test_a_training_comes_out_as_with_torchs_kernels(tiny, tiny_data):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-2)
 
 
-def test_kernels_are_part_of_what_a_spec_is_and_older_specs_had_torchs():
-    """The hash is that of exp3's evidence of before there was a choice of kernels, reports/evidence at 6024ad7."""
-    older = json.loads((ROOT / "tests" / "version1" / "exp3.json").read_text())
-    del older["train"]["kernels"]
-    assert version1.hash_then(older) == "45984e5c5209"
-    older = Spec.from_dict(older)
-    assert older.train.kernels == "torch" and EXP3.train.kernels == "native" and EXP3.hash != older.hash
-    assert older.but(train={"kernels": "native"}).hash == EXP3.hash
-
-
-def test_a_network_that_the_kernels_know_nothing_of_is_computed_by_torch(tiny):
+def test_a_network_without_supported_layers_is_computed_by_torch(tiny):
     spec = tiny.but(train={"kernels": "native"})
     for network in (sequential(nn.Conv2d(1, 10, 3, stride=2), nn.ReLU()), networks.built(networks.everything())):
         assert accelerated(spec, network, torch.device("cpu")) is network

@@ -1,4 +1,4 @@
-"""Every file in ``experiments/`` keeps the promises of an experiment; dropping one more in is all it takes."""
+"""Every file in ``experiments/`` is an experiment that can be run; adding a file adds one."""
 
 import ast
 import math
@@ -13,9 +13,8 @@ from tinycnn.data import Images, Split
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError
 from tinycnn.network.check import check
-from tinycnn.spec import Augment, Spec
+from tinycnn.spec import Spec
 from tinycnn.spec import load as experiments
-from tinycnn.track.description import describe, sections
 from tinycnn.train.loop import train
 
 NAMES = experiments.names()
@@ -23,7 +22,7 @@ every = pytest.mark.parametrize("name", NAMES)
 
 
 def few_images(name, count=16):
-    """Return noise in the shape of a data set's pictures."""
+    """Return noise in the shape of a data set's images."""
     facts, rng = DATASETS[name], np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, facts.channels, facts.size, facts.size), np.uint8)
     images = Images(torch.from_numpy(pixels), torch.arange(count) % 10)
@@ -34,10 +33,6 @@ def few_images(name, count=16):
 # --- those that are there --------------------------------------------------------------------------------------------
 
 
-def test_the_three_iterations_and_a_first_one_on_cifar10_are_there():
-    assert {"exp1", "exp2", "exp3", "cifar1"} <= set(NAMES) and "__init__" not in NAMES
-
-
 @pytest.mark.parametrize(("name", "parameters"), [("exp1", 28_624), ("exp2", 7_344), ("exp3", 7_872)])
 def test_the_iterations_have_exactly_the_stated_parameters(name, parameters):
     spec = experiments.load(name)
@@ -46,18 +41,10 @@ def test_the_iterations_have_exactly_the_stated_parameters(name, parameters):
     assert spec.target.parameter_limit == (None if name == "exp1" else 8000)
 
 
-def test_the_first_iteration_has_rotation_only_and_a_constant_rate():
-    spec = experiments.load("exp1")
-    assert spec.augment == Augment(rotation=7.0) and (spec.optimizer.name, spec.schedule.name) == ("SGD", "Constant")
-
-
-def test_the_second_iteration_adds_dropout():
-    assert experiments.load("exp2").model.dropout > 0
-
-
 @every
 def test_an_experiment_can_be_run_as_it_is_and_on_its_fallback(name):
     spec = experiments.load(name)
+    assert Spec.from_json(spec.to_json()) == spec
     measured, _ = check(spec)
     assert spec.name == name
     assert spec.target.parameter_limit is None or measured.parameters <= spec.target.parameter_limit
@@ -65,15 +52,13 @@ def test_an_experiment_can_be_run_as_it_is_and_on_its_fallback(name):
         check(spec.with_values({"data.name": spec.data.fallback}))
 
 
-@pytest.mark.parametrize("name", ["cifar1", "exp1", "exp2", "exp3"])  # of a user's own nothing of the kind is asked
-def test_an_experiment_says_what_it_is_for_what_it_changes_and_what_was_concluded(name):
-    spec = experiments.load(name)
-    words = sections(spec.notes)
-    assert words["title"].endswith(".") and words["Target"] and words["Change"] and "Analysis" in words
-    assert re.fullmatch(rf"make {name} \(\d+ min\)", words["Run"])
-    assert not re.search(r"\d\d\.\d", words["Analysis"]), "results are generated from runs, never typed in"
-    text = describe(spec, check(spec)[0], None, None)
-    assert words["Target"] in text and f"{check(spec)[0].parameters:,} parameters" in text
+@pytest.mark.parametrize("name", ["cifar1", "exp1", "exp2", "exp3"])  # not required of a user's own
+def test_an_experiment_states_target_change_analysis_and_command(name):
+    notes = experiments.load(name).notes
+    parts = dict(re.findall(r"^(Target|Change|Analysis|Run) +(.*(?:\n +.*)*)", notes, re.M))
+    assert notes.splitlines()[0].endswith(".") and parts["Target"] and parts["Change"] and "Analysis" in parts
+    assert re.fullmatch(rf"make {name} \(\d+ min\)", parts["Run"].strip())
+    assert not re.search(r"\d\d\.\d", parts["Analysis"]), "results are generated from runs, never typed in"
 
 
 @every
@@ -87,12 +72,6 @@ def test_a_derived_experiment_shows_only_what_changed(name):
     changed = {dotted.partition(".")[0] for dotted in spec.difference(experiments.load(spec.parent))}
     (call,) = derived
     assert {keyword.arg for keyword in call.keywords} - {"name"} == changed
-
-
-@every
-def test_an_experiment_survives_json(name):
-    spec = experiments.load(name)
-    assert Spec.from_json(spec.to_json()) == spec
 
 
 @every
@@ -110,7 +89,7 @@ NEW = '''"""Iteration 4: a longer exp3.
 
 Target    more
 Change    from exp3:
-          the rate alone
+          only the rate
 Analysis  none yet
 Run       make exp9
 """
@@ -131,22 +110,12 @@ def folder(tmp_path, monkeypatch):
 
 def test_dropping_a_file_into_the_folder_adds_an_experiment(folder):
     (folder / "exp9.py").write_text(NEW)
+    (folder / "_draft.py").write_text(NEW)
     assert experiments.names() == sorted([*NAMES, "exp9"])
     spec = experiments.load("exp9")
     assert (spec.name, spec.parent, spec.optimizer.lr) == ("exp9", "exp3", 0.02)
     assert spec.difference(experiments.load("exp3")) == {"optimizer.lr": (experiments.load("exp3").optimizer.lr, 0.02)}
-    assert sections(spec.notes) == {
-        "title": "Iteration 4: a longer exp3.",
-        "Target": "more",
-        "Change": "from exp3: the rate alone",
-        "Analysis": "none yet",
-        "Run": "make exp9",
-    }
-
-
-def test_a_private_file_is_no_experiment(folder):
-    (folder / "_draft.py").write_text(NEW)
-    assert experiments.names() == NAMES
+    assert spec.notes.startswith("Iteration 4: a longer exp3.")
 
 
 def test_an_experiment_is_named_by_its_name_its_file_or_the_json_of_a_run(tmp_path, monkeypatch):
@@ -156,15 +125,8 @@ def test_an_experiment_is_named_by_its_name_its_file_or_the_json_of_a_run(tmp_pa
     assert experiments.load(str(tmp_path / "spec.json")) == spec
     monkeypatch.chdir(tmp_path)
     assert experiments.load("spec.json") == spec == experiments.load("exp3")
-    (tmp_path / "exp9.py").write_text(NEW.replace("exp9", "exp9"))
+    (tmp_path / "exp9.py").write_text(NEW)
     assert experiments.load("exp9.py").name == "exp9"
-
-
-def test_an_experiment_does_not_change_because_another_was_loaded(folder):
-    before = experiments.load("exp3")
-    (folder / "exp9.py").write_text(NEW)
-    experiments.load("exp9")
-    assert experiments.load("exp3") == before
 
 
 # --- bad ones --------------------------------------------------------------------------------------------------------
@@ -177,33 +139,24 @@ MINE = SPECS + "SPEC = Spec(name='bad', model=Network(Head()), {})"
     ("text", "words"),
     [
         ("def f(:\n", "line 1: SyntaxError: invalid syntax"),
-        ("x = '\0'", "SyntaxError"),
-        (b"x = '\xff'", "SyntaxError"),
+        (b"x = '\xff'", "is not UTF-8"),
         ("\n\nraise ValueError('one\\ntwo')", "line 3: ValueError: one two"),
         ("import sys\nsys.exit('gone')", "line 2: SystemExit: gone"),
-        ("def f():\n    return f()\nf()", "RecursionError"),
         ("import nothing_there", "line 1: ModuleNotFoundError: No module named 'nothing_there'"),
         ("", "has no SPEC"),
-        ("SPEC = {'name': 'bad'}", "has no SPEC"),
         ("from experiments.exp3 import SPEC", "SPEC.name is 'exp3'; it must be the file's name, 'bad'"),
         (SPECS + "Adam(lrr=1)", "Adam.lrr: no such field; did you mean 'lr'?"),
-        (SPECS + "AdamW(beta=0.1)", "AdamW.beta: no such field; did you mean 'beta"),
         (SPECS + "Train(epochs='3')", "Train.epochs: must be a valid integer, got '3'"),
-        (SPECS + "Train(epochs=0)", "Train.epochs: must be greater than or equal to 1, got 0"),
         (SPECS + "SGD(nesterov=True)", "SGD: nesterov needs a momentum above 0"),
         (SPECS + "Network(Conv(8), 3)", "line 2: Network.layers.1: must be a Layer"),
-        (SPECS + "Network(Conv(8), Adam())", "Network.layers.1: must be a Layer, e.g. "),
         (SPECS + "Network(Conv(8), dropuot=0.1)", "Network.dropuot: no such field; did you mean 'dropout'?"),
-        (SPECS + "Network(Conv(8), dropout=1.5)", "Network.dropout: must be less than 1, got 1.5"),
-        (SPECS + "Conv(8, 3, 1)", "line 2: TypeError: Conv takes 2 values without a name, not 3"),
+        (SPECS + "Conv(8, 3, 1)", "line 2: TypeError: Conv takes 2 positional values, not 3"),
         (SPECS + "Conv(8, kernl=5)", "line 2: Conv.kernl: no such field; did you mean 'kernel'?"),
         (SPECS + "Custom(lambda: 3)", "<lambda>': define it by name at the top level of a file"),
-        (SPECS + "class Own(Layer):\n    by = 3", "line 2: PydanticUserError: A non-annotated attribute was detected"),
         (SPECS + "Spec(name='bad')", "model: missing"),
         (MINE.format("optimiser=SGD()"), "optimiser: no such field; did you mean 'optimizer'?"),
-        (MINE.format("optimizer=StepLR()"), "optimizer: must be a Optimizer, e.g. SGD or Adam or AdamW or"),
+        (MINE.format("optimizer=StepLR()"), "optimizer: must be a Optimizer or a dict"),
         (MINE.format("train={'epoch': 3}"), "train.epoch: no such field; did you mean 'epochs'?"),
-        (MINE.format("train=3"), "train: "),
         ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', trian={})", "trian: no such section; did"),
         ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', train={'epochs': 0})", "train.epochs: must be"),
     ],
@@ -213,19 +166,13 @@ def test_a_file_that_is_no_experiment_is_refused_in_one_line(folder, text, words
     with pytest.raises(SpecError) as caught:
         experiments.load("bad")
     error = str(caught.value)
-    assert error.startswith("bad.py") and words in error and "\n" not in error and caught.value.exit_code == 2
+    assert "bad.py" in error and words in error and "\n" not in error and caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("which", ["", "\0", "x" * 5000, "exp33", "exp3/", "Exp3", "~"])
-def test_what_is_no_experiment_is_refused_in_one_line(which):
-    with pytest.raises(SpecError) as caught:
+@pytest.mark.parametrize("which", ["x" * 5000, "exp33", "Exp3"])
+def test_an_unknown_name_is_refused_with_the_nearest_or_all(which):
+    with pytest.raises(SpecError, match="no experiment or file is called .*; (did you mean 'exp3'|known: cifar1)"):
         experiments.load(which)
-    assert str(caught.value).startswith("no experiment or file") and "\n" not in str(caught.value)
-
-
-def test_the_nearest_experiment_is_offered():
-    with pytest.raises(SpecError, match="did you mean 'exp3'"):
-        experiments.load("exp33")
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

@@ -1,9 +1,7 @@
 """Augment a batch on its own device, each image by its own random amounts.
 
-``augment`` draws and calls; ``crop``, ``flip``, ``affine`` and ``cutout`` take their amounts explicitly, per image, and
-draw nothing. Rows are counted downwards and columns to the right, from 0 at the top left.
-
-Not done with torchvision: its transforms draw one set of amounts for a whole batch.
+``augment`` draws; ``crop``, ``flip``, ``affine`` and ``cutout`` take amounts per image. Rows are counted downwards and
+columns to the right, from 0. Not torchvision's transforms, which draw one set of amounts for a whole batch.
 """
 
 from collections.abc import Sequence
@@ -11,91 +9,68 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-# One column of the block of uniform numbers for each amount. Append, never reorder: old seeds depend on the order and,
-# since the block is filled image by image, on the number of columns too.
+# A column of uniform numbers for each amount. Append, never reorder: results of old seeds depend on order and number.
 COLUMNS = ("rotation", "shift_x", "shift_y", "scale", "shear", "crop_y", "crop_x", "flip", "cutout_y", "cutout_x")
 
 
 def augment(images: torch.Tensor, settings, generator: torch.Generator, fill: Sequence[float]) -> torch.Tensor:
     """Crop, flip, transform and cut out a batch, each image by its own amounts.
 
-    images     float32 (N, C, H, W), values in [0, 1], on any device; left as it is
-    settings   an object with these attributes, 0 or False meaning off; ranges are the spec's to check
-               crop      pixels of black put around the image before a window of its own size is taken at random
-               flip      bool, mirror left and right with probability 1/2
-               rotation  degrees, uniform in ±rotation
-               shift     pixels, uniform in ±shift, for each axis on its own
-               scale     factor uniform in 1 ± scale, scale < 1
-               shear     degrees along x, uniform in ±shear
-               elastic   pixels, the standard deviation of each pixel's own shift, which agree over ``elastic_width``
-               cutout    side in pixels of a square filled with ``fill``, its centre on any pixel with equal chance
-    generator  on the CPU: every number is drawn there and then moved, so a seed augments alike on every device
-    fill       C numbers, the data set's mean: what cutout leaves is zero once the images are normalised
+    images     float32 (N, C, H, W), values in [0, 1], on any device; not changed
+    settings   the fields of ``tinycnn.spec.Augment``
+    generator  on the CPU: all numbers are drawn there and then moved, so a seed augments alike on every device
+    fill       C numbers, the mean of the data set: what cutout leaves is zero once the images are normalised
 
     Return a tensor of the same shape, type, device and strides; ``images`` itself when everything is off.
 
     Every call takes N * len(COLUMNS) numbers from the generator, whatever is on: switching one augmentation on or off
-    changes neither the amounts of the others nor anything drawn later.
-
-    Crop and flip come first since they move whole pixels and lose nothing, then the one resampling, so that it
-    interpolates once; cutout comes last, so that its square keeps its side, its sharp edge and its exact value.
+    changes neither the amounts of the others nor anything drawn later. Crop and flip come first since they move whole
+    pixels without loss, then a single resampling; cutout comes last, so that its square stays sharp and exact.
     """
     count, _, height, width = images.shape
     draw = dict(zip(COLUMNS, torch.rand(count, len(COLUMNS), generator=generator).unbind(1), strict=True))
     result = images
     if settings.crop:
-        places = 2 * settings.crop + 1
-        offset = torch.stack([_whole(draw["crop_y"], places), _whole(draw["crop_x"], places)], 1)
-        result = crop(result, offset, settings.crop)
+        offsets = 2 * settings.crop + 1
+        result = crop(result, _integers((draw["crop_y"], offsets), (draw["crop_x"], offsets)), settings.crop)
     if settings.flip:
         result = flip(result, draw["flip"] < 0.5)
     if settings.rotation or settings.shift or settings.scale or settings.shear or settings.elastic:
         result = affine(
             result,
-            angle=_around_zero(draw["rotation"], settings.rotation),
-            shift=_around_zero(torch.stack([draw["shift_x"], draw["shift_y"]], 1), settings.shift),
-            scale=1 + _around_zero(draw["scale"], settings.scale),
-            shear=_around_zero(draw["shear"], settings.shear),
+            angle=_symmetric(draw["rotation"], settings.rotation),
+            shift=_symmetric(torch.stack([draw["shift_x"], draw["shift_y"]], 1), settings.shift),
+            scale=1 + _symmetric(draw["scale"], settings.scale),
+            shear=_symmetric(draw["shear"], settings.shear),
             **({"bend": _bend(draw["rotation"], settings, height, width)} if settings.elastic else {}),
         )
     if settings.cutout:
-        centre = torch.stack([_whole(draw["cutout_y"], height), _whole(draw["cutout_x"], width)], 1)
+        centre = _integers((draw["cutout_y"], height), (draw["cutout_x"], width))
         result = cutout(result, centre, settings.cutout, fill)
-    if result.stride() != images.stride():  # grid_sample answers a channels_last batch with a contiguous one on the CPU
+    if result.stride() != images.stride():  # grid_sample returns a contiguous batch for a channels_last one on the CPU
         result = torch.empty_like(images).copy_(result)
     return result
 
 
 def crop(images: torch.Tensor, offset: torch.Tensor, padding: int) -> torch.Tensor:
-    """Surround each image with ``padding`` pixels of 0 and take a window of the original size.
+    """Pad each image (N, C, H, W) with ``padding`` pixels of 0 and take a window of the original size.
 
-    images   (N, C, H, W)
     offset   int64 (N, 2): row and column, in the padded image, of the window's top left pixel, 0 to 2 * padding;
-             (padding, padding) is the image as it was
-
-    Raise IndexError (on CUDA an assertion of the device) for an offset above 2 * padding; negative ones pass unseen.
+             (padding, padding) returns the image
     """
     count, _, height, width = images.shape
-    # Every window is a view, nothing copied, so the index holds N entries and not N * H * W: on one core the fastest of
-    # six ways tried with 512 images of 1x28x28, and four to ten times as fast as indexing pixels.
+    # windows are views, so the index has N entries instead of N * H * W: 4 to 10 times as fast as indexing pixels
     windows = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    offset = _beside(offset, images)
+    offset = _on_device_of(images, offset)
     return windows[torch.arange(count, device=images.device), :, offset[:, 0], offset[:, 1]]
 
 
 def flip(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-    """Mirror left and right the images (N, C, H, W) that ``which``, bool (N,), picks."""
-    return torch.where(_beside(which, images).view(-1, 1, 1, 1), images.flip(3), images)
+    """Mirror left and right those of the images (N, C, H, W) where ``which``, bool (N,), is true."""
+    return torch.where(_on_device_of(images, which).view(-1, 1, 1, 1), images.flip(3), images)
 
 
-def affine(
-    images: torch.Tensor,
-    angle: torch.Tensor,
-    shift: torch.Tensor,
-    scale: torch.Tensor,
-    shear: torch.Tensor,
-    bend: torch.Tensor | None = None,
-) -> torch.Tensor:
+def affine(images, angle, shift, scale, shear, bend=None) -> torch.Tensor:
     """Shear, scale and rotate each image about its centre, then shift it, in one bilinear resampling; outside is 0.
 
     images  float32 (N, C, H, W)
@@ -107,11 +82,11 @@ def affine(
 
     The order and the signs are those of ``torchvision.transforms.functional.affine`` with ``shear=(shear, 0)``.
     """
-    matrix = _beside(_sampling_matrix(angle, shift, scale, shear, *images.shape[2:]), images)
-    grid = _grid(matrix, *images.shape[2:])
+    height, width = images.shape[2:]
+    grid = _grid(_on_device_of(images, _sampling_matrix(angle, shift, scale, shear, height, width)), height, width)
     if bend is not None:
-        half = torch.tensor([images.shape[3] / 2, images.shape[2] / 2])
-        grid = grid + _beside(bend.permute(0, 2, 3, 1) / half, images)
+        half = torch.tensor([width / 2, height / 2])
+        grid = grid + _on_device_of(images, bend.permute(0, 2, 3, 1) / half)
     return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
 
 
@@ -119,7 +94,7 @@ def _bend(uniform: torch.Tensor, settings, height: int, width: int) -> torch.Ten
     """Draw the shifts of an elastic deformation (N, 2, H, W): smoothed noise (Simard, Steinkraus & Platt 2003).
 
     Normal noise under a Gaussian of ``elastic_width`` pixels, scaled to the standard deviation ``elastic``. It is drawn
-    from a generator of its own, seeded by ``uniform``, so that nothing else is drawn otherwise for its sake.
+    from a generator of its own, seeded by ``uniform``, so that it changes no other draw.
     """
     bits = uniform.view(torch.int32)
     generator = torch.Generator().manual_seed(int(bits[0]) << 31 ^ int(bits[-1]) ^ len(bits))
@@ -133,27 +108,26 @@ def _bend(uniform: torch.Tensor, settings, height: int, width: int) -> torch.Ten
 
 
 def cutout(images: torch.Tensor, centre: torch.Tensor, side: int, fill: Sequence[float]) -> torch.Tensor:
-    """Set a square of each image to ``fill``; what reaches over the border is cut off.
+    """Set a square of each image (N, C, H, W), clipped at the border, to ``fill``, C numbers.
 
-    images  (N, C, H, W)
     centre  int64 (N, 2): row and column. The square covers centre - side // 2 to centre - side // 2 + side - 1, so an
-            even side reaches one pixel further up and left than down and right
-    fill    C numbers, one for each channel
+            even side extends one pixel further up and left than down and right
 
-    Raise RuntimeError when ``fill`` has not C entries.
     Source: DeVries & Taylor 2017, arXiv:1708.04552. Their code makes an odd side one pixel shorter; here it is kept.
     """
-    first = _beside(centre, images) - side // 2
-    rows, columns = (_within(first[:, axis], side, images.shape[2 + axis]) for axis in (0, 1))
-    value = _beside(torch.as_tensor(fill, dtype=images.dtype), images).view(1, images.shape[1], 1, 1)
-    return torch.where(rows[:, None, :, None] & columns[:, None, None, :], value, images)
+    inside = []
+    for first, size in zip((_on_device_of(images, centre) - side // 2).unbind(1), images.shape[2:], strict=True):
+        position = torch.arange(size, device=images.device)
+        inside.append((position >= first[:, None]) & (position < first[:, None] + side))
+    value = _on_device_of(images, torch.as_tensor(fill, dtype=images.dtype)).view(1, images.shape[1], 1, 1)
+    return torch.where(inside[0][:, None, :, None] & inside[1][:, None, None, :], value, images)
 
 
 def _sampling_matrix(angle, shift, scale, shear, height: int, width: int) -> torch.Tensor:
-    """(N, 2, 3): from a pixel of the result to where it comes from, both in grid_sample's coordinates of -1 to 1.
+    """(N, 2, 3): from a pixel of the result to its source, both in grid_sample's coordinates of -1 to 1.
 
     Forward, in pixels about the centre, a point p goes to R S X p + shift with R = [cos -sin; sin cos], S = scale and
-    X = [1 -tan; 0 1]; sampling wants the inverse, from q to X^-1 R^-1 (q - shift) / scale.
+    X = [1 -tan; 0 1]; sampling needs the inverse, from q to X^-1 R^-1 (q - shift) / scale.
     """
     turn, lean = torch.deg2rad(angle), torch.tan(torch.deg2rad(shear))
     cos, sin = torch.cos(turn), torch.sin(turn)
@@ -164,37 +138,29 @@ def _sampling_matrix(angle, shift, scale, shear, height: int, width: int) -> tor
 
 
 def _grid(matrix: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(N, H, W, 2): where each pixel's centre comes from, as ``F.affine_grid(..., align_corners=False)`` would say.
+    """(N, H, W, 2): the source of each pixel, as ``F.affine_grid(..., align_corners=False)`` returns it.
 
-    That one multiplies matrices of H * W rows, which is three times as slow on a core and open to the reduced precision
-    (TF32, autocast) that a training may allow for its matrix products. This adds a row's part to a column's.
+    That one multiplies matrices of H * W rows: three times as slow on a core, and subject to the reduced precision
+    (TF32, autocast) that a training may allow for matrix products. This adds a term of the row to one of the column.
     """
-    x, y = (
-        (2 * torch.arange(size, device=matrix.device, dtype=matrix.dtype) + 1) / size - 1 for size in (width, height)
-    )
+    x, y = ((2 * torch.arange(n, device=matrix.device, dtype=matrix.dtype) + 1) / n - 1 for n in (width, height))
     of_x, of_y, origin = matrix[:, None, None].unbind(4)
     return x.view(1, 1, width, 1) * of_x + (y.view(1, height, 1, 1) * of_y + origin)
 
 
-def _within(first: torch.Tensor, side: int, size: int) -> torch.Tensor:
-    """bool (N, size): the positions from ``first`` on, ``side`` of them."""
-    position = torch.arange(size, device=first.device)
-    return (position >= first[:, None]) & (position < first[:, None] + side)
-
-
-def _around_zero(uniform: torch.Tensor, limit: float) -> torch.Tensor:
+def _symmetric(uniform: torch.Tensor, limit: float) -> torch.Tensor:
     """Stretch numbers in [0, 1) to [-limit, limit)."""
     return (2 * uniform - 1) * limit
 
 
-def _whole(uniform: torch.Tensor, count: int) -> torch.Tensor:
-    """Turn float32 numbers in [0, 1) into whole ones, 0 to count - 1.
+def _integers(*draws) -> torch.Tensor:
+    """Turn pairs of uniform float32 numbers (N,) and a count into integers (N, pairs) from 0 to count - 1.
 
-    The largest, 1 - 2^-24, times any count rounds to a float below that count: the floor never reaches it.
+    The largest number, 1 - 2^-24, times any count rounds to a float below that count.
     """
-    return torch.floor(uniform * count).long()
+    return torch.stack([torch.floor(uniform * count).long() for uniform, count in draws], 1)
 
 
-def _beside(amounts: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """Move ``amounts`` to where the images are; CUDA need not finish its queue of work first."""
+def _on_device_of(images: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
+    """Move ``amounts`` to the device of the images; CUDA need not finish its queue of work first."""
     return amounts.to(images.device, non_blocking=images.is_cuda)

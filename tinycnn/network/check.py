@@ -1,11 +1,12 @@
-"""Whether a spec can be run as it is, found out before any training, and before the published data sets are read."""
+"""Whether a spec can be run as it is, before any training and before the published data sets are read."""
 
+from tinycnn.data.files import held_out
 from tinycnn.errors import OverLimit, SpecError
 from tinycnn.network.profile import Measured, measure
 
 
 def check(spec) -> tuple[Measured, list[str]]:
-    """Return what the network measures, and notices of what is allowed but probably not meant.
+    """Return the profile of the network, and warnings of what is allowed but probably not intended.
 
     Raises OverLimit for more parameters than ``target.parameter_limit``, SpecError for anything else that cannot work.
     """
@@ -18,45 +19,31 @@ def check(spec) -> tuple[Measured, list[str]]:
             "use fewer or smaller layers, or raise the limit"
         )
     for field in ("shift", "crop", "cutout"):
-        if getattr(spec.augment, field) > facts.size:
+        if (pixels := getattr(spec.augment, field)) > facts.size:
             raise SpecError(
-                f"{spec.name}: augment.{field}: {getattr(spec.augment, field)} pixels are more than a "
-                f"{spec.data.short} picture has; use at most {facts.size}"
+                f"{spec.name}: augment.{field}: {pixels} pixels are more than an image of {spec.data.short} has; "
+                f"use at most {facts.size}"
             )
-    held_out = round(facts.train * spec.data.validation)
-    if spec.data.validation and not 0 < held_out < facts.train:
-        raise SpecError(
-            f"{spec.name}: data.validation: {spec.data.validation} of the {facts.train} training pictures of "
-            f"{spec.data.short} leaves one side without any; use true for the standard share"
-        )
-    training = facts.train - held_out
-    if spec.data.images is not None:
-        if spec.data.images > training:
-            raise SpecError(
-                f"{spec.name}: data.images: {spec.data.images} are more than the {training} training pictures "
-                f"there are of {spec.data.short}; use at most that, or null for all"
-            )
-        training = spec.data.images
-    check_steps(spec, training)
-    return measured, list(_notices(spec))
+    try:
+        training = facts.train - held_out(spec.data.short, facts.train, spec.data.validation, spec.data.images)
+    except SpecError as error:
+        raise SpecError(f"{spec.name}: {error}") from None
+    check_steps(spec, spec.data.images or training)
+    return measured, list(_warnings(spec))
 
 
 def check_steps(spec, images: int) -> int:
-    """Return the batches of an epoch of so many images. Raises SpecError for none, or too few to schedule."""
+    """Return the batches of an epoch of so many images. Raises SpecError for none."""
     steps = images // spec.train.batch_size
     if not steps:
         raise SpecError(
-            f"{spec.name}: train.batch_size: {spec.train.batch_size} is more than the {images} training pictures of "
+            f"{spec.name}: train.batch_size: {spec.train.batch_size} is more than the {images} training images of "
             f"{spec.data.short}; use at most that"
         )
-    try:
-        spec.schedule.check(spec.train.epochs, steps)
-    except ValueError as error:
-        raise SpecError(f"{spec.name}: {error}") from None
     return steps
 
 
-def _notices(spec):
+def _warnings(spec):
     epochs = spec.train.epochs
     yield from spec.schedule.notices(epochs)
     if spec.augment.fade > epochs:

@@ -1,4 +1,4 @@
-"""A trained network that another learns from: found by a run's id or a file, checked, and asked."""
+"""The teacher of a distillation: a trained network, found by the id of its run or by its checkpoint."""
 
 import functools
 import hashlib
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from tinycnn import ROOT
 from tinycnn.errors import SpecError, UserError
+from tinycnn.spec.build import one_line
 from tinycnn.spec.spec import Spec
 
 
@@ -32,7 +33,7 @@ def is_run(text: str) -> bool:
 
 
 def kept(run_id: str) -> Path:
-    """Return where the checkpoint of a run that teaches is kept on this machine."""
+    """Return where the checkpoint of a teacher's run is kept on this machine."""
     return Path(os.environ.get("TINYCNN_CHECKPOINTS") or ROOT / "checkpoints").absolute() / "teachers" / f"{run_id}.pt"
 
 
@@ -56,45 +57,42 @@ def _loaded(path: Path, changed: int) -> Teacher:
         if spec.get("average", {}).get("result") == "raw":
             state = content["network"]
         digest = hashlib.sha256(b"".join(each.contiguous().numpy().tobytes() for each in state.values()))
-    except Exception as error:  # torch and pickle raise whatever a damaged file makes them stumble over
-        words = " ".join(str(error).split())[:150]
-        raise UserError(f"loss.teacher: {path}: is no checkpoint of a run ({words})") from None
+    except Exception as error:  # torch and pickle raise many kinds for a damaged file
+        raise UserError(f"loss.teacher: {path}: is no checkpoint of a run ({one_line(error)})") from None
     return Teacher(Spec.from_dict(spec, where=f"loss.teacher: {path}"), state, digest.hexdigest()[:12])
 
 
 def network(teacher: Teacher, data) -> nn.Module:
-    """Build the teacher's network for the pictures of a ``Split``, in evaluation mode."""
-    shape, classes = data.shape, len(data.classes)
+    """Build the teacher's network for the images of a ``Split``, in evaluation mode."""
     try:
         with torch.random.fork_rng([]):
-            made = teacher.spec.model.build(shape, classes)
-        made.load_state_dict(teacher.state)
+            network = teacher.spec.model.build(data.shape, len(data.classes))
+        network.load_state_dict(teacher.state)
     except (RuntimeError, SpecError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise UserError(f"loss.teacher: {teacher.spec.name} cannot look at {data.name} ({words})") from None
-    return made.eval().requires_grad_(False)
+        raise UserError(f"loss.teacher: {teacher.spec.name} does not fit {data.name} ({one_line(error)})") from None
+    return network.eval().requires_grad_(False)
 
 
 def check(settings, data_section) -> None:
-    """Raise SpecError where a teacher has learned from images that its pupil is to be validated on."""
+    """Raise SpecError where a teacher was trained on images that its student is validated on."""
     then, now = load(settings.teacher).spec.data, data_section
     if now.validation and (then.name, then.validation) != (now.name, now.validation):
         raise SpecError(
-            f"loss.teacher: learned from {then.name} with data.validation {then.validation:g}, so it may have seen the "
-            f"validation images of {now.name} ({now.validation:g}); take one of the same validation split"
+            f"loss.teacher: trained on {then.name} with data.validation {then.validation:g}, so it may have seen the "
+            f"validation images of {now.name} ({now.validation:g}); use one of the same validation split"
         )
 
 
 def loss(settings, data, device):
     """Return the function of logits, targets and normalised images that ``Distillation`` describes."""
-    teach = network(load(settings.teacher), data).to(device)
-    hot, share = settings.temperature, settings.share
+    teacher = network(load(settings.teacher), data).to(device)
+    temperature, share = settings.temperature, settings.share
 
     def distil(logits, targets, images):
         with torch.no_grad():
-            wanted = functional.log_softmax(teach(images) / hot, 1)
-        said = functional.log_softmax(logits / hot, 1)
-        soft = functional.kl_div(said, wanted, reduction="batchmean", log_target=True) * hot**2
+            wanted = functional.log_softmax(teacher(images) / temperature, 1)
+        ours = functional.log_softmax(logits / temperature, 1)
+        soft = functional.kl_div(ours, wanted, reduction="batchmean", log_target=True) * temperature**2
         hard = functional.cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
         return share * soft + (1 - share) * hard
 

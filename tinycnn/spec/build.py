@@ -1,65 +1,65 @@
-"""Layers in sequence -> torch modules, each given the shape that the one before it has."""
+"""Layers in sequence -> torch modules, each built for the shape that the one before it returns."""
 
+import contextlib
 import inspect
 
-import torch
-from torch import nn
-
 from tinycnn.errors import SpecError
+from tinycnn.spec.section import nn, torch
 
 
-def built(layers, shape, classes: int | None = None) -> nn.Sequential:
-    """Build layers for maps of ``shape`` (C, H, W), in order; those that ask for ``classes`` are told.
+def built(layers, shape, classes: int | None = None):
+    """Build an ``nn.Sequential`` for maps of ``shape`` (C, H, W); layers that take ``classes`` are given the number.
 
-    Raises SpecError that names the layer which cannot be built or cannot take what it gets.
+    Raises SpecError that names the layer which cannot be built or cannot take its input.
     """
     modules = nn.Sequential()
     for number, layer in enumerate(layers):
+        takes_classes = classes is not None and "classes" in inspect.signature(layer.build).parameters
         try:
-            asks = classes is not None and "classes" in inspect.signature(layer.build).parameters
-            module = _module(layer, shape, classes if asks else None)
-            if not isinstance(module, nn.Module):
-                raise SpecError(f"its build returned {type(module).__name__}, not a torch module")
+            module = layer.build(shape, classes) if takes_classes else layer.build(shape)
             modules.append(module)
             shape = output(module, shape)
         except SpecError as error:
-            inside = str(error).startswith("layers.")
-            where = f"layers.{number}." if inside else f"layers.{number} ({layer.describe()}): "
+            where = f"layers.{number}." if str(error).startswith("layers.") else f"layers.{number} ({layer!r}): "
             raise type(error)(f"{where}{error}") from error.__cause__
+        except Exception as error:  # whatever the author of a layer did wrong
+            raise SpecError(f"layers.{number} ({layer!r}): cannot be built ({one_line(error)})") from error
     return modules
 
 
-def _module(layer, shape, classes):
-    try:
-        return layer.build(shape) if classes is None else layer.build(shape, classes)
-    except SpecError:
-        raise
-    except Exception as error:  # whatever the author of a layer did wrong
-        words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise SpecError(f"cannot be built ({words})") from error
-
-
-@torch.no_grad()
-def output(module: nn.Module, shape) -> tuple[int, ...]:
-    """Return the shape, without the batch, of what a module makes of maps of ``shape``. Raises SpecError."""
-    parameter = next(module.parameters(), None)
-    device = parameter.device if parameter is not None else torch.get_default_device()
+@contextlib.contextmanager
+def evaluation(module):
+    """Put a module into evaluation mode, without gradients; restore its mode afterwards."""
     training = module.training
     try:
-        given = module.eval()(torch.zeros(1, *shape, device=device))
-    except Exception as error:  # what torch refuses, and whatever the author of a layer did wrong
-        raise SpecError(why_not(error, shape)) from error
+        with torch.no_grad():
+            yield module.eval()
     finally:
         module.train(training)
-    if not isinstance(given, torch.Tensor):
-        raise SpecError(f"gives {type(given).__name__}, not a tensor")
-    return tuple(given.shape[1:])
 
 
-def why_not(error, shape) -> str:
-    """Say in one line why a module cannot take a map of ``shape``."""
-    said, size = " ".join(str(error).split()), "×".join(map(str, shape))
-    # in the words of torch's convolutions and of its pools
-    if "Kernel size can't be greater than actual input size" in said or "utput size is too small" in said:
-        return f"shrinks a map of {size} below 1×1; use fewer or smaller layers, padding or a larger picture"
-    return f"cannot take a map of {size} ({said[:300]})"
+def output(module, shape) -> tuple[int, ...]:
+    """Return the shape, without the batch, of what a module returns for maps of ``shape``. Raises SpecError."""
+    parameter = next(module.parameters(), None)
+    device = parameter.device if parameter is not None else torch.get_default_device()
+    return tuple(result(module, torch.zeros(1, *shape, device=device)).shape[1:])
+
+
+def result(module, images):
+    """Return what a module returns for ``images`` (N, C, H, W) in evaluation mode. Raises SpecError, in one line."""
+    size = "×".join(map(str, images.shape[1:]))
+    try:
+        with evaluation(module):
+            return module(images)
+    except Exception as error:  # what torch refuses, and whatever the author of a module did wrong
+        # the texts of torch's convolutions and of its pools
+        too_small = "Kernel size can't be greater than actual input size", "utput size is too small"
+        if any(text in str(error) for text in too_small):
+            cure = "use fewer or smaller layers, padding or larger images"
+            raise SpecError(f"shrinks a map of {size} below 1×1; {cure}") from error
+        raise SpecError(f"cannot take a map of {size} ({one_line(error)})") from error
+
+
+def one_line(error: Exception) -> str:
+    """Return the type and text of an error of unknown origin in one short line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,7 +1,7 @@
-"""The sections of a spec beside its network: what each field is, may be, and is unless told otherwise.
+"""Data, augmentation, averaging, training and target of a spec: the type, the limits and the default of each field.
 
-Those that come in kinds (``Data``, ``Augment``, ``Optimizer``, ``Schedule``, ``Loss``) also hold what builds them. A
-kind of your own is a class in the experiment's file, derived from one of these.
+``Data`` and ``Augment`` also do what they describe. One of your own is a class in the experiment's file, derived from
+one of these.
 """
 
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ _OWN = ("npz", "folder")
 
 
 class Data(Kind):
-    """The data set, what stands in when it cannot be had, the share kept for validation, how many are trained on.
+    """The data set, its fallback where it cannot be downloaded, the validation share, the number trained on.
 
     ``name``: one of the published sets, or ``npz`` or ``folder`` with a ``path`` to your own; see ``tinycnn.data.own``.
     A class of your own defines ``read(part)``, which returns uint8 images (N, C, H, W) and integer labels (N,) for
@@ -34,7 +34,6 @@ class Data(Kind):
 
     @classmethod
     def kinds(cls):
-        """Return the one class for each name."""
         return dict.fromkeys((*DATASETS, *_OWN), Data)
 
     @field_validator("validation", mode="before")  # of the field: JSON's lists would be no tuples for one of the whole
@@ -47,7 +46,7 @@ class Data(Kind):
         return value
 
     @model_validator(mode="after")
-    def _path_for_own(self):
+    def _path_of_files(self):
         if not type(self).__module__.startswith("tinycnn."):
             object.__setattr__(self, "name", name_of(type(self)))
         elif (self.name in _OWN) != (self.path is not None):
@@ -100,19 +99,16 @@ class Augment(Kind):
 
     @classmethod
     def kinds(cls):
-        """Return this class, which is the one kind there is."""
         return {"Augment": Augment}
 
     def at(self, epoch: int, epochs: int) -> "Augment":
-        """Return what holds in an epoch, counted from 1: the last of ``fade`` epochs has hardly any augmentation."""
+        """Return the augmentation of an epoch, counted from 1; over the last ``fade`` epochs it falls linearly."""
         if epoch <= epochs - self.fade:
             return self
         strength = (epochs - epoch) / self.fade
         names = ("rotation", "shift", "scale", "shear", "elastic", "crop", "cutout")
-        kinds = {name: type(getattr(self, name)) for name in names}
-        return self.model_copy(
-            update={name: kind(round(strength * getattr(self, name), 6)) for name, kind in kinds.items()}
-        )
+        full = {name: getattr(self, name) for name in names}
+        return self.model_copy(update={n: type(value)(round(strength * value, 6)) for n, value in full.items()})
 
     def apply(self, images, labels, generator, data):
         """Return images and targets of a batch, each image changed by its own random amounts.
@@ -133,7 +129,7 @@ class Average(Section):
     """Exponentially averaged weights, beside those that are trained (Polyak & Juditsky 1992).
 
     After every ``every`` batches the average moves by 1 - ``decay`` towards the weights. Its batch-norm statistics are
-    computed anew before each evaluation, from augmented training images. ``result``: which weights are the run's.
+    recomputed before each evaluation, from augmented training images. ``result``: which weights are the run's.
     """
 
     positional = ("decay",)
@@ -143,7 +139,7 @@ class Average(Section):
 
 
 class Train(Section):
-    """The loop: ``seed`` is the first of the seeds; an incomplete last batch is left out of its epoch."""
+    """The training loop: ``seed`` is the first seed; an incomplete last batch is dropped from its epoch."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=60_000)] = 128
@@ -157,7 +153,7 @@ class Train(Section):
 
 
 class Target(Section):
-    """What the iteration is for. Accuracies are test accuracies in percent, on ``data`` (null: the spec's data set)."""
+    """The goal of the iteration. Accuracies are test accuracies in percent, on ``data`` (null: the spec's data set)."""
 
     parameter_limit: Annotated[int, Field(ge=1, description="most parameters allowed; null for no limit")] | None = 8000
     max_epochs: Annotated[int, Field(ge=1)] = 15

@@ -8,8 +8,9 @@ from pydantic_core import PydanticCustomError
 
 from tinycnn import source
 from tinycnn.errors import SpecError
+from tinycnn.spec.build import built, one_line, output
 from tinycnn.spec.layers import Activations, Dropped, Layer, Norms, Padding, Shape, Share, call
-from tinycnn.spec.section import Kind, Section, any_of, own_name, problems
+from tinycnn.spec.section import Kind, Section, any_of, nn, own_name, problems
 
 
 class Model(Kind):
@@ -32,7 +33,7 @@ class Model(Kind):
 
 
 class Network(Model):
-    """Layers in sequence, and what holds for all of them that do not say otherwise.
+    """Layers in sequence, and the values of all layers that do not set their own.
 
     ``padding``: pixels of zeros around the input of each convolution but those of 1×1; "same" keeps the size of the
     map. ``dropout``: after each convolution, of whole feature maps or of elements.
@@ -57,13 +58,10 @@ class Network(Model):
         return tuple(layer.filled(self) for layer in self.layers)
 
     def build(self, shape, classes):
-        """Return an ``nn.Sequential`` of a module for each layer. Raises SpecError that names the layer at fault."""
-        from tinycnn.spec.build import built
-
+        """Return an ``nn.Sequential`` with a module for each layer. Raises SpecError that names the layer at fault."""
         return built(self.filled, shape, classes)
 
     def used(self):
-        """Return the classes of the network and its layers."""
         return [type(self), *dict.fromkeys(type(layer) for layer in every(self.layers))]
 
     def __repr__(self):
@@ -81,49 +79,46 @@ def every(layers):
         yield from every(getattr(layer, "layers", ()))
 
 
-_TOLD = {
-    "channels": ("channels", "in_channels", "input_channels", "num_channels", "in_chans"),
-    "size": ("size", "image_size", "img_size", "input_size"),
-    "classes": ("classes", "num_classes", "n_classes", "out_classes"),
+_FROM_DATA = {
+    **dict.fromkeys(("channels", "in_channels", "input_channels", "num_channels", "in_chans"), "channels"),
+    **dict.fromkeys(("size", "image_size", "img_size", "input_size"), "size"),
+    **dict.fromkeys(("classes", "num_classes", "n_classes", "out_classes"), "classes"),
 }
-"""What the data set decides, and the names of the arguments that ask for it."""
-_NAMES = {name: what for what, names in _TOLD.items() for name in names}
+"""The names of arguments that take a fact of the data set."""
 
 
 class Custom(Model):
     """A network of your own: ``Custom(MyNet, width=8)``, an ``nn.Module`` class or a function that returns one.
 
     Arguments called ``channels``, ``size`` and ``classes`` (or ``in_channels``, ``image_size``, ``num_classes``) are
-    told what the data set has; all others are fields ``model.NAME``, of the type of their annotation or their default.
+    given the values of the data set; all others are fields ``model.NAME``, of the type of their annotation or default.
     """
 
     model_config = ConfigDict(extra="allow")
     network: str
 
     def __init__(self, network=None, /, **fields):
-        made = network if network is not None else fields.pop("network", None)
-        super().__init__(network=made if isinstance(made, str) else source.reference(made), **fields)
+        found = network if network is not None else fields.pop("network", None)
+        super().__init__(network=found if isinstance(found, str) else source.reference(found), **fields)
 
     __init__.__pydantic_base_init__ = True
 
     @model_validator(mode="before")
     @classmethod
     def _arguments(cls, values):
-        """Check the arguments against the signature, and write down those that were left at their defaults too."""
+        """Check the arguments against the signature, and add the defaults of those that are not given."""
         try:
             if not isinstance(values.get("network"), str):
                 raise SpecError("name a class or function of a file, e.g. experiments/exp9.py:Net")
-            function = source.resolve(values["network"])
-            section = _section_of(function)
+            section = _section_of(source.resolve(values["network"]))
+            given = {name: _listed(value) for name, value in values.items() if name not in ("network", cls.tag)}
+            own = section(**given).model_dump()
         except SpecError as error:
             raise PydanticCustomError("nested", "{problems}", {"problems": [(("network",), str(error))]}) from None
-        given = {name: _listed(value) for name, value in values.items() if name not in ("network", cls.tag)}
-        try:
-            own = section(**given).model_dump()
         except ValidationError as error:
-            raise PydanticCustomError("nested", "{problems}", {"problems": problems(error, section)}) from None
-        left = {name: value for name, value in own.items() if name not in _NAMES or value is not None}
-        return {"network": values["network"]} | left
+            raise PydanticCustomError("nested", "{problems}", {"problems": problems(error)}) from None
+        kept = {name: value for name, value in own.items() if name not in _FROM_DATA or value is not None}
+        return {"network": values["network"]} | kept
 
     @property
     def arguments(self) -> dict:
@@ -131,36 +126,27 @@ class Custom(Model):
         return dict(self.__pydantic_extra__ or {})
 
     def build(self, shape, classes):
-        """Return the module. Raises SpecError where the class or function fails, in its words."""
-        from torch import nn
-
+        """Return the module. Raises SpecError where the class or function fails, with its own message."""
         function = source.resolve(self.network)
         facts = {"channels": shape[0], "size": shape[1], "classes": classes}
         parameters = inspect.signature(function).parameters
-        given = {name: facts[_NAMES[name]] for name in parameters if name in _NAMES} | self.arguments
-        for name in [name for name in given if name in parameters]:
+        given = {name: facts[_FROM_DATA[name]] for name in parameters if name in _FROM_DATA} | self.arguments
+        for name in given.keys() & parameters.keys():
             given[name] = _like(parameters[name].default, given[name])
         try:
-            made = function(**given)
-        except SpecError:
-            raise
+            module = function(**given)
         except Exception as error:  # whatever its author did wrong
-            words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            raise SpecError(f"network: {self.network} cannot be made ({words})") from error
-        if not isinstance(made, nn.Module):
-            raise SpecError(f"network: {self.network} returned {type(made).__name__}, not a torch module")
-        if any(map(nn.parameter.is_lazy, (*made.parameters(), *made.buffers()))):
-            # their shapes come from the first picture
-            from tinycnn.spec.build import output
-
+            raise SpecError(f"network: {self.network} cannot be made ({one_line(error)})") from error
+        if not isinstance(module, nn.Module):
+            raise SpecError(f"network: {self.network} returned {type(module).__name__}, not a torch module")
+        if any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers()))):
             try:
-                output(made, shape)
+                output(module, shape)  # gives them their shapes
             except SpecError as error:
                 raise SpecError(f"network: {error}") from None
-        return made
+        return module
 
     def used(self):
-        """Return what the network's source is followed from."""
         return [type(self), self.network]
 
     def describe(self):
@@ -171,36 +157,32 @@ class Custom(Model):
     __repr__ = describe
 
 
+_TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
+
+
 def _section_of(function):
-    """Return the section that a function's arguments make. Raises SpecError for arguments that no JSON can hold."""
+    """Return a section class with the arguments of a function as its fields. Raises SpecError for what is none."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         raise SpecError(f"{function!r} is neither an nn.Module class nor a function") from None
-    fields, name = {}, function.__name__
+    fields = {}
     for each in parameters:
-        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
+        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) or each.name in ("network", Model.tag):
             continue
-        if each.name in ("network", Model.tag):  # what JSON has these names for
-            if each.default is not each.empty:
-                continue
-            raise SpecError(f"{name}: its argument {each.name} has a name that Custom needs itself; call it otherwise")
-        if each.kind is each.POSITIONAL_ONLY:
-            raise SpecError(f"{name}: its argument {each.name} cannot be given by name")
-        told = each.name in _NAMES
-        if each.default is each.empty:
-            if told:
-                fields[each.name] = (int | None, None)
-            else:
-                fields[each.name] = (_annotated(each) or Any, ...)
-        elif told:  # also where it has a default, as a class copied from somewhere may
+        if each.name in _FROM_DATA:  # also where it has a default, as a copied class may
             fields[each.name] = (int | None, None)
-        elif _plain(each.default):
-            stated = _annotated(each)  # "depth: int = None" may also be None
-            wanted = stated | None if stated and each.default is None else stated or _type_of(each.default)
-            fields[each.name] = (wanted, _listed(each.default))
-        # else an object, e.g. nn.ReLU: it stays the default, and is part of the source
-    return create_model(name, __base__=Section, **fields)
+            continue
+        stated = getattr(each.annotation, "__name__", each.annotation)
+        wanted = _TYPES.get(stated) if isinstance(stated, str) else None
+        if each.default is each.empty:
+            fields[each.name] = (wanted or Any, ...)
+        elif each.default is None:  # also "depth: int = None"
+            fields[each.name] = (wanted | None if wanted else Any, None)
+        elif isinstance(each.default, (bool, int, float, str, list, tuple)):
+            fields[each.name] = (wanted or _type_of(each.default), _listed(each.default))
+        # another object, e.g. nn.ReLU, stays the default and is part of the source
+    return create_model(function.__name__, __base__=Section, **fields)
 
 
 def _listed(value):
@@ -211,29 +193,11 @@ def _like(default, value):
     """Return lists, which JSON has in place of tuples, as tuples where a default is one."""
     if not isinstance(value, list) or not isinstance(default, list | tuple):
         return value
-    inside = default[0] if default else None
-    return type(default)(_like(inside, item) for item in value)
-
-
-def _plain(value) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
+    return type(default)(_like(default[0] if default else None, item) for item in value)
 
 
 def _type_of(default):
-    if default is None:
-        return Any
-    if isinstance(default, list | tuple):
-        kinds = {_type_of(item) for item in default}
-        return list[kinds.pop()] if len(kinds) == 1 else list
-    return type(default)
-
-
-def _annotated(parameter):
-    """Return the annotation of an argument if it is one that JSON can hold, None where the default must tell."""
-    known = {kind.__name__: kind for kind in (bool, int, float, str)}
-    annotation = parameter.annotation
-    return (
-        known.get(annotation) if isinstance(annotation, str) else annotation if annotation in known.values() else None
-    )
+    if not isinstance(default, list | tuple):
+        return type(default)
+    kinds = {_type_of(item) for item in default}
+    return list[kinds.pop()] if len(kinds) == 1 else list

@@ -1,11 +1,11 @@
-"""What every part of a spec is made of: frozen groups of checked fields, some of which come in several kinds.
+"""What every part of a spec is made of: frozen groups of validated fields, some of which come in several kinds.
 
-A kind is a class: the fields are its annotations, and a method of it builds what they describe. One of an experiment's
-own file is used, checked, written to JSON, derived with ``--set`` and searched like those of the project.
+A kind is a class: the fields are its annotations, and its methods build what they describe. One of an experiment's own
+file is validated, written to JSON, changed with ``--set`` and searched like those of the project.
 """
 
+import importlib
 import json
-import sys
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, model_serializer
@@ -15,6 +15,19 @@ from tinycnn import source
 from tinycnn.errors import SpecError, nearest, shown, visible
 
 NAME = r"^[a-z][a-z0-9_-]{0,59}$"
+
+
+class _Lazy:
+    """A module that is imported at its first use, so that specs are read without torch."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __getattr__(self, attribute):
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+torch, nn = _Lazy("torch"), _Lazy("torch.nn")
 
 
 class Section(BaseModel):
@@ -29,17 +42,18 @@ class Section(BaseModel):
     def __init__(self, *values, **fields):
         if len(values) > len(self.positional):
             raise TypeError(
-                f"{type(self).__name__} takes {len(self.positional)} values without a name, not {len(values)}"
+                f"{type(self).__name__} takes {len(self.positional)} positional values, not {len(values)}; "
+                "name the others"
             )
         super().__init__(**dict(zip(self.positional, values, strict=False)), **fields)
 
-    __init__.__pydantic_base_init__ = True  # JSON is validated as JSON, not by way of this
+    __init__.__pydantic_base_init__ = True  # JSON is validated as JSON, not through this
 
 
 class Kind(Section):
     """A section that comes in several kinds, told apart by the field called ``tag``.
 
-    The tag of a kind of this project is its class's name, that of any other a reference such as
+    The tag of a kind of this project is the name of its class, that of any other a reference such as
     ``experiments/exp7.py:Mixup``.
     """
 
@@ -51,20 +65,22 @@ class Kind(Section):
         first = {name: fields[name] for name in self.positional if name in fields}
         return {self.tag: name_of(type(self)), **first, **fields}
 
-    def __reduce_ex__(self, protocol):  # to another process, which finds a class of an experiment's file by reference
+    def __reduce_ex__(self, protocol):  # another process imports a class of an experiment's file by its reference
         if type(self).__module__.startswith("tinycnn."):
             return super().__reduce_ex__(protocol)
-        return _again, (source.reference(type(self)), self.model_dump(mode="json"))
+        return _unpickled, (source.reference(type(self)), self.model_dump_json())
 
     @classmethod
     def kinds(cls) -> dict[str, type]:
         """Return the kinds of this project by their tag."""
-        return {each.__name__: each for each in _below(cls) if each.__module__.startswith("tinycnn.")}
+        return {each.__name__: each for each in _subclasses(cls) if each.__module__.startswith("tinycnn.")}
 
 
-def _again(reference: str, values: dict):
+def _unpickled(reference: str, text: str):
     cls = source.resolve(reference)
-    return cls.model_validate_json(json.dumps({name: value for name, value in values.items() if name != cls.tag}))
+    values = json.loads(text)
+    del values[cls.tag]
+    return cls.model_validate_json(json.dumps(values))
 
 
 def name_of(cls) -> str:
@@ -75,124 +91,83 @@ def name_of(cls) -> str:
 own_name = property(lambda section: name_of(type(section)), doc="The tag of a kind.")
 
 
-def _below(cls):
+def _subclasses(cls):
     found = []
     for each in cls.__subclasses__():
-        found += [each] * (not each.__name__.startswith("_")) + _below(each)
+        found += [each] * (not each.__name__.startswith("_")) + _subclasses(each)
     return found
 
 
 def kind(base, name) -> type:
-    """Return the kind of ``base`` that a tag names: one of the project, a reference, or the name of one that is loaded.
+    """Return the kind of ``base`` that a tag names, whatever its case: a name, or the reference of a user's class.
 
-    Raises SpecError in words that follow the field's name.
+    Raises SpecError, whose text follows the name of the field.
     """
-    known, text = base.kinds(), name if isinstance(name, str) else ""
-    if text in known:
-        return known[text]
-    if ":" in text:
+    if ":" in str(name):
         found = source.resolve(name)
         if not (isinstance(found, type) and issubclass(found, base)):
             raise SpecError(f"{name} is no {base.__name__}; derive it from tinycnn.spec.{base.__name__}")
         return found
-    loaded = {each.__name__: each for each in _below(base) if _is_loaded(each)}  # of two, that of the file loaded last
-    if text in loaded:
-        return loaded[text]
-    folded = {each.lower(): each for each in known}
-    if text.lower() in folded:
-        return known[folded[text.lower()]]
-    hint = nearest(text, [*known, *loaded])
-    raise SpecError(f"{shown(name)} is unknown; {hint}")
-
-
-def _is_loaded(cls) -> bool:
-    """Tell whether a class is the project's no more than its name is: not of a file that was loaded anew since."""
-    if cls.__module__.startswith("tinycnn."):
-        return False
-    return getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
+    # a class of a user's file counts once the file is loaded; of two versions of one file, the later
+    known = {each.__name__: each for each in _subclasses(base)} | base.kinds()
+    found = {each.lower(): cls for each, cls in known.items()}.get(str(name).lower())
+    if found is None:
+        raise SpecError(f"{shown(name)} is unknown; {nearest(name, known)}")
+    return found
 
 
 def any_of(base):
-    """Return the type of a field that holds any kind of ``base``."""
+    """Return the type of a field that holds a ``base``, of any kind: the section itself, or a dict of its values."""
 
     def validate(value):
-        if isinstance(value, base):
-            return value
-        if not isinstance(value, dict):
-            wanted = " or ".join(list(base.kinds())[:4])
-            given = type(value).__name__ if isinstance(value, Section) else ""
-            words = f"must be a {base.__name__}, e.g. {wanted}" + (f", not {given}" if given else "")
-            raise PydanticCustomError("value_error" if given else "kind", "{words}", {"words": words})
-        if base.tag not in value:
-            problem = [((base.tag,), f"missing; known: {', '.join(base.kinds())}")]
-            raise PydanticCustomError("nested", "{problems}", {"problems": problem})
         try:
-            cls = kind(base, value[base.tag])
+            return value if isinstance(value, base) else _made(base, value)
         except SpecError as error:
-            raise PydanticCustomError("nested", "{problems}", {"problems": [((base.tag,), str(error))]}) from None
-        is_field = base.tag in cls.model_fields and cls.__module__.startswith("tinycnn.")  # as of data sets
-        fields = {name: each for name, each in value.items() if name != base.tag or is_field}
-        try:
-            return cls.model_validate_json(json.dumps(fields))
+            found = [((base.tag,) if isinstance(value, dict) else (), str(error))]
         except ValidationError as error:
-            raise PydanticCustomError("nested", "{problems}", {"problems": problems(error, cls)}) from None
+            found = problems(error)
+        except TypeError as error:
+            found = [((), f"holds a value that JSON cannot ({error})")]
+        raise PydanticCustomError("nested", "{problems}", {"problems": found}) from None
 
     return Annotated[Any, PlainValidator(validate)]
 
 
+def _made(base, values):
+    """Return the section that a dict of plain values describes. Raises SpecError, ValidationError."""
+    if not isinstance(values, dict):
+        raise SpecError(f"must be a {base.__name__} or a dict of its fields, got {shown(values)}")
+    cls = base
+    if issubclass(base, Kind):
+        if base.tag not in values:
+            raise SpecError(f"missing; known: {', '.join(base.kinds())}")
+        cls = kind(base, values[base.tag])
+        if not (base.tag in cls.model_fields and cls.__module__.startswith("tinycnn.")):  # a field of data sets
+            values = {name: value for name, value in values.items() if name != base.tag}
+    return cls.model_validate_json(json.dumps(values))
+
+
 def explain(error: ValidationError) -> str:
-    """Put a validation error into one line: each field by its dotted name, its value, and what is allowed."""
-    cls = next((each for each in [*_below(Section)] if each.__name__ == error.title), None)
-    found = [(".".join(map(str, loc)), words) for loc, words in problems(error, cls)]
-    inside = "" if error.title == "Spec" else error.title
+    """Put a validation error into one line: each field by its dotted name, what is allowed, and what was given."""
     lines = []
-    for where, words in found[:3]:
-        dotted = visible(".".join(part for part in (inside, where) if part))
-        lines.append(f"{dotted}: {words}" if dotted else words)
-    return "; ".join(lines) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+    for location, text in problems(error):
+        dotted = ".".join(map(str, (*([] if error.title == "Spec" else [error.title]), *location)))
+        lines.append(f"{visible(dotted)}: {text}" if dotted else text)
+    return "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
 
 
-_WORDS = (
-    ("Input should", "must"),
-    ("Tuple should", "must"),
-    (" after validation", ""),
-    ("be a valid boolean", "be true or false"),
-    ("be a valid array", "be a list"),
-    (f"String should match pattern '{NAME}'", "must be of small letters, digits, _ and -, a letter first, 60 at most"),
-)
-"""What pydantic says, and what a person at the terminal understands at once."""
-
-
-def problems(error: ValidationError, cls=None) -> list[tuple[tuple, str]]:
-    """Return (location, what is wrong there) for each problem; ``cls``: what was validated."""
-    found = error.errors(include_url=False)
-    inner = {problem["loc"][:-1] for problem in found}
+def problems(error: ValidationError) -> list[tuple[tuple, str]]:
+    """Return (location, what is wrong there) of each problem."""
+    cls = next((each for each in (Section, *_subclasses(Section)) if each.__name__ == error.title), Section)
     result = []
-    for problem in found:
-        loc = problem["loc"]
-        if problem["type"] == "nested":
-            result += [((*loc, *where), words) for where, words in problem["ctx"]["problems"]]
-        elif (
-            problem["type"] != "too_short" or loc not in inner
-        ):  # a list one of whose items is refused is not too short
-            result.append((loc, _words(problem, cls)))
+    for each in error.errors(include_url=False):
+        if each["type"] == "nested":
+            result += [((*each["loc"], *inside), text) for inside, text in each["ctx"]["problems"]]
+        elif each["type"] == "extra_forbidden":
+            result.append((each["loc"], f"no such field; {nearest(each['loc'][-1], cls.model_fields)}"))
+        elif each["type"] in ("missing", "value_error"):
+            result.append((each["loc"], each["msg"].removeprefix("Value error, ").replace("Field required", "missing")))
+        else:
+            text = each["msg"].replace("Input should", "must")
+            result.append((each["loc"], f"{text}, got {shown(each['input'])}"))
     return result
-
-
-def _words(problem, cls) -> str:
-    loc = problem["loc"]
-    if problem["type"] == "extra_forbidden":
-        inside = cls
-        for part in loc[:-1]:
-            field = inside.model_fields.get(part) if inside else None
-            inside = field.annotation if field and isinstance(field.annotation, type) else None
-        return f"no such field; {nearest(str(loc[-1]), inside.model_fields if inside else ())}"
-    if problem["type"] == "json_invalid":
-        return f"not JSON ({problem['msg'].removeprefix('Invalid JSON: ')}); give the spec.json of a run"
-    if problem["type"] == "missing":
-        return "missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    for pydantics, ours in _WORDS:
-        message = message.replace(pydantics, ours, 1)
-    got = "" if problem["type"] == "value_error" else f", got {shown(problem['input'])}"  # that is about several fields
-    return f"{message[:1].lower()}{message[1:]}{got}"

@@ -1,6 +1,6 @@
 """What an experiment is: a frozen, validated, typed spec that holds everything which changes a number.
 
-``Spec(...)`` makes one, ``spec.but(...)`` derives one that shows only what changed, ``spec.to_json()`` and
+``Spec(...)`` makes one, ``spec.but(...)`` derives one that states only what changes, ``spec.to_json()`` and
 ``Spec.from_json`` are inverses. Each field has a dotted name (``optimizer.lr``, ``model.layers.2.channels``) for
 ``--set`` and in the store.
 """
@@ -16,7 +16,7 @@ from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, nearest, shown
 from tinycnn.spec.fields import Augment, Average, Data, Target, Train
 from tinycnn.spec.layers import Layer
-from tinycnn.spec.model import Model
+from tinycnn.spec.model import Model, Network
 from tinycnn.spec.section import NAME, Section, any_of, explain, kind
 from tinycnn.spec.training import SGD, Constant, CrossEntropy, Loss, Optimizer, Schedule
 
@@ -25,6 +25,7 @@ BASES = {
     "model": Model, "data": Data, "augment": Augment, "optimizer": Optimizer, "schedule": Schedule, "loss": Loss,
 }  # fmt: skip
 """The sections that come in several kinds."""
+_FIXED = {"version", "name", "parent", "notes"}
 
 
 class Spec(Section):
@@ -40,9 +41,9 @@ class Spec(Section):
     optimizer: any_of(Optimizer) = SGD()
     schedule: any_of(Schedule) = Constant()
     loss: any_of(Loss) = CrossEntropy()
-    average: Average = Average()
-    train: Train = Train()
-    target: Target = Target()
+    average: any_of(Average) = Average()
+    train: any_of(Train) = Train()
+    target: any_of(Target) = Target()
 
     @model_validator(mode="after")
     def _target_of_data(self):
@@ -52,21 +53,21 @@ class Spec(Section):
         return self
 
     def but(self, name: str | None = None, **sections) -> "Spec":
-        """Derive a spec: a section replaces its forerunner, a dict changes single fields of it.
+        """Derive a spec: a section replaces the previous one, a dict changes single fields of it.
 
-        Names in a dict may be dotted: ``model={"layers.2.channels": 16}``. A new ``name`` makes this spec the parent.
-        Raises SpecError naming the field that cannot be.
+        Names in a dict may be dotted: ``model={"layers.2.channels": 16}``. With a new ``name`` this spec becomes the
+        parent. Raises SpecError that names the field.
         """
         changes = {}
         for section, value in sections.items():
             if section not in Spec.model_fields:
                 raise SpecError(f"{section}: no such section; {nearest(section, Spec.model_fields)}")
-            if isinstance(value, Section):
-                changes[section] = value
-            elif isinstance(value, dict):
+            if not isinstance(value, Section | dict):
+                raise SpecError(f"{section}: expected a section or a dict of fields, got {shown(value)}")
+            if isinstance(value, dict):
                 changes |= {f"{section}.{field}": new for field, new in value.items()}
             else:
-                raise SpecError(f"{section}: expected a section or a dict of fields, got {shown(value)}")
+                changes[section] = value
         named = {} if name is None else {"name": name, "parent": self.name, "notes": ""}
         return self.with_values(changes, **named)
 
@@ -74,71 +75,68 @@ class Spec(Section):
         """Derive a spec from dotted names and values, e.g. ``{"train.epochs": 3, "model.layers.2.channels": 16}``.
 
         Where a kind changes (``optimizer.name``, ``model.layers.2.kind``), fields that both kinds have keep their
-        values and the others take the new kind's defaults. Raises SpecError.
+        values and the others take the new kind's defaults. Only changed sections are validated. Raises SpecError.
         """
-        values = self.model_dump(mode="json") | top
-        ordered = sorted(changes.items(), key=lambda change: (change[0].count("."), not _is_tag(change[0])))
-        for dotted, value in ordered:  # what holds more before what is in it
-            self._set(values, dotted, _as_json(value))
+        values = {name: getattr(self, name) for name in Spec.model_fields} | top
+        # a whole before its parts, and a kind before its fields
+        for dotted in sorted(changes, key=lambda name: (name.count("."), not name.endswith((".name", ".kind")))):
+            section, *path = dotted.split(".")
+            if section in _FIXED or section not in values or not (path or isinstance(changes[dotted], Section | dict)):
+                raise self._no_field(dotted)
+            if path:
+                values[section] = _plain(values[section])
+                self._set(values[section], dotted, path, _plain(changes[dotted]))
+            else:
+                values[section] = changes[dotted]
         return Spec.from_dict(values, where=values["name"])
 
-    def _set(self, values, dotted, value):
-        section, *path = dotted.split(".")
-        inside, field = values, section
-        if section in _FIXED or section not in values:
-            raise SpecError(f"{dotted}: {self._instead_of(dotted)}")
-        if not path and not isinstance(value, dict):
-            raise SpecError(f"{dotted}: {self._instead_of(dotted)}")
-        for depth, part in enumerate(path):
-            inside = inside[field]
-            field = int(part) if isinstance(inside, list) and part.isascii() and part.isdigit() else part
-            base = Layer if isinstance(inside, dict) and "kind" in inside and depth else BASES.get(section)
-            if isinstance(inside, dict):
-                there = field in inside or (base and field in _fields(base, inside))
-            else:
-                there = isinstance(inside, list) and isinstance(field, int) and field < len(inside)
-            if not there:
-                raise SpecError(f"{dotted}: {self._instead_of(dotted)}")
-        if path and isinstance(inside, dict) and base and field == base.tag:
-            kept = _switch(base, dotted, inside, value)
+    def _set(self, values, dotted: str, path: list[str], value):
+        """Set the field at ``path`` in the plain values of a section."""
+        inside, base = values, BASES.get(dotted.partition(".")[0])
+        try:
+            for part in path[:-1]:
+                inside, base = inside[int(part) if isinstance(inside, list) else part], Layer
+            field = int(path[-1]) if isinstance(inside, list) else path[-1]
+            of_kind = base and base.tag in inside
+            if not (of_kind and field in kind(base, inside[base.tag]).model_fields):
+                inside[field]  # must be there
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise self._no_field(dotted) from None
+        if of_kind and field == base.tag:
+            switched = _switched(base, dotted, inside, value)
             inside.clear()
-            inside.update(kept)
+            inside.update(switched)
         else:
             inside[field] = value
 
-    def _instead_of(self, dotted: str) -> str:
-        """Say why there is no field of that dotted name, and which there are."""
+    def _no_field(self, dotted: str) -> SpecError:
+        """Return the error for a name that is no field."""
         fields = self.flat()
-        own = [name for name in fields if name.startswith(f"{dotted}.")]
-        if own:
-            return f"a section, not a field; its fields: {', '.join(own[:20])}"
-        groups = dict.fromkeys(name.partition(".")[0] + ".*" for name in fields)
-        if dotted in Spec.model_fields:
-            return f"is not for changing; known: {', '.join(groups)}"
-        return f"no such field; {nearest(dotted, fields, groups)}"
+        inside = [name for name in fields if name.startswith(f"{dotted}.")]
+        if inside:
+            return SpecError(f"{dotted}: a section, not a field; its fields: {', '.join(inside[:20])}")
+        groups = dict.fromkeys(f"{name.partition('.')[0]}.*" for name in fields)
+        problem = "cannot be changed" if dotted in _FIXED else "no such field"
+        return SpecError(f"{dotted}: {problem}; {nearest(dotted, fields, groups)}")
 
     @classmethod
     def from_dict(cls, values: dict, where: str = "spec") -> "Spec":
-        """Make a spec from plain values, as JSON holds them. Raises SpecError with ``where`` in its one line."""
-        try:
-            if isinstance(values, dict) and values.get("version") == 1:
-                from tinycnn.spec.version1 import converted
+        """Make a spec from sections or their plain values. Raises SpecError, its one line prefixed by ``where``."""
+        from tinycnn.spec.version1 import converted
 
-                values = converted(values)
-            return cls.model_validate_json(json.dumps(values))
+        try:
+            return cls.model_validate(converted(values) if values.get("version") == 1 else values)
         except SpecError as error:
             raise SpecError(f"{where}: {error}") from None
         except ValidationError as error:
             raise SpecError(f"{where}: {explain(error)}") from None
-        except (TypeError, ValueError, RecursionError) as error:
-            raise SpecError(f"{where}: not a spec ({error})") from None
 
     @classmethod
     def from_json(cls, text: str, where: str = "spec") -> "Spec":
-        """Read what ``to_json`` wrote, be it of version 1. Raises SpecError."""
+        """Read what ``to_json`` wrote, now or in version 1. Raises SpecError."""
         try:
             values = json.loads(text)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise SpecError(f"{where}: not JSON ({error}); give the spec.json of a run") from None
         if not isinstance(values, dict):
             raise SpecError(f"{where}: must be an object, got {shown(values)}; give the spec.json of a run")
@@ -153,7 +151,7 @@ class Spec(Section):
         return _flat(self.model_dump(mode="json", exclude=_FIXED))
 
     def brief(self) -> dict:
-        """Return the fields by dotted name as ``flat`` does, but of layers only what they state themselves."""
+        """Return the fields by dotted name as ``flat`` does, but of layers only what differs from their defaults."""
         layers = getattr(self.model, "layers", ())
         own = _flat({"layers": [layer.model_dump(mode="json", exclude_defaults=True) for layer in layers]}, "model.")
         return {n: v for n, v in self.flat().items() if not n.startswith("model.layers.") or n in own}
@@ -161,31 +159,27 @@ class Spec(Section):
     def difference(self, other: "Spec") -> dict:
         """Return ``{dotted name: (other's value, own value)}`` for every field that differs; absent is None.
 
-        Networks whose layers are of other kinds, or more or fewer, differ in ``model.layers`` as a whole.
+        Networks whose layers differ in kind or number differ in ``model.layers`` as a whole.
         """
-        mine, theirs = self.flat(), other.flat()
-        whole = {}
-        if _structure(mine) != _structure(theirs):
+        mine, theirs, whole = self.flat(), other.flat(), {}
+        kinds, others = ([item for item in each.items() if item[0].endswith(".kind")] for each in (mine, theirs))
+        if kinds != others:
             mine, theirs = ({n: v for n, v in f.items() if not n.startswith("model.layers.")} for f in (mine, theirs))
-            layered = {type(each.model).__name__ for each in (self, other)} == {"Network"}
+            layered = isinstance(self.model, Network) and isinstance(other.model, Network)
             whole = {"model.layers" if layered else "model": (other.model.describe(), self.model.describe())}
-        names = [*mine, *(n for n in theirs if n not in mine)]
-        return whole | {n: (theirs.get(n), mine.get(n)) for n in names if theirs.get(n) != mine.get(n)}
+        return whole | {n: (theirs.get(n), mine.get(n)) for n in mine | theirs if theirs.get(n) != mine.get(n)}
 
     def used(self) -> list:
         """Return the classes and references whose source the numbers depend on."""
         return [*self.model.used(), *(type(getattr(self, name)) for name in (*BASES, "average") if name != "model")]
 
-    def __reduce__(self):  # to another process as plain values: an experiment's own classes are found again there
-        return Spec.from_dict, (self.model_dump(mode="json"),)
-
     @property
     def hash(self) -> str:
         """12 hex digits that identify the numbers of a run with a given seed.
 
-        Left out: name, parent, notes and target, which only name, explain and judge; where data lie and what stands in
-        for them, since each run records what its data were; the first seed, because each run records its own; and
-        whatever has its default value, so that a field that comes later changes no hash.
+        Left out: name, parent, notes and target, which do not change them; where data lie and their fallback, since
+        each run records the digest of its data; the first seed, since each run records its own; and default values, so
+        that a field added later changes no hash.
         """
         silent = {"data": {"path": None, "fallback": "mnist5k"}, "train": {"seed": 0}}
         same = self.model_copy(update={name: getattr(self, name).model_copy(update=v) for name, v in silent.items()})
@@ -194,34 +188,24 @@ class Spec(Section):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-_FIXED = {"version", "name", "parent", "notes"}
-
-
-def _is_tag(dotted: str) -> bool:
-    return dotted.rpartition(".")[2] in ("name", "kind")
-
-
-def _as_json(value):
+def _plain(value):
     if isinstance(value, Section):
         return value.model_dump(mode="json")
-    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _flat(values, prefix: str = "") -> dict:
     found = {}
-    items = enumerate(values) if isinstance(values, list) else values.items()
-    for name, value in items:
+    for name, value in enumerate(values) if isinstance(values, list) else values.items():
         nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
         found |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return found
 
 
-def _structure(flat: dict) -> list:
-    return [(name, value) for name, value in flat.items() if name.startswith("model.") and name.endswith(".kind")]
-
-
 def _without_folders(values):
-    """Return values with references such as ``folder/exp7.py:Mixup`` down to the file's name."""
+    """Return values with references such as ``folder/exp7.py:Mixup`` reduced to the name of the file."""
     if isinstance(values, dict):
         return {name: _without_folders(value) for name, value in values.items()}
     if isinstance(values, list):
@@ -230,33 +214,22 @@ def _without_folders(values):
     return values.rpartition("/")[2] if is_reference else values
 
 
-def _fields(base, values) -> dict:
-    """Return the fields that a section of plain values may have, those that are left out among them."""
+def _switched(base, dotted: str, values: dict, name) -> dict:
+    """Return the values of another kind, keeping those of fields that mean the same in both kinds."""
     try:
-        return kind(base, values.get(base.tag)).model_fields
-    except SpecError:
-        return {}
-
-
-def _switch(base, dotted, old, name) -> dict:
-    """Return the fields of another kind, keeping the values both kinds have."""
-    try:
-        now, before = (kind(base, each).model_fields for each in (name, old[base.tag]))
+        new, old = (kind(base, each).model_fields for each in (name, values[base.tag]))
     except SpecError as error:
         raise SpecError(f"{dotted}: {error}") from None
-    # the same name may stand for something else
-    shared = [n for n in now if n in before and n in old and now[n].metadata == before[n].metadata]
+    shared = [n for n in new if n in old and n in values and new[n].metadata == old[n].metadata]
     if base is Data and name in DATASETS:
         shared = [field for field in shared if field not in ("path", "size", "channels")]
-    return {base.tag: name} | {field: old[field] for field in shared if field != base.tag}
+    return {base.tag: name} | {field: values[field] for field in shared if field != base.tag}
 
 
 def parse_settings(settings: list[str]) -> dict:
     """Read ``["train.epochs=3", "optimizer.name=SGD"]``: values are JSON or Python's True, False, None, or else text.
 
-    Of a field that is given twice, the later value counts.
-
-    Raises SpecError.
+    If a field is given twice, the later value counts. Raises SpecError.
     """
     spelled = {"True": "true", "False": "false", "None": "null"}
     values = {}
@@ -265,12 +238,7 @@ def parse_settings(settings: list[str]) -> dict:
         if not equals or not dotted:
             raise SpecError(f"--set {shown(setting)}: expected FIELD=VALUE, e.g. train.epochs=3")
         try:
-            # what is nested deeply is not worth the stack it takes
-            values[dotted] = json.loads(spelled.get(text, text)) if text.count("[") + text.count("{") < 200 else text
+            values[dotted] = json.loads(spelled.get(text, text))
         except ValueError:
             values[dotted] = text
-        try:
-            json.dumps([dotted, values[dotted]], ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise SpecError(f"--set {shown(setting)}: holds bytes that are no text; write it in UTF-8") from None
     return values

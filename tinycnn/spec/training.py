@@ -1,4 +1,4 @@
-"""How the weights change: optimizer, schedule of the learning rate, loss. A class each, which builds what it says.
+"""How the weights change: optimizer, learning-rate schedule and loss, each a class that builds what it describes.
 
 One of your own is a class in the experiment's file, derived from ``Optimizer``, ``Schedule`` or ``Loss``.
 """
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tinycnn.errors import SpecError
-from tinycnn.spec.section import Kind, own_name
+from tinycnn.spec.section import Kind, nn, own_name, torch
 
 Rate = Annotated[float, Field(gt=0, le=100)]
 Decay = Annotated[float, Field(ge=0, le=1)]
@@ -16,8 +16,13 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Epsilon = Annotated[float, Field(gt=0, le=1)]
 
 
+def _fields(section, cls) -> dict:
+    """Return the values of the fields of ``cls``, without those that a derived class adds."""
+    return {name: getattr(section, name) for name in cls.model_fields}
+
+
 class Optimizer(Kind):
-    """What changes the weights, at the learning rate ``lr``. One of your own defines ``build``."""
+    """The optimizer, with learning rate ``lr``. One of your own defines ``build``."""
 
     name = own_name
     positional = ("lr",)
@@ -42,11 +47,7 @@ class SGD(Optimizer):
         return self
 
     def build(self, parameters):
-        """Return the optimizer."""
-        import torch
-
-        options = {"momentum": self.momentum, "nesterov": self.nesterov, "weight_decay": self.weight_decay}
-        return torch.optim.SGD(parameters, lr=self.lr, fused=True, **options)
+        return torch.optim.SGD(parameters, fused=True, **_fields(self, SGD))
 
 
 class Adam(Optimizer):
@@ -59,12 +60,8 @@ class Adam(Optimizer):
     weight_decay: Decay = 0.0
 
     def build(self, parameters):
-        """Return the optimizer."""
-        import torch
-
-        kind = torch.optim.AdamW if isinstance(self, AdamW) else torch.optim.Adam
-        options = {"betas": (self.beta1, self.beta2), "eps": self.eps, "weight_decay": self.weight_decay}
-        return kind(parameters, lr=self.lr, fused=True, **options)
+        kind, options = torch.optim.AdamW if isinstance(self, AdamW) else torch.optim.Adam, _fields(self, Adam)
+        return kind(parameters, betas=(options.pop("beta1"), options.pop("beta2")), fused=True, **options)
 
 
 class AdamW(Adam):
@@ -74,7 +71,7 @@ class AdamW(Adam):
 
 
 class RMSprop(Optimizer):
-    """RMSprop (``torch.optim.RMSprop``); ``alpha`` is the memory of the mean square."""
+    """RMSprop (``torch.optim.RMSprop``); ``alpha`` is the decay of the mean square."""
 
     alpha: Beta = 0.99
     eps: Epsilon = 1e-8
@@ -82,17 +79,13 @@ class RMSprop(Optimizer):
     weight_decay: Decay = 0.0
 
     def build(self, parameters):
-        """Return the optimizer."""
-        import torch
-
-        options = {"alpha": self.alpha, "eps": self.eps, "momentum": self.momentum, "weight_decay": self.weight_decay}
-        return torch.optim.RMSprop(parameters, lr=self.lr, **options)
+        return torch.optim.RMSprop(parameters, **_fields(self, RMSprop))
 
 
 class Schedule(Kind):
-    """How the learning rate changes. One of your own defines ``build``, which returns one of torch's schedulers.
+    """How the learning rate changes. One of your own defines ``build``, which returns a torch scheduler.
 
-    ``after_batch`` and ``after_epoch`` step it; unless they are overridden it takes a step after every batch.
+    ``after_batch`` and ``after_epoch`` step it; unless they are overridden, after every batch.
     """
 
     name = own_name
@@ -108,15 +101,12 @@ class Schedule(Kind):
     def after_epoch(self, scheduler, train_loss: float):
         """Step the scheduler after an epoch; ``train_loss`` is its mean loss on the training images."""
 
-    def check(self, epochs: int, steps: int):
-        """Raise ValueError where the schedule cannot be of so many epochs of so many batches."""
-
     def notices(self, epochs: int):
-        """Yield what is allowed but probably not meant."""
+        """Yield warnings of what is allowed but probably not intended."""
         return ()
 
     def settles(self, epochs: int) -> int:
-        """Return the epoch until which a study compares no trials: their curves cross while the rate is high."""
+        """Return the epoch up to which a study prunes no trial: learning curves cross while the rate is high."""
         return epochs // 2
 
 
@@ -124,13 +114,9 @@ class Constant(Schedule):
     """The same learning rate throughout."""
 
     def build(self, optimizer, epochs, steps):
-        """Return ``ConstantLR``."""
-        from torch.optim import lr_scheduler
-
-        return lr_scheduler.ConstantLR(optimizer, factor=1.0)
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
 
     def settles(self, epochs):
-        """Return a third of the epochs."""
         return epochs // 3
 
 
@@ -142,18 +128,13 @@ class StepLR(Schedule):
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
 
     def build(self, optimizer, epochs, steps):
-        """Return torch's ``StepLR``."""
-        from torch.optim import lr_scheduler
-
-        return lr_scheduler.StepLR(optimizer, self.step_size * steps, self.gamma)
+        return torch.optim.lr_scheduler.StepLR(optimizer, self.step_size * steps, self.gamma)
 
     def notices(self, epochs):
-        """Yield a notice where there is no step."""
         if self.step_size >= epochs:
             yield f"schedule.step_size: the first step comes after epoch {self.step_size}, training ends at {epochs}"
 
     def settles(self, epochs):
-        """Return the first epoch after the first step."""
         return min(self.step_size + 1, epochs)
 
 
@@ -172,32 +153,13 @@ class OneCycle(Schedule):
     max_momentum: Beta = 0.95
 
     def build(self, optimizer, epochs, steps):
-        """Return torch's ``OneCycleLR``."""
-        from torch.optim import lr_scheduler
-
-        group = optimizer.param_groups[0]
+        group, options = optimizer.param_groups[0], _fields(self, OneCycle)
         if self.cycle_momentum and not (group.get("momentum") or "betas" in group):
             raise SpecError("schedule.cycle_momentum: the optimizer has no momentum to cycle; give it one, e.g. 0.9")
-        return lr_scheduler.OneCycleLR(
-            optimizer,
-            group["lr"],
-            total_steps=epochs * steps + 1,  # the scheduler also takes a step after the last batch
-            pct_start=self.pct_start,
-            div_factor=self.div_factor,
-            final_div_factor=self.final_div_factor,
-            anneal_strategy=self.anneal,
-            cycle_momentum=self.cycle_momentum,
-            base_momentum=self.base_momentum,
-            max_momentum=self.max_momentum,
+        options |= {"total_steps": epochs * steps + 1}  # the scheduler also takes a step after the last batch
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, group["lr"], anneal_strategy=options.pop("anneal"), **options
         )
-
-    def check(self, epochs, steps):
-        """Raise ValueError where no batch is left for the rise."""
-        if self.pct_start * (epochs * steps + 1) == 1:  # torch divides by what is left
-            raise ValueError(
-                f"schedule.pct_start: {self.pct_start} of {epochs * steps} batches has no room for a rise; use a "
-                "larger share, more epochs or smaller batches"
-            )
 
 
 class Cosine(Schedule):
@@ -206,11 +168,8 @@ class Cosine(Schedule):
     floor: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     def build(self, optimizer, epochs, steps):
-        """Return ``CosineAnnealingLR``."""
-        from torch.optim import lr_scheduler
-
         floor = optimizer.param_groups[0]["lr"] * self.floor
-        return lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps, eta_min=floor)
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps, eta_min=floor)
 
 
 class Loss(Kind):
@@ -226,7 +185,7 @@ class Loss(Kind):
         raise NotImplementedError(f"{type(self).__name__} needs a method build(self, data, device)")
 
     def used(self) -> dict[str, str]:
-        """Return digests, by name, of what else the numbers depend on."""
+        """Return digests, by name, of what else the results depend on."""
         return {}
 
 
@@ -239,18 +198,15 @@ class CrossEntropy(Loss):
     label_smoothing: Smoothing = 0.0
 
     def build(self, data, device):
-        """Return the function."""
-        from torch.nn import functional
-
         smoothing = self.label_smoothing
-        return lambda logits, targets, images: functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        return lambda logits, targets, images: nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
 
 
 class Distillation(Loss):
-    """A ``share`` of learning what a teacher says of the same images (Hinton et al. 2015, arXiv:1503.02531).
+    """A ``share`` of learning a teacher's outputs for the same images (Hinton et al. 2015, arXiv:1503.02531).
 
-    ``teacher``: the id of a finished run, or a checkpoint file. The teacher's softened probabilities at ``temperature``
-    T are learned by T² times the Kullback-Leibler divergence; the rest is cross-entropy with the labels.
+    ``teacher``: the id of a finished run, or a checkpoint file. The first term is T² times the Kullback-Leibler
+    divergence from the teacher's probabilities at ``temperature`` T, the rest is cross-entropy with the labels.
     """
 
     positional = ("teacher",)
@@ -260,13 +216,12 @@ class Distillation(Loss):
     label_smoothing: Smoothing = 0.0
 
     def build(self, data, device):
-        """Return the function. Raises UserError where there is no such teacher, or it is one of other pictures."""
+        """Return the function. Raises UserError where there is no such teacher, or it was trained on other shapes."""
         from tinycnn.network import teacher
 
         return teacher.loss(self, data, device)
 
     def used(self):
-        """Return the digest of the teacher's weights."""
         from tinycnn.network import teacher
 
         return {"teacher": teacher.load(self.teacher).digest}

@@ -1,30 +1,18 @@
-"""Specs of version 1, in which a network was named and not laid out: read as the same experiment of version 2.
-
-``python -m tinycnn.spec.version1 EVIDENCE.csv ... SPEC.json ...`` gives the committed evidence of those specs the
-hashes that the same specs have now; no number is touched.
-"""
+"""Specs of version 1, in which a network was named instead of written in layers, as specs of version 2."""
 
 import hashlib
 import json
-import sys
-from pathlib import Path
-
-from pydantic import ValidationError
 
 from tinycnn.errors import SpecError, nearest, shown
-from tinycnn.spec.blocks import Head
+from tinycnn.spec.composite import Head
 from tinycnn.spec.convolutions import Conv
 from tinycnn.spec.layers import MaxPool
 from tinycnn.spec.model import Network
-from tinycnn.spec.section import explain
 
 
 def _model_1():
-    def plain(channels, kernel=3):
-        return Conv(channels, kernel)
-
-    head = Head(classes_first=True)
-    return Network(plain(16), plain(32), plain(32), MaxPool(2), plain(16, 1), plain(32), plain(32), head, norm="none")
+    layers = Conv(16), Conv(32), Conv(32), MaxPool(2), Conv(16, 1), Conv(32), Conv(32), Head(classes_first=True)
+    return Network(*layers, norm="none")
 
 
 def _model_2(padding=0, dropout=0.0):
@@ -48,23 +36,21 @@ _NETWORKS = {"model_1": _model_1, "model_2": _model_2, "model_3": _model_3, "ear
 
 def converted(values: dict) -> dict:
     """Return the values of a spec of version 1 as version 2 has them. Raises SpecError for an unknown network."""
-    model = values.get("model") if isinstance(values.get("model"), dict) else {}
-    arguments = {name: value for name, value in model.items() if name != "name"}
-    if model.get("name") not in _NETWORKS:
-        raise SpecError(f"model.name: {shown(model.get('name'))} is unknown; {nearest(model.get('name'), _NETWORKS)}")
+    arguments = dict(values.get("model") or {})
+    name = arguments.pop("name", None)
+    if name not in _NETWORKS:
+        raise SpecError(f"model.name: {shown(name)} is unknown; {nearest(name, _NETWORKS)}")
     try:
-        network = _NETWORKS[model["name"]](**arguments)
-    except ValidationError as error:
-        raise SpecError(f"model: {explain(error)}") from None
+        network = _NETWORKS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise SpecError(f"model: {' '.join(str(error).split())[:200]}") from None
-    new = values | {"version": 2, "model": network.model_dump(mode="json")}
-    for section, kind in (("augment", "Augment"), ("loss", "CrossEntropy")):
-        if isinstance(values.get(section), dict):
-            new[section] = {"name": kind} | values[section]
-    if isinstance(values.get("train"), dict) and "kernels" not in values["train"]:  # when there were only torch's
-        new["train"] = values["train"] | {"kernels": "torch"}
-    return new
+    return values | {
+        "version": 2,
+        "model": network.model_dump(mode="json"),
+        "augment": {"name": "Augment"} | values.get("augment", {}),
+        "loss": {"name": "CrossEntropy"} | values.get("loss", {}),
+        "train": {"kernels": "torch"} | values.get("train", {}),  # the first specs knew no others
+    }
 
 
 def hash_then(values: dict) -> str:
@@ -80,30 +66,12 @@ def hash_then(values: dict) -> str:
 
 
 def hash_now(text: str, recorded: str) -> str | None:
-    """Return the hash now of a spec recorded as JSON under ``recorded``; None where the two do not belong together."""
-    from tinycnn.spec import Spec
+    """Return the present hash of a spec recorded as JSON under the hash ``recorded``; None where they do not match."""
+    from tinycnn.spec.spec import Spec
 
     try:
         values = json.loads(text)
-        if values.get("version") == 1:
-            return Spec.from_dict(values).hash if hash_then(values) == recorded else None
-        return recorded if Spec.from_dict(values).hash == recorded else None
+        now = Spec.from_dict(values).hash
+        return now if recorded == (hash_then(values) if values.get("version") == 1 else now) else None
     except (SpecError, AttributeError, KeyError, TypeError, ValueError):
         return None
-
-
-def main(paths: list[str]) -> None:
-    """Rewrite the hashes in CSV files by the specs in JSON files."""
-    hashes = {}
-    for path in (Path(each) for each in paths if each.endswith(".json")):
-        values = json.loads(path.read_text(encoding="utf-8"))
-        hashes[hash_then(values)] = hash_now(json.dumps(values), hash_then(values))
-    for path in (Path(each) for each in paths if each.endswith(".csv")):
-        text = path.read_text(encoding="utf-8")
-        for then, now in hashes.items():
-            text = text.replace(f",{then}", f",{now}")
-        path.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
