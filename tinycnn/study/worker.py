@@ -1,42 +1,60 @@
-"""Study -> trials, tracked: workers that ask Optuna for values, train them, and tell what came of it."""
+"""Study -> tracked runs: workers that ask Optuna for values, train them, and record what came of it."""
 
+import contextlib
 import functools
 import json
-import tempfile
 import time
-from pathlib import Path
+from dataclasses import dataclass, field
+from statistics import mean
 
 from tinycnn import source
-from tinycnn.errors import OverLimit, StoreTrouble, UserError
+from tinycnn.errors import Diverged, OverLimit, StoreTrouble, UserError
 from tinycnn.launch import local as launch
-from tinycnn.study import results as findings
-from tinycnn.study import storage as search
+from tinycnn.study import results, storage
 from tinycnn.study.definition import Study, check_study
-from tinycnn.study.trial import Outcome, recorded, study_tags, train_trial
 from tinycnn.track import provenance
 from tinycnn.track.mlflow_store import Store
-from tinycnn.track.run import Plan, Reporter, prepare
+from tinycnn.track.run import Plan, Reporter, prepare, record_tags
+from tinycnn.train.loop import train
 
-LOSSES = 10
-"""A session that has lost so many workers is given up: something kills them all."""
+LOST_WORKERS = 10
+"""A session that has lost so many workers is given up."""
+REFUSED, FEWEST_REFUSED = 10, 100
+"""A search is given up with so many refused trials for each of the budget's, and at least so many."""
+_STATUS = {storage.COMPLETE: "FINISHED", storage.PRUNED: "KILLED", storage.DIVERGED: "FAILED"}
+
+
+@dataclass
+class Outcome:
+    """What came of a trial. ``value`` is the objective, None unless complete; ``accuracy`` is in percent.
+
+    ``epochs`` has a row (see ``results.EPOCH``) for each seed and epoch trained; ``seconds`` were spent training.
+    """
+
+    state: str = storage.COMPLETE
+    value: float | None = None
+    accuracy: float | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    epochs: list = field(default_factory=list)
 
 
 class Watcher(Reporter):
-    """What a study tells whoever watches it; this one keeps silent."""
+    """What a study reports to whoever watches it; this one keeps silent."""
 
     def study(self, study: Study, budget: int, done: int, best: float | None, workers: int, run_id: str): ...
     def trial(self, number: int, outcome: Outcome, values: dict, parameters: int): ...
 
 
 def run(
-    study: Study, *, trials: int | None = None, workers: int | None = 1, device="auto", offline=False, reporter=None
+    study: Study, *, trials=None, workers=1, device="auto", offline=False, reporter=None, draw=lambda *found: ()
 ) -> dict:
-    """Search until ``trials`` (or the study's own number) have been trained, in all, and return what was found.
+    """Search until ``trials`` (or the study's own number) have been trained, in all, and return ``results.results``.
 
     What other processes and earlier sessions did counts. ``workers`` processes share the cores; None is one per core,
-    and on an accelerator one in all. Raises SpecError for a study that cannot be, UserError where its storage or the
-    store cannot be used, and OverLimit where so few values keep to the parameter limit that the search was given up:
-    what there is is kept.
+    and on an accelerator one in all. ``draw(result, trials, curves)`` yields (name, figure) for the study's MLflow run.
+    Raises SpecError for a study that is not valid, UserError where its storage or the store cannot be used, and
+    OverLimit where so many trials were refused that the search was given up: what there is is kept.
     """
     reporter, budget = reporter or Watcher(), trials or study.trials
     for line in check_study(study):
@@ -47,159 +65,216 @@ def run(
         stand_in = {f"data.{name}": getattr(plan.spec.data, name) for name in ("name", "images", "validation")}
         study = study.model_copy(update={"fidelity": study.fidelity | stand_in})
     workers = workers or (launch.cores() if plan.device.type == "cpu" else 1)
-    code = provenance.code(plan.spec, plan.kernels[0], study.used)
-    identity = {"definition": study.digest, "data": plan.data.digest, "code": source.code_hash(code)}
+    code = source.code_hash(provenance.code(plan.spec, plan.kernels[0], study.classes))
+    identity = {"definition": study.digest, "data": plan.data.digest, "code": code}
     store = Store(reporter.notice)
-    with search.troubles(), search.alone(study.name):
-        found = search.opened(study, make=True, identity=identity)
-        _own_run(store, found, study, plan)
-        before = findings.findings(study, found)
-    reporter.study(study, budget, before["trained"], before.get("value"), workers, found.user_attrs["mlflow_run"])
-    with store.run("", {}, run_id=found.user_attrs["mlflow_run"]) as tracked:
+    with storage.storage_errors(), storage.locked(study.name):
+        found = storage.opened(study, identity=identity)
+        run_id = _own_run(store, found, study, plan)
+    before = results.results(study, found)
+    reporter.study(study, budget, before["trained"], before.get("value"), workers, run_id)
+    with store.run("", {}, run_id=run_id) as tracked:
         tracked.open()
-        tracked.tags({"tinycnn.process": json.dumps(search.process())})
         try:
-            _work_on(study, plan, budget, workers, tracked.id, reporter)
+            _launch(study, plan, budget, workers, run_id, reporter)
         finally:
-            with search.troubles(), search.alone(study.name):
-                _close(store, search.sweep(found, leaving=True))
-        result = findings.findings(study, found) | {"run_id": tracked.id, "budget": budget}
-        _record(tracked, study, found, result, reporter)
-    if search.counted(found) < budget and search.given_up(found, budget):
-        over = result["states"].get(search.OVER_LIMIT, 0)
+            with storage.storage_errors(), storage.locked(study.name):
+                _end_runs(store, storage.retry_lost(found))
+        result = results.results(study, found) | {"run_id": run_id, "budget": budget}
+        _record(tracked, study, found, result, draw, reporter)
+    trained, running, refused = storage.count(found)
+    if trained + running < budget and _given_up(refused, budget):
         raise OverLimit(
-            f"study {study.name}: given up with {search.counted(found)} of {budget} trials. Of {len(found.trials)} "
-            f"tries {over} had more parameters than target.parameter_limit = {study.base.target.parameter_limit}, "
-            f"{search.in_vain(found) - over} values that do not go together. Search smaller widths, or raise the limit"
+            f"study {study.name}: given up after {trained} of {budget} trials; {refused} were refused, "
+            f"{result['states'].get(storage.OVER_LIMIT, 0)} of them with more parameters than target.parameter_limit = "
+            f"{study.base.target.parameter_limit}. Search smaller widths, or raise the limit"
         )
-    if result["trained"] < budget:
-        others = search.counted(found) - result["trained"]
-        reporter.notice(
-            f"{result['trained']} of {budget} trials are trained"
-            + (f", {others} are in the hands of other processes" if others else "")
-            + "; search again for what is missing then"
-        )
+    if trained < budget:
+        reporter.notice(f"{trained} of {budget} trials are trained, {running} run elsewhere; search again for the rest")
     return result
 
 
-def _own_run(store: Store, found, study: Study, plan: Plan) -> None:
-    """Make the study's own run unless it has one in this store."""
-    try:
-        store.entity(found.user_attrs.get("mlflow_run", ""))
-        return
-    except (UserError, StoreTrouble):
-        pass  # none yet, or in another store
-    tags = study_tags(study, plan, search.shown_address())
+def _own_run(store, found, study, plan) -> str:
+    """Return the study's own MLflow run, made unless this store has it."""
+    with contextlib.suppress(UserError):  # none yet, or in another store
+        return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
+    tags = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": storage.shown_address()}
+    tags = plan.tags | record_tags(plan) | {f"tinycnn.{name}": value for name, value in tags.items()}
+    facts = {"objective": study.objective, "seeds": study.seeds, "base": study.base.name}
     with store.run(f"study {study.name}", tags) as tracked:
         tracked.open()
         tracked.params(
-            {f"range.{name}": each.model_dump_json() for name, each in study.parameters.items()}
-            | {"objective": study.objective, "seeds": study.seeds, "base": study.base.name}
+            facts
+            | {f"range.{name}": given.model_dump_json() for name, given in study.ranges.items()}
             | {f"fidelity.{name}": value for name, value in study.fidelity.items()}
             | {"parameter_limit": study.base.target.parameter_limit}
         )
         tracked.text("spec.json", study.trained.to_json())
-        found.set_user_attr("mlflow_run", tracked.id)
+    found.set_user_attr("mlflow_run", tracked.id)
+    return tracked.id
 
 
-def _work_on(study, plan, budget, workers, run_id, reporter):
-    on_cpu = plan.device.type == "cpu"
+def _launch(study, plan, budget, workers, run_id, reporter):
     lost = []
 
-    def again(error):
-        lost.append(error)
-        reporter.warning(f"{error.args[0].partition(';')[0]}. Another takes its place, and its trial is tried again")
-        return len(lost) < LOSSES
+    def retry(task, error):
+        lost.append(task)
+        reporter.warning(f"{str(error).partition(';')[0]}. Another takes its place, and its trial is tried again")
+        return task if len(lost) < LOST_WORKERS else None
 
-    launch.side_by_side(
+    _map_tasks(
         functools.partial(_work, study, plan, budget, run_id),
         list(range(workers)),
         workers=workers,
-        threads=max(1, launch.cores() // workers) if on_cpu else 1,
-        hear=lambda what, *content: getattr(reporter, what)(*content),
-        name=lambda number: f"study {study.name}, worker {number + 1} of {workers}",
-        again=again,
+        threads=max(1, launch.cores() // workers) if plan.device.type == "cpu" else 1,
+        on_event=lambda name, *content: getattr(reporter, name)(*content),
+        retry=retry,
     )
 
 
-def _work(study: Study, plan: Plan, budget: int, parent: str, task: int, tell) -> int:
-    """Train trials until the budget is spent; return how many. Runs in a process of its own, or in the caller's."""
-    store, done = Store(), 0
-    with search.troubles(), search.alone(study.name):
-        worker = search.new_worker(search.opened(study))
-    found = search.opened(study, worker=worker)
-    while True:
-        begun = time.monotonic()
-        with search.troubles(), search.alone(study.name):
-            _close(store, search.sweep(found))
-            if search.counted(found) >= budget or search.given_up(found, budget):
-                return done
-            admitted = search.attempt(found, study, worker)
-        if admitted:
-            _train(study, plan, store, found, parent, worker, admitted, begun, tell)
-            done += 1
+def _map_tasks(function, tasks, *, workers, threads, on_event, retry):  # to become launch.map_tasks
+    again = lambda error: retry(0, error) is not None  # noqa: E731
+    shape = {"workers": workers, "threads": threads, "name": lambda task: f"worker {task + 1} of {workers}"}
+    return launch.side_by_side(function, tasks, hear=on_event, again=again, **shape)
 
 
-def _train(study, plan, store, found, parent, worker, admitted, begun, tell):
-    """Train one trial, and tell Optuna, MLflow and the watcher; interrupted, it is given back to be tried again."""
-    trial, spec, measured = admitted
+def _given_up(refused, budget):
+    return refused >= max(REFUSED * budget, FEWEST_REFUSED)
+
+
+def _work(study: Study, plan: Plan, budget: int, parent: str, task: int, send) -> None:
+    """Train trials until the budget is spent, in a process of its own or in the caller's."""
+    store = Store()
+    with contextlib.ExitStack() as stack:
+        with storage.storage_errors(), storage.locked(study.name):
+            found = storage.opened(study)
+            worker = found.user_attrs.get("workers", 0) + 1  # no other worker has, or had, the number
+            found.set_user_attr("workers", worker)
+            stack.enter_context(storage.worker_lock(study.name, worker))
+        found = storage.opened(study, worker=worker)
+        while True:
+            begun = time.monotonic()
+            with storage.storage_errors(), storage.locked(study.name):
+                _end_runs(store, storage.retry_lost(found))
+                trained, running, refused = storage.count(found)
+                if trained + running >= budget or _given_up(refused, budget):
+                    return
+                trial = storage.ask(found, study, worker)
+            if trial:
+                _train(study, plan, store, found, parent, trial, begun, send)
+
+
+def _train(study, plan, store, found, parent, asked, begun, send):
+    """Train one trial as a run below the study's, which gets no figures and no model, and report what came of it."""
+    trial, spec, measured = asked
     plan = plan.but(spec.but(train={"compile": plan.spec.train.compile}), measured)  # off without a compiler
+    own = {"role": "trial", "study": study.name, "trial": trial.number, "worker": trial.user_attrs["worker"]}
+    tags = plan.tags | record_tags(plan) | {f"tinycnn.{name}": value for name, value in own.items()}
 
     def report(value, step):
-        with search.troubles():
+        with storage.storage_errors():
             trial.report(value, step)
             return trial.should_prune()
 
-    def seen():
-        with search.troubles():
-            trial.set_user_attr("seen", time.time())
-
-    try:
-        outcome = recorded(
-            store, study, plan, trial.number, parent, worker,
-            begun=lambda run_id: trial.set_user_attr("run_id", run_id),
-            training=lambda: train_trial(study, plan, report, seen),
-            warn=lambda line: tell("warning", line),
-        )  # fmt: skip
-        with search.troubles():
-            search.finish(found, trial, outcome, time.monotonic() - begun - outcome.seconds)
-    except BaseException as error:
-        with search.alone(study.name):
-            interrupted = isinstance(error, KeyboardInterrupt)
-            search.give_back(found, trial.number, search.INTERRUPTED if interrupted else search.FAILED)
-        raise
-    tell("trial", trial.number, outcome, study.values(trial.params), measured.parameters)
-
-
-def _close(store: Store, run_ids: list[str]):
-    """End the runs of trials whose process was killed; a run that is not there any more is none to end."""
-    for run_id in run_ids:
+    @contextlib.contextmanager
+    def recording():
+        """Go on where the store is in trouble: the numbers are in Optuna's storage too."""
         try:
-            with store.run("", {}, run_id=run_id) as tracked:
-                tracked.open()
-                tracked.tags({"tinycnn.trial_state": search.LOST})
-                tracked.end("KILLED")
-        except StoreTrouble:
-            continue
+            yield
+        except StoreTrouble as error:
+            send("warning", f"{error}. The study goes on; the record of trial {trial.number} is not complete")
+            tracked.failure = str(error)
 
-
-def _record(tracked, study: Study, found, result: dict, reporter):
-    """Add to the study's own run what was found: numbers, tables, figures."""
     try:
-        numbers = {name: result[name] for name in ("value", "accuracy", "parameters") if result.get("best") is not None}
-        shares = {f"importance.{name}": share for name, share in result["importances"].items()}
-        best = {f"best_{name}": value for name, value in numbers.items()}
-        tracked.metrics(best | shares | {"trials": result["trained"]})
+        with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
+            with recording():
+                tracked.open()
+                trial.set_user_attr("run_id", tracked.id)
+            outcome = train_trial(study, plan, report)
+            if not tracked.failure:
+                with recording():
+                    tags = {"tinycnn.trial_state": outcome.state}
+                    tracked.everything(plan.spec.brief(), _curves(outcome), tags)
+                    tracked.end(_STATUS[outcome.state], outcome.reason)
+        facts = {name: value for name, value in vars(outcome).items() if name != "value"}
+        with storage.storage_errors():
+            overhead = time.monotonic() - begun - outcome.seconds
+            storage.finish(found, trial, outcome.value, overhead=overhead, **facts)
+    except BaseException as error:
+        ended = storage.INTERRUPTED if isinstance(error, KeyboardInterrupt) else storage.FAILED
+        with storage.locked(study.name):
+            trial.set_user_attr("state", ended)
+            storage.retry(found, trial.number)
+        raise
+    send("trial", trial.number, outcome, study.values(trial.params), measured.parameters)
+
+
+def train_trial(study, plan: Plan, report) -> Outcome:
+    """Train ``plan`` once per seed of ``study`` and return what came of it.
+
+    ``report(value, step)`` gets each epoch of the only seed, or each of several seeds, and returns whether to stop.
+    """
+    spec, outcome, last, begun = plan.spec, Outcome(), [], time.monotonic()
+    wanted = study.objective.removeprefix("validation_")
+    warm_up = spec.schedule.settles(spec.train.epochs)
+    try:
+        for number in range(study.seeds):
+            seed = spec.train.seed + number
+            for result in train(spec, seed, data=plan.data, device=str(plan.device)):
+                row = (result.epoch, result.train_loss, result.loss, result.accuracy, result.learning_rate)
+                outcome.epochs.append((seed, *row))
+                stop = study.seeds == 1 and report(getattr(result, wanted), result.epoch)
+                if stop and warm_up < result.epoch < spec.train.epochs:
+                    outcome.state = storage.PRUNED
+                    return outcome
+            last.append(result)
+            if study.seeds > 1 and report(getattr(result, wanted), number) and number + 1 < study.seeds:
+                outcome.state = storage.PRUNED
+                return outcome
+        outcome.value = mean(getattr(result, wanted) for result in last)
+        outcome.accuracy = mean(result.accuracy for result in last)
+    except Diverged as error:
+        outcome.state, outcome.reason = storage.DIVERGED, str(error)
+    finally:
+        outcome.seconds = time.monotonic() - begun
+    return outcome
+
+
+def _curves(outcome) -> list[tuple[int, dict]]:
+    """Return (epoch, metrics) for MLflow: of several seeds, the mean over those that reached the epoch."""
+    by_epoch = {}
+    for _, epoch, *values in outcome.epochs:
+        by_epoch.setdefault(epoch, []).append(values)
+    names = results.EPOCH[2:]
+    found = [(e, dict(zip(names, map(mean, zip(*rows, strict=True)), strict=True))) for e, rows in by_epoch.items()]
+    if outcome.value is not None:
+        found += [(max(by_epoch), {"last_accuracy": outcome.accuracy}), (0, {"objective": outcome.value})]
+    return found
+
+
+def _end_runs(store, run_ids):
+    """End the runs of trials whose process was killed."""
+    for run_id in run_ids:
+        with contextlib.suppress(StoreTrouble), store.run("", {}, run_id=run_id) as tracked:
+            tracked.open()
+            tracked.tags({"tinycnn.trial_state": storage.LOST})
+            tracked.end("KILLED")
+
+
+def _record(tracked, study, found, result, draw, reporter):
+    """Add to the study's own run what was found: numbers, tables, figures."""
+    trials, curves, text = results.trials(study, found), results.curves(found), results.text(study, result)
+    numbers = {f"best_{name}": result.get(name) for name in ("value", "accuracy", "parameters")}
+    numbers |= {f"importance.{name}": share for name, share in result["importances"].items()}
+    try:
+        tracked.metrics(numbers | {"trials": result["trained"]})
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
-        tracked.text("study.json", json.dumps(result, indent=1, default=str) + "\n")
-        tracked.text("best.md", findings.text(study, result))
-        tracked.description(findings.text(study, result))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "trials.csv"
-            findings.frame(study, found).to_csv(path, index=False)
-            tracked.file(path)
-        for name, figure in findings.figures(found):
+        tracked.text("study.json", json.dumps(result, indent=1) + "\n")
+        tracked.text("trials.csv", results.csv_text(trials))
+        tracked.text("best.md", text)
+        tracked.description(text)
+        for name, figure in draw(result, trials, curves):
             tracked.figure(f"{name}.png", figure)
     except StoreTrouble as error:
-        reporter.warning(f"{error}. The study is whole in its storage; search again to record it")
+        reporter.warning(f"{error}. The study is complete in its storage; search again to record it")
         tracked.failure = str(error)
