@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from tinycnn.errors import SpecError, nearest, shown
 from tinycnn.spec import Name, Section, Spec
@@ -18,21 +19,28 @@ _NOT_SEARCHED = ("target", "data", "train.seed", "train.kernels", "train.compile
 """Sections and fields that change no number, or must be the same for trials to be comparable."""
 
 
-class _Interval(Section):
-    positional = ("low", "high")
+@dataclass(frozen=True, config={"strict": True, "extra": "forbid"})
+class Float:
+    """Numbers from ``low`` to ``high``, both included; ``log`` searches the exponents evenly."""
+
     low: float
     high: float
     log: bool = False
 
-    @model_validator(mode="after")
-    def _in_order(self):
+    def __post_init__(self):
         if not self.low < self.high:
             raise ValueError(f"low {self.low} is not below high {self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"log needs a low above 0, not {self.low}")
         if self.log and getattr(self, "step", 1) != 1:
             raise ValueError("log needs a step of 1")
-        return self
+
+    def __contains__(self, value) -> bool:
+        return self.low <= value <= self.high
+
+    def trained(self, value):
+        """Return what is trained for a suggested value: ``DIGITS`` significant digits, within the range."""
+        return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
 
     @property
     def examples(self) -> tuple:
@@ -40,58 +48,41 @@ class _Interval(Section):
         return self.low, self.high
 
 
-class Float(_Interval):
-    """Numbers from ``low`` to ``high``, both included; ``log`` searches the exponents evenly."""
-
-    def __contains__(self, value) -> bool:
-        return self.low <= value <= self.high
-
-    def trained(self, value: float) -> float:
-        """Return a value with ``DIGITS`` significant digits, and within the range."""
-        return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
-
-
-class Int(_Interval):
+@dataclass(frozen=True, config={"strict": True, "extra": "forbid"})
+class Int(Float):
     """Whole numbers from ``low`` to ``high``, both included, in steps of ``step``."""
 
     low: int
     high: int
-    step: Annotated[int, Field(ge=1)] = 1
+    step: int = 1
 
     def __contains__(self, value) -> bool:
         return value in range(self.low, self.high + 1, self.step)
 
-    def trained(self, value: int) -> int:
-        """Return the value."""
+    def trained(self, value):
+        """Return what is trained for a suggested value: the same."""
         return value
 
 
 class Choice(Section):
     """One of some values, in no order: numbers, words, layers, tuples of layers for ``model.layers``, sections."""
 
-    values: Annotated[tuple[Any, ...], Field(min_length=2, max_length=100)]
+    examples: Annotated[tuple[Any, ...], Field(min_length=2)]
 
-    def __init__(self, *given, values=()):
-        super().__init__(values=given or tuple(values))
-
-    __init__.__pydantic_base_init__ = True
+    def __init__(self, *values):
+        super().__init__(examples=values)
 
     def __contains__(self, value) -> bool:
         return value in self.words
 
     @property
-    def examples(self) -> tuple:
-        """Values that must all be possible for the field."""
-        return self.values
-
-    @property
     def words(self) -> tuple:
         """The values as Optuna stores them."""
-        return tuple(as_stored(value) for value in self.values)
+        return tuple(map(as_stored, self.examples))
 
     def trained(self, word):
-        """Return the value for what Optuna stores."""
-        return dict(zip(self.words, self.values, strict=True))[word]
+        """Return what is trained for a suggested word."""
+        return self.examples[self.words.index(word)]
 
 
 def as_stored(value):
@@ -126,21 +117,20 @@ class Study(Section):
     @property
     def trained(self) -> Spec:
         """The base as the study trains it: with its fidelity, and evaluated on validation images."""
-        share = {} if "data.validation" in self.fidelity else {"data.validation": self.base.data.validation or True}
-        return self.base.with_values(share | self.fidelity)
+        return self.base.with_values({"data.validation": self.base.data.validation or True} | self.fidelity)
 
     @property
     def digest(self) -> str:
         """12 hex digits that identify what is searched and how; the budget is no part of it."""
-        what = self.model_dump(mode="json", exclude={"base", "trials", "notes", "name"}) | {"base": self.trained.hash}
+        what = self.model_dump(mode="json", include={"fidelity", "objective", "seeds", "sampler_seed"})
+        what |= {"ranges": repr(sorted(self.ranges.items())), "base": self.trained.hash}
         what |= {"limit": self.base.target.parameter_limit, "first_seed": self.base.train.seed}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def classes(self) -> tuple:
         """The classes of the layers and sections that a ``Choice`` may bring."""
-        choices = [given.values for given in self.ranges.values() if isinstance(given, Choice)]
-        return tuple(dict.fromkeys(kind for values in choices for value in values for kind in classes(value)))
+        return tuple(dict.fromkeys(kind for given in self.ranges.values() for kind in classes(given.examples)))
 
     @property
     def own(self) -> dict:
@@ -160,16 +150,12 @@ class Study(Section):
             for name, value in parameters.items()
         }
 
-    def spec(self, parameters: dict) -> Spec:
-        """Return the spec that a trial trains. Raises SpecError where the values do not go together."""
-        return self.trained.with_values(self.values(parameters))
-
 
 def _field(section, name):
     for part in name.split("."):
         if isinstance(section, list | tuple):
             section = section[int(part)]
-        else:  # a tag, or an argument of a network from the user's file, is only in the JSON
+        else:  # a kind, or an argument of a network from the user's file, is only in the JSON
             section = getattr(section, part) if hasattr(section, part) else section.model_dump(mode="json")[part]
     return section
 

@@ -30,7 +30,7 @@ def promote(study: Study, name: str, number: int | None = None) -> Path:
     found = storage.opened(study)
     result, trials = results(study, found), found.get_trials(deepcopy=False)
     number = result["best"] if number is None else number
-    if number is None or number >= len(trials) or storage.state(trials[number]) != storage.COMPLETE:
+    if number is None or number >= len(trials) or storage.state(trials[number]) != "complete":
         what = "has no trial trained to its end yet" if number is None else f"has no complete trial {number}"
         raise UserError(f"study {study.name}: {what}; python -m tinycnn search {study.name} goes on")
     trial, base = trials[number], _experiment(study.base)
@@ -96,7 +96,6 @@ def _changes(spec, base) -> tuple[list[str], list[str]]:
     arguments, imports = [], {}
     for section in ("model", "data", "augment", "optimizer", "schedule", "loss", "average", "train"):
         ours, theirs = getattr(spec, section), getattr(base, section)
-        changed = {name.partition(".")[2]: now for name, (_, now) in spec.difference(base).items()}
         changed = {n.partition(".")[2]: now for n, (_, now) in spec.difference(base).items() if n.startswith(section)}
         if type(ours) is not type(theirs) or "layers" in changed:
             arguments.append(f"    {section}={_section(ours)},")

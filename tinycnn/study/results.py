@@ -5,13 +5,14 @@ import io
 import math
 import warnings
 from collections import Counter
+from dataclasses import asdict
 
 import optuna
 from optuna.trial import TrialState
 
 from tinycnn.errors import SpecError
 from tinycnn.study.definition import Choice, Int, Study, as_stored
-from tinycnn.study.storage import COMPLETE, PRUNED, TRAINED, state
+from tinycnn.study.storage import TRAINED, state
 from tinycnn.track.tables import markdown
 
 EPOCH = ("seed", "epoch", "train_loss", "validation_loss", "validation_accuracy", "learning_rate")
@@ -65,9 +66,9 @@ def csv_text(rows: list[dict]) -> str:
 def results(study: Study, found: optuna.Study) -> dict:
     """Return what a study came to, as plain values."""
     rows = trials(study, found)
-    complete = [row for row in rows if row["state"] == COMPLETE]
+    complete = [row for row in rows if row["state"] == "complete"]
     complete.sort(key=lambda row: row["value"], reverse=study.objective == "validation_accuracy")
-    trained, pruned = ([row for row in rows if row["state"] in states] for states in (TRAINED, (PRUNED,)))
+    trained, pruned = ([row for row in rows if row["state"] in states] for states in (TRAINED, ["pruned"]))
     best, own = complete[0] if complete else {}, study.own
     epochs = study.trained.train.epochs
     return {
@@ -106,7 +107,7 @@ def results(study: Study, found: optuna.Study) -> dict:
 def _range(given) -> dict:
     if isinstance(given, Choice):
         return {"kind": "choice", "choices": list(given.words)}
-    return {"kind": type(given).__name__.lower(), **given.model_dump()}
+    return {"kind": type(given).__name__.lower(), **asdict(given)}
 
 
 def importances(found: optuna.Study, complete: int) -> dict:

@@ -10,14 +10,16 @@ import contextlib
 import hashlib
 import os
 import warnings
-from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 import optuna
 from filelock import FileLock, Timeout
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tinycnn.errors import SpecError, UserError
@@ -26,35 +28,25 @@ from tinycnn.study.definition import Choice, Int, Study
 from tinycnn.track.address import keep_apart, shown, with_cure
 from tinycnn.track.address import studies as address
 
-COMPLETE, PRUNED, DIVERGED = "complete", "pruned", "diverged"
-TRAINED = (COMPLETE, PRUNED, DIVERGED)
-"""States of trials that the budget counts: trained to the end, or ended while training."""
-RUNNING, OVER_LIMIT, INVALID, INTERRUPTED, FAILED, LOST = (
-    "running", "over_limit", "invalid", "interrupted", "failed", "lost",
-)  # fmt: skip
-"""Other states. Of a lost trial the process was killed."""
+TRAINED = ("complete", "pruned", "diverged")
+"""States of trials that the budget counts, the others are over_limit, invalid, interrupted, failed, lost, running."""
+REFUSED, FEWEST_REFUSED = 10, 100
+"""A search is given up with so many refused trials for each of the budget's, and at least so many."""
 TRIES = 3
 """A trial that failed, or whose process was killed, so often is not tried again: it may be the cause."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of the Wilcoxon pruner and of constraints
-
-
-def shown_address() -> str:
-    """Return the address without a password."""
-    return shown(address())
+warnings.simplefilter("ignore", ExperimentalWarning)  # of the Wilcoxon pruner and of constraints
 
 
 @contextlib.contextmanager
 def storage_errors():
-    """Turn whatever an address or a damaged storage makes Optuna raise into UserError with its first line."""
+    """Turn what an address or a damaged storage makes Optuna raise into UserError with its first line."""
     try:
         yield
-    except UserError:
-        raise
-    except Exception as error:
+    except (SQLAlchemyError, StorageInternalError, OSError, ImportError, ValueError, LookupError) as error:
         cause = with_cure(error.__cause__ or error, "OPTUNA_STORAGE")
-        raise UserError(f"the storage of studies {shown_address()}: {cause}") from error
+        raise UserError(f"the storage of studies {shown(address())}: {cause}") from error
 
 
 def check_address() -> str | None:
@@ -70,11 +62,7 @@ def check_address() -> str | None:
             return None
         if not file or file == ":memory:" or ("://" in where and not where.startswith("sqlite:")):
             kinds = "a file, sqlite:///FILE or postgresql://HOST/NAME"
-            raise UserError(f"OPTUNA_STORAGE: {shown_address()} is not {kinds}; set it to one of them")
-        if file == where and os.path.exists(file):
-            with open(file, "rb") as journal:
-                if journal.read(1) not in (b"", b"{"):
-                    raise UserError(f"OPTUNA_STORAGE: {file} is not a journal of studies; set it to another file")
+            raise UserError(f"OPTUNA_STORAGE: {shown(address())} is not {kinds}; set it to one of them")
     return file
 
 
@@ -84,13 +72,13 @@ def storage() -> optuna.storages.BaseStorage:
     with storage_errors():
         if file == where:
             return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(file))
-        return optuna.storages.RDBStorage(where, engine_kwargs={"pool_pre_ping": True})
+        return optuna.storages.RDBStorage(where)
 
 
 def names() -> list[str]:
     """Return the names of the studies in the storage."""
     with storage_errors():
-        return sorted(optuna.get_all_study_names(storage()))
+        return optuna.get_all_study_names(storage())
 
 
 @contextlib.contextmanager
@@ -120,34 +108,29 @@ def locked(name: str, *, wait: bool = True):
         lock.release()
 
 
-def opened(study: Study, *, worker: int = 0, identity: dict | None = None) -> optuna.Study:
+def opened(study: Study, *, identity: dict | None = None, worker: int = 0) -> optuna.Study:
     """Return Optuna's study; with ``identity``, what its trials depend on, it is begun unless it exists.
 
     Raises UserError where it does not exist, or was begun with another definition, data set or code.
     """
-    seed = np.random.SeedSequence([study.sampler_seed, worker]).generate_state(1)[0]
     if identity is None and study.name not in names():
         begin = f"python -m tinycnn search {study.name} begins it"
-        raise UserError(f"study {study.name}: not in {shown_address()}; {begin}")
+        raise UserError(f"study {study.name}: not in {shown(address())}; {begin}")
     with storage_errors():
-        found = optuna.create_study(
-            study_name=study.name,
-            storage=storage(),
-            sampler=optuna.samplers.TPESampler(seed=int(seed)),
-            pruner=_pruner(study),
-            direction="minimize" if study.objective == "validation_loss" else "maximize",
-            load_if_exists=True,
-        )
+        direction = "minimize" if study.objective == "validation_loss" else "maximize"
+        shape = {"direction": direction, "pruner": _pruner(study), "load_if_exists": True}
+        found = optuna.create_study(study_name=study.name, storage=storage(), **shape)
+        seed = np.random.SeedSequence([study.sampler_seed, worker, len(found.trials)]).generate_state(1)[0]
+        found.sampler = optuna.samplers.TPESampler(seed=int(seed))
         if identity and "identity" not in found.user_attrs:
             found.enqueue_trial(study.base_parameters(), skip_if_exists=True)
             found.set_user_attr("identity", identity)
         begun_with = found.user_attrs.get("identity", {})
     wanted = identity or {"definition": study.digest}
     if different := [what for what in wanted if wanted[what] != begun_with.get(what, wanted[what])]:
-        raise UserError(
-            f"study {study.name} in {shown_address()} was begun with another {', '.join(different)}: its trials cannot "
-            "be compared with new ones. Restore that, or give the file and the study another name"
-        )
+        what = f"study {study.name} in {shown(address())} was begun with another {', '.join(different)}"
+        cure = "restore that, or give the file and the study another name"
+        raise UserError(f"{what}: its trials cannot be compared with new ones; {cure}")
     return found
 
 
@@ -163,38 +146,41 @@ def _pruner(study):
 def state(trial) -> str:
     """Return what became of a trial: Optuna's own state, or ours, which tells more."""
     own = trial.user_attrs.get("state", trial.state.name.lower())
-    return LOST if trial.state == TrialState.FAIL and own not in (INTERRUPTED, FAILED) else own
+    return "lost" if trial.state == TrialState.FAIL and own not in ("interrupted", "failed") else own
 
 
-def count(found: optuna.Study) -> tuple[int, int, int]:
-    """Return how many trials were trained, are running, and were refused: over the limit or invalid."""
-    states = Counter(map(state, found.get_trials(deepcopy=False)))
-    return sum(states[each] for each in TRAINED), states[RUNNING], states[OVER_LIMIT] + states[INVALID]
+def taken(found: optuna.Study) -> int:
+    """Return how many trials of the budget were trained, or are being trained."""
+    return sum(state(trial) in (*TRAINED, "running") for trial in found.get_trials(deepcopy=False))
 
 
-def worker_lock(study_name: str, worker: int):
+def given_up(found: optuna.Study, budget: int) -> bool:
+    """Tell whether so many values were refused, over the limit or invalid, that there is no point in more."""
+    refused = sum(state(trial) in ("over_limit", "invalid") for trial in found.get_trials(deepcopy=False))
+    return refused >= max(REFUSED * budget, FEWEST_REFUSED) and taken(found) < budget
+
+
+def worker_lock(study: str, worker: int):
     """Return the lock that a worker holds as long as it lives; it yields False while another process holds it."""
-    return locked(f"{study_name}.worker-{worker}", wait=False)
+    return locked(f"{study}.worker-{worker}", wait=False)
 
 
-def retry_lost(found: optuna.Study) -> list[str]:
-    """Have the trials of killed workers tried again; return their MLflow runs. To be called with the study locked."""
-    run_ids = []
+def retry_lost(found: optuna.Study, worker: int | None = None) -> None:
+    """Have the trials of killed workers tried again. Call it with the study locked, as a worker before it asks."""
     for trial in found.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        with worker_lock(found.study_name, trial.user_attrs.get("worker", 0)) as is_lost:
-            if is_lost:
+        owner = trial.user_attrs.get("worker", worker)
+        with contextlib.nullcontext(True) if owner == worker else worker_lock(found.study_name, owner) as is_lost:
+            if is_lost:  # or this worker's own, from before it was killed and replaced
                 retry(found, trial.number)
-                run_ids += [trial.user_attrs["run_id"]] if "run_id" in trial.user_attrs else []
-    return run_ids
 
 
 def retry(found: optuna.Study, number: int) -> None:
     """End a trial that was not trained to its end and have its values tried again, ``TRIES`` times in all.
 
-    An interrupted try does not count. To be called with the study locked.
+    A try that was interrupted does not count. Call it with the study locked.
     """
     ended = found.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-    tries = ended.user_attrs.get("tries", 1) + (state(ended) != INTERRUPTED)
+    tries = ended.user_attrs.get("tries", 1) + (state(ended) != "interrupted")
     if ended.state == TrialState.FAIL and tries <= TRIES:
         values = ended.system_attrs.get("fixed_params", {}) | ended.params
         found.enqueue_trial(values, user_attrs={"retry_of": number, "tries": tries})
@@ -203,28 +189,28 @@ def retry(found: optuna.Study, number: int) -> None:
 def ask(found: optuna.Study, study: Study, worker: int):
     """Return the next trial, its spec and what its network measures; None where its values must not be trained.
 
-    Its parameters are counted without any data. To be called with the study locked.
+    Its parameters are counted without any data. Call it with the study locked.
     """
     trial = found.ask({name: _distribution(given) for name, given in study.ranges.items()})
     trial.set_user_attr("worker", worker)
     limit = study.base.target.parameter_limit
     try:
-        spec = study.spec(trial.params)
+        spec = study.trained.with_values(study.values(trial.params))
         measured, _ = check(spec.with_values({"target.parameter_limit": None}))
-    except SpecError as error:
-        return finish(found, trial, state=INVALID, reason=str(error))
-    trial.set_user_attr("parameters", measured.parameters)
+    except SpecError as error:  # values that do not go together
+        return finish(found, trial, state="invalid", reason=str(error))
     if limit is not None:
         trial.set_constraint("parameters", measured.parameters - limit)
         if measured.parameters > limit:
-            return finish(found, trial, state=OVER_LIMIT)
+            return finish(found, trial, state="over_limit", parameters=measured.parameters)
+    trial.set_user_attr("parameters", measured.parameters)
     return trial, spec, measured
 
 
 def _distribution(given):
     if isinstance(given, Choice):
         return CategoricalDistribution(given.words)
-    return (IntDistribution if isinstance(given, Int) else FloatDistribution)(**given.model_dump())
+    return (IntDistribution if isinstance(given, Int) else FloatDistribution)(**asdict(given))
 
 
 def finish(found: optuna.Study, trial: optuna.Trial, value: float | None = None, **attributes) -> None:

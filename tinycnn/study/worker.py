@@ -13,15 +13,14 @@ from tinycnn.launch import local as launch
 from tinycnn.study import results, storage
 from tinycnn.study.definition import Study, check_study
 from tinycnn.track import provenance
+from tinycnn.track.address import shown, studies
 from tinycnn.track.mlflow_store import Store
 from tinycnn.track.run import Plan, Reporter, prepare, record_tags
 from tinycnn.train.loop import train
 
 LOST_WORKERS = 10
 """A session that has lost so many workers is given up."""
-REFUSED, FEWEST_REFUSED = 10, 100
-"""A search is given up with so many refused trials for each of the budget's, and at least so many."""
-_STATUS = {storage.COMPLETE: "FINISHED", storage.PRUNED: "KILLED", storage.DIVERGED: "FAILED"}
+_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
 
 
 @dataclass
@@ -31,7 +30,7 @@ class Outcome:
     ``epochs`` has a row (see ``results.EPOCH``) for each seed and epoch trained; ``seconds`` were spent training.
     """
 
-    state: str = storage.COMPLETE
+    state: str = "complete"
     value: float | None = None
     accuracy: float | None = None
     seconds: float = 0.0
@@ -70,27 +69,29 @@ def run(
     store = Store(reporter.notice)
     with storage.storage_errors(), storage.locked(study.name):
         found = storage.opened(study, identity=identity)
+        first = found.user_attrs.get("workers", 0) + 1
+        found.set_user_attr("workers", first + workers - 1)  # no two workers ever have the same number
         run_id = _own_run(store, found, study, plan)
     before = results.results(study, found)
     reporter.study(study, budget, before["trained"], before.get("value"), workers, run_id)
     with store.run("", {}, run_id=run_id) as tracked:
         tracked.open()
         try:
-            _launch(study, plan, budget, workers, run_id, reporter)
+            _launch(study, plan, budget, range(first, first + workers), run_id, reporter)
         finally:
             with storage.storage_errors(), storage.locked(study.name):
-                _end_runs(store, storage.retry_lost(found))
+                storage.retry_lost(found)
         result = results.results(study, found) | {"run_id": run_id, "budget": budget}
         _record(tracked, study, found, result, draw, reporter)
-    trained, running, refused = storage.count(found)
-    if trained + running < budget and _given_up(refused, budget):
+    if storage.given_up(found, budget):
         raise OverLimit(
-            f"study {study.name}: given up after {trained} of {budget} trials; {refused} were refused, "
-            f"{result['states'].get(storage.OVER_LIMIT, 0)} of them with more parameters than target.parameter_limit = "
-            f"{study.base.target.parameter_limit}. Search smaller widths, or raise the limit"
+            f"study {study.name}: given up after {result['trained']} of {budget} trials. Most values were refused: "
+            f"{result['states'].get('over_limit', 0)} had more parameters than target.parameter_limit = "
+            f"{study.base.target.parameter_limit}, {result['states'].get('invalid', 0)} do not go together. "
+            "Search smaller widths, or raise the limit"
         )
-    if trained < budget:
-        reporter.notice(f"{trained} of {budget} trials are trained, {running} run elsewhere; search again for the rest")
+    if result["trained"] < budget:
+        reporter.notice(f"{result['trained']} of {budget} trials are trained, others run elsewhere; search again then")
     return result
 
 
@@ -98,14 +99,14 @@ def _own_run(store, found, study, plan) -> str:
     """Return the study's own MLflow run, made unless this store has it."""
     with contextlib.suppress(UserError):  # none yet, or in another store
         return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
-    tags = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": storage.shown_address()}
+    tags = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": shown(studies())}
     tags = plan.tags | record_tags(plan) | {f"tinycnn.{name}": value for name, value in tags.items()}
     facts = {"objective": study.objective, "seeds": study.seeds, "base": study.base.name}
     with store.run(f"study {study.name}", tags) as tracked:
         tracked.open()
         tracked.params(
             facts
-            | {f"range.{name}": given.model_dump_json() for name, given in study.ranges.items()}
+            | {f"range.{name}": repr(given) for name, given in study.ranges.items()}
             | {f"fidelity.{name}": value for name, value in study.fidelity.items()}
             | {"parameter_limit": study.base.target.parameter_limit}
         )
@@ -114,99 +115,86 @@ def _own_run(store, found, study, plan) -> str:
     return tracked.id
 
 
-def _launch(study, plan, budget, workers, run_id, reporter):
+def _launch(study, plan, budget, workers: range, run_id, reporter):
+    """Let workers of these numbers search, and replace those that are killed."""
     lost = []
 
-    def retry(task, error):
-        lost.append(task)
+    def retry(worker, error):
+        lost.append(worker)
         reporter.warning(f"{str(error).partition(';')[0]}. Another takes its place, and its trial is tried again")
-        return task if len(lost) < LOST_WORKERS else None
+        return worker if len(lost) < LOST_WORKERS else None
 
     _map_tasks(
         functools.partial(_work, study, plan, budget, run_id),
-        list(range(workers)),
-        workers=workers,
-        threads=max(1, launch.cores() // workers) if plan.device.type == "cpu" else 1,
+        list(workers),
+        workers=len(workers),
+        threads=max(1, launch.cores() // len(workers)) if plan.device.type == "cpu" else 1,
         on_event=lambda name, *content: getattr(reporter, name)(*content),
         retry=retry,
     )
 
 
-def _map_tasks(function, tasks, *, workers, threads, on_event, retry):  # to become launch.map_tasks
-    again = lambda error: retry(0, error) is not None  # noqa: E731
-    shape = {"workers": workers, "threads": threads, "name": lambda task: f"worker {task + 1} of {workers}"}
-    return launch.side_by_side(function, tasks, hear=on_event, again=again, **shape)
+def _map_tasks(function, tasks, *, retry, on_event, **options):  # to become launch.map_tasks
+    options |= {"name": lambda worker: f"worker {worker}", "again": lambda error: retry(0, error) is not None}
+    return launch.side_by_side(function, tasks, hear=on_event, **options)
 
 
-def _given_up(refused, budget):
-    return refused >= max(REFUSED * budget, FEWEST_REFUSED)
-
-
-def _work(study: Study, plan: Plan, budget: int, parent: str, task: int, send) -> None:
+def _work(study: Study, plan: Plan, budget: int, parent: str, worker: int, send) -> None:
     """Train trials until the budget is spent, in a process of its own or in the caller's."""
     store = Store()
-    with contextlib.ExitStack() as stack:
-        with storage.storage_errors(), storage.locked(study.name):
-            found = storage.opened(study)
-            worker = found.user_attrs.get("workers", 0) + 1  # no other worker has, or had, the number
-            found.set_user_attr("workers", worker)
-            stack.enter_context(storage.worker_lock(study.name, worker))
+    with storage.worker_lock(study.name, worker):
         found = storage.opened(study, worker=worker)
         while True:
             begun = time.monotonic()
             with storage.storage_errors(), storage.locked(study.name):
-                _end_runs(store, storage.retry_lost(found))
-                trained, running, refused = storage.count(found)
-                if trained + running >= budget or _given_up(refused, budget):
+                storage.retry_lost(found, worker)
+                if storage.taken(found) >= budget or storage.given_up(found, budget):
                     return
-                trial = storage.ask(found, study, worker)
-            if trial:
-                _train(study, plan, store, found, parent, trial, begun, send)
+                asked = storage.ask(found, study, worker)
+            if asked:
+                _train(study, plan, store, found, parent, asked, begun, send)
 
 
 def _train(study, plan, store, found, parent, asked, begun, send):
-    """Train one trial as a run below the study's, which gets no figures and no model, and report what came of it."""
+    """Train a trial and report it. One that does not come to its end is tried again."""
     trial, spec, measured = asked
     plan = plan.but(spec.but(train={"compile": plan.spec.train.compile}), measured)  # off without a compiler
-    own = {"role": "trial", "study": study.name, "trial": trial.number, "worker": trial.user_attrs["worker"]}
-    tags = plan.tags | record_tags(plan) | {f"tinycnn.{name}": value for name, value in own.items()}
 
     def report(value, step):
         with storage.storage_errors():
             trial.report(value, step)
             return trial.should_prune()
 
-    @contextlib.contextmanager
-    def recording():
-        """Go on where the store is in trouble: the numbers are in Optuna's storage too."""
-        try:
-            yield
-        except StoreTrouble as error:
-            send("warning", f"{error}. The study goes on; the record of trial {trial.number} is not complete")
-            tracked.failure = str(error)
-
     try:
-        with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
-            with recording():
-                tracked.open()
-                trial.set_user_attr("run_id", tracked.id)
-            outcome = train_trial(study, plan, report)
-            if not tracked.failure:
-                with recording():
-                    tags = {"tinycnn.trial_state": outcome.state}
-                    tracked.everything(plan.spec.brief(), _curves(outcome), tags)
-                    tracked.end(_STATUS[outcome.state], outcome.reason)
-        facts = {name: value for name, value in vars(outcome).items() if name != "value"}
+        outcome = train_trial(study, plan, report)
+        run_id = _record_trial(store, study, plan, trial, parent, outcome, send)
+        facts = {name: value for name, value in vars(outcome).items() if name != "value"} | {"run_id": run_id}
         with storage.storage_errors():
             overhead = time.monotonic() - begun - outcome.seconds
             storage.finish(found, trial, outcome.value, overhead=overhead, **facts)
     except BaseException as error:
-        ended = storage.INTERRUPTED if isinstance(error, KeyboardInterrupt) else storage.FAILED
         with storage.locked(study.name):
-            trial.set_user_attr("state", ended)
+            trial.set_user_attr("state", "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             storage.retry(found, trial.number)
         raise
     send("trial", trial.number, outcome, study.values(trial.params), measured.parameters)
+
+
+def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | None:
+    """Make the MLflow run of a trial that has ended, below the study's, without figures or a model; return its id.
+
+    So none is left RUNNING by a worker that is killed, and a trial goes on where the store is in trouble.
+    """
+    own = {"role": "trial", "study": study.name, "trial": trial.number, "worker": trial.user_attrs["worker"]}
+    tags = plan.tags | record_tags(plan) | {f"tinycnn.{name}": value for name, value in own.items()}
+    try:
+        with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
+            tracked.open()
+            tracked.everything(plan.spec.brief(), _curves(outcome), {"tinycnn.trial_state": outcome.state})
+            tracked.end(_STATUS[outcome.state], outcome.reason)
+            return tracked.id
+    except StoreTrouble as error:
+        send("warning", f"{error}. The study goes on, but trial {trial.number} is not in the store")
 
 
 def train_trial(study, plan: Plan, report) -> Outcome:
@@ -225,16 +213,16 @@ def train_trial(study, plan: Plan, report) -> Outcome:
                 outcome.epochs.append((seed, *row))
                 stop = study.seeds == 1 and report(getattr(result, wanted), result.epoch)
                 if stop and warm_up < result.epoch < spec.train.epochs:
-                    outcome.state = storage.PRUNED
+                    outcome.state = "pruned"
                     return outcome
             last.append(result)
             if study.seeds > 1 and report(getattr(result, wanted), number) and number + 1 < study.seeds:
-                outcome.state = storage.PRUNED
+                outcome.state = "pruned"
                 return outcome
         outcome.value = mean(getattr(result, wanted) for result in last)
         outcome.accuracy = mean(result.accuracy for result in last)
     except Diverged as error:
-        outcome.state, outcome.reason = storage.DIVERGED, str(error)
+        outcome.state, outcome.reason = "diverged", str(error)
     finally:
         outcome.seconds = time.monotonic() - begun
     return outcome
@@ -252,15 +240,6 @@ def _curves(outcome) -> list[tuple[int, dict]]:
     return found
 
 
-def _end_runs(store, run_ids):
-    """End the runs of trials whose process was killed."""
-    for run_id in run_ids:
-        with contextlib.suppress(StoreTrouble), store.run("", {}, run_id=run_id) as tracked:
-            tracked.open()
-            tracked.tags({"tinycnn.trial_state": storage.LOST})
-            tracked.end("KILLED")
-
-
 def _record(tracked, study, found, result, draw, reporter):
     """Add to the study's own run what was found: numbers, tables, figures."""
     trials, curves, text = results.trials(study, found), results.curves(found), results.text(study, result)
@@ -271,7 +250,6 @@ def _record(tracked, study, found, result, draw, reporter):
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
         tracked.text("study.json", json.dumps(result, indent=1) + "\n")
         tracked.text("trials.csv", results.csv_text(trials))
-        tracked.text("best.md", text)
         tracked.description(text)
         for name, figure in draw(result, trials, curves):
             tracked.figure(f"{name}.png", figure)
