@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
@@ -81,9 +82,8 @@ def lost(found):
 
 def children(process):
     """Return the process ids of a session's workers."""
-    tasks = f"/proc/{process.pid}/task/{process.pid}/children"
-    pids = open(tasks).read().split()
-    return [int(pid) for pid in pids if "spawn_main" in open(f"/proc/{pid}/cmdline").read()]
+    pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in pids if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 def kill_a_worker(real, store, workers, budget):

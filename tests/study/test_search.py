@@ -104,7 +104,7 @@ def test_over_the_limit_nothing_is_trained_or_tracked_and_the_budget_is_not_touc
 
 
 def test_a_limit_that_nothing_satisfies_ends_with_a_line_and_exit_code_3(trained, small, monkeypatch):
-    monkeypatch.setattr(storage, "FEWEST_REFUSED", 9)
+    monkeypatch.setattr(storage, "REFUSED", 9)
     tight = small.model_copy(update={"base": small.base.but(target={"parameter_limit": 100})})
     for _ in range(2):
         with pytest.raises(OverLimit, match="0 of 3 trials.* 30 had more parameters than .* = 100") as caught:

@@ -73,19 +73,9 @@ def _file(study, base, spec, trial, result) -> str:
     shape = {"subsequent_indent": " " * 10, "break_on_hyphens": False}
     wrapped = [textwrap.fill(f"{head:<10}{words}", 110, **shape) for head, words in notes.items()]
     changes, imports = _changes(spec, base)
-    parent = base.name.upper()
-    return "\n".join(
-        [
-            f'"""{base.name} with what the study {study.name} found best.\n',
-            *wrapped,
-            '"""\n',
-            f"from experiments.{base.name} import SPEC as {parent}",
-            *imports,
-            f"\nSPEC = {parent}.but(\n    name={_code(spec.name)},",
-            *changes,
-            ")\n",
-        ]
-    )
+    title, parent = f'"""{base.name} with what the study {study.name} found best.\n', base.name.upper()
+    head = [title, *wrapped, '"""\n', f"from experiments.{base.name} import SPEC as {parent}", *imports, ""]
+    return "\n".join([*head, f"SPEC = {parent}.but(\n    name={_code(spec.name)},", *changes, ")\n"])
 
 
 def _changes(spec, base) -> tuple[list[str], list[str]]:
@@ -93,10 +83,10 @@ def _changes(spec, base) -> tuple[list[str], list[str]]:
 
     Of a section its changed fields are written, or the whole where its kind or its kinds of layers changed.
     """
-    arguments, imports = [], {}
+    arguments, imports, difference = [], {}, spec.difference(base)
     for section in ("model", "data", "augment", "optimizer", "schedule", "loss", "average", "train"):
         ours, theirs = getattr(spec, section), getattr(base, section)
-        changed = {n.partition(".")[2]: now for n, (_, now) in spec.difference(base).items() if n.startswith(section)}
+        changed = {n.partition(".")[2]: now for n, (_, now) in difference.items() if n.partition(".")[0] == section}
         if type(ours) is not type(theirs) or "layers" in changed:
             arguments.append(f"    {section}={_section(ours)},")
             for kind in classes(ours):
@@ -110,12 +100,12 @@ def _changes(spec, base) -> tuple[list[str], list[str]]:
 
 def _section(section) -> str:
     """Return the code of a section: its layers, and the fields that do not have their defaults."""
-    fields = type(section).model_fields
-    words = [repr(layer) for layer in getattr(section, "layers", ())]
-    words += [f"{n}={_code(v)}" for n, v in section if n != "layers" and v != fields[n].default]
+    fields, name = type(section).model_fields, type(section).__name__
+    words = [f"{layer!r}," for layer in getattr(section, "layers", ())]
+    words += [f"{field}={_code(v)}," for field, v in section if field != "layers" and v != fields[field].default]
     shape = {"initial_indent": " " * 8, "subsequent_indent": " " * 8, "break_long_words": False}
-    lines = textwrap.fill(", ".join(words) + ",", 100, break_on_hyphens=False, **shape)
-    return f"{type(section).__name__}(\n{lines}\n    )"
+    lines = textwrap.fill(" ".join(words), 100, break_on_hyphens=False, **shape)
+    return f"{name}(\n{lines}\n    )" if words else f"{name}()"
 
 
 def _code(value) -> str:
@@ -141,7 +131,7 @@ def confirm(study: Study, name: str, seeds: int, *, workers=1, device="auto", of
         shape = {"seeds": seeds, "first_seed": FIRST_SEED, "missing": True, "workers": workers, "reporter": reporter}
         accuracies.append([each["last"] for each in run.run(plan, **shape)["seeds"]])
     result = compared(base.name, name, *accuracies)
-    with storage.storage_errors():
+    with storage.errors():
         found.set_user_attr("comparison", result)
     return result
 
@@ -155,17 +145,12 @@ def compared(base: str, promoted: str, before: list[float], after: list[float]) 
     found = statistics.difference(dict(enumerate(after)), dict(enumerate(before)))
     low, high = found["low"], found["high"]
     unclear = low is None or low <= 0 <= high or len(before) < 3
+    word = INCONCLUSIVE if unclear else BETTER if low > 0 else WORSE
     return {
-        "base": base,
-        "promoted": promoted,
-        "seeds": len(before),
-        "first_seed": FIRST_SEED,
+        "base": base, "promoted": promoted, "seeds": len(before), "first_seed": FIRST_SEED,
         "accuracies": {base: before, promoted: after},
-        "difference": found["difference"],
-        "low": low,
-        "high": high,
-        "word": INCONCLUSIVE if unclear else BETTER if low > 0 else WORSE,
-    }
+        "difference": found["difference"], "low": low, "high": high, "word": word,
+    }  # fmt: skip
 
 
 def text(result: dict) -> str:

@@ -17,9 +17,12 @@ from tinycnn.track.tables import markdown
 
 EPOCH = ("seed", "epoch", "train_loss", "validation_loss", "validation_accuracy", "learning_rate")
 """Columns of the epochs that a trial trained; accuracy in percent."""
+_COLUMNS = (
+    "number", "state", "value", "accuracy", "parameters", "excess", "epochs", "seconds", "overhead", "worker", "run_id",
+)  # fmt: skip
+_TOP = ("number", "value", "accuracy", "parameters", "epochs", "seconds")
 _EDGE = 0.05
 """A best value in so small a share of its range at either end may lie beyond."""
-_SHOWN = 5
 
 
 def trials(study: Study, found: optuna.Study) -> list[dict]:
@@ -31,17 +34,10 @@ def trials(study: Study, found: optuna.Study) -> list[dict]:
     """
     limit, rows = study.base.target.parameter_limit, []
     for trial in found.get_trials(deepcopy=False):
-        own, parameters = trial.user_attrs, trial.user_attrs.get("parameters")
-        row = {
-            "number": trial.number,
-            "state": state(trial),
-            "value": trial.value if trial.state == TrialState.COMPLETE else None,
-            "accuracy": own.get("accuracy"),
-            "parameters": parameters,
-            "excess": None if None in (limit, parameters) else parameters - limit,
-            "epochs": len(own.get("epochs", ())),
-        }
-        row |= {name: own.get(name) for name in ("seconds", "overhead", "worker", "run_id")}
+        row = {name: trial.user_attrs.get(name) for name in _COLUMNS}
+        row |= {"number": trial.number, "state": state(trial), "epochs": len(row["epochs"] or ())}
+        row["value"] = trial.value if trial.state == TrialState.COMPLETE else None
+        row["excess"] = None if None in (limit, row["parameters"]) else row["parameters"] - limit
         values = study.values(trial.params)
         rows.append(row | {name: as_stored(values.get(name)) for name in study.ranges})
     return rows
@@ -71,6 +67,7 @@ def results(study: Study, found: optuna.Study) -> dict:
     trained, pruned = ([row for row in rows if row["state"] in states] for states in (TRAINED, ["pruned"]))
     best, own = complete[0] if complete else {}, study.own
     epochs = study.trained.train.epochs
+    saved = sum(row.get("train.epochs", epochs) * study.seeds - row["epochs"] for row in pruned)
     return {
         "study": study.name,
         "base": study.base.name,
@@ -88,18 +85,13 @@ def results(study: Study, found: optuna.Study) -> dict:
         **{name: best[name] for name in ("value", "accuracy", "parameters") if best},
         "best_values": {name: best[name] for name in study.ranges if best},
         "base_value": next((row["value"] for row in complete if own.items() <= row.items()), None),
-        "top": [
-            {name: row[name] for name in ("number", "value", "accuracy", "parameters", "epochs", "seconds")}
-            for row in complete[:_SHOWN]
-        ],
+        "top": [{name: row[name] for name in _TOP} for row in complete[:5]],
         "edges": edges(study, best) if best else [],
         "importances": importances(found, len(complete)),
         "trial_seconds": sum(row["seconds"] for row in trained),
         "overhead_seconds": sum(row["overhead"] for row in trained),
         "epochs_trained": sum(row["epochs"] for row in trained),
-        "epochs_saved_by_pruning": sum(
-            row.get("train.epochs", epochs) * study.seeds - row["epochs"] for row in pruned
-        ),
+        "epochs_saved_by_pruning": saved,
         "identity": found.user_attrs.get("identity"),
     }
 
@@ -129,20 +121,16 @@ def edges(study: Study, best: dict) -> list[str]:
             continue
         value, low, high = map(math.log10 if given.log else float, (best[name], given.low, given.high))
         share = (value - low) / (high - low)
-        for which, end, at_it in ("lower", given.low, share <= _EDGE), ("upper", given.high, share >= 1 - _EDGE):
-            step = 1 if isinstance(given, Int) else abs(end) / 100 or 1e-6
-            if at_it and _allows(study, name, end - step if which == "lower" else end + step):
-                at = f"is at the {which} end, {end:g}, of its range"
-                lines.append(f"{name}: the best value, {best[name]:g}, {at}: the best may lie beyond")
+        which, end = ("lower", given.low) if share < 0.5 else ("upper", given.high)
+        step = 1 if isinstance(given, Int) else abs(end) / 100 or 1e-6
+        try:
+            study.trained.with_values({name: end - step if which == "lower" else end + step})
+        except SpecError:
+            continue  # the spec allows nothing beyond
+        if min(share, 1 - share) <= _EDGE:
+            at = f"is at the {which} end, {end:g}, of its range"
+            lines.append(f"{name}: the best value, {best[name]:g}, {at}: the best may lie beyond")
     return lines
-
-
-def _allows(study, name, value) -> bool:
-    try:
-        study.trained.with_values({name: value})
-    except SpecError:
-        return False
-    return True
 
 
 def text(study: Study, result: dict) -> str:

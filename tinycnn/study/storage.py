@@ -1,9 +1,8 @@
 """A study in Optuna's storage: its trials, its budget, and which trial is trained next.
 
-The storage is a journal file at the repository's root, or what OPTUNA_STORAGE names; the workers that share it may be
-processes of several sessions and machines. There are two kinds of lock, and the end of a process releases its locks.
-One of the study is held while its trials are counted and the next is asked for: no storage does both in one step, so
-the budget would be exceeded. One of each worker shows the others that it is alive: only databases have a heartbeat.
+The workers that share a storage may be processes of several sessions and machines. The end of a process releases its
+locks, of two kinds. One of the study is held while trials are counted and the next is asked for: no storage does both
+in one step, so the budget would be exceeded. One of each worker shows that it is alive: a journal has no heartbeat.
 """
 
 import contextlib
@@ -30,8 +29,8 @@ from tinycnn.track.address import studies as address
 
 TRAINED = ("complete", "pruned", "diverged")
 """States of trials that the budget counts, the others are over_limit, invalid, interrupted, failed, lost, running."""
-REFUSED, FEWEST_REFUSED = 10, 100
-"""A search is given up with so many refused trials for each of the budget's, and at least so many."""
+REFUSED = 100
+"""A search is given up with so many refused trials, and ten for each of the budget's."""
 TRIES = 3
 """A trial that failed, or whose process was killed, so often is not tried again: it may be the cause."""
 
@@ -40,7 +39,7 @@ warnings.simplefilter("ignore", ExperimentalWarning)  # of the Wilcoxon pruner a
 
 
 @contextlib.contextmanager
-def storage_errors():
+def errors():
     """Turn what an address or a damaged storage makes Optuna raise into UserError with its first line."""
     try:
         yield
@@ -55,21 +54,21 @@ def check_address() -> str | None:
     Raises UserError where studies cannot be stored.
     """
     where = address()
-    with storage_errors():
+    with errors():
         file = make_url(where).database if "://" in where else where
         keep_apart("OPTUNA_STORAGE")
-        if where.startswith(("postgresql:", "postgresql+")):
-            return None
-        if not file or file == ":memory:" or ("://" in where and not where.startswith("sqlite:")):
-            kinds = "a file, sqlite:///FILE or postgresql://HOST/NAME"
-            raise UserError(f"OPTUNA_STORAGE: {shown(address())} is not {kinds}; set it to one of them")
+    if where.startswith(("postgresql:", "postgresql+")):
+        return None
+    if not file or file == ":memory:" or ("://" in where and not where.startswith("sqlite:")):
+        kinds = "a file, sqlite:///FILE or postgresql://HOST/NAME"
+        raise UserError(f"OPTUNA_STORAGE: {shown(where)} is not {kinds}; set it to one of them")
     return file
 
 
 def storage() -> optuna.storages.BaseStorage:
     """Open the storage. Raises UserError."""
     file, where = check_address(), address()
-    with storage_errors():
+    with errors():
         if file == where:
             return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(file))
         return optuna.storages.RDBStorage(where)
@@ -77,7 +76,7 @@ def storage() -> optuna.storages.BaseStorage:
 
 def names() -> list[str]:
     """Return the names of the studies in the storage."""
-    with storage_errors():
+    with errors():
         return optuna.get_all_study_names(storage())
 
 
@@ -116,7 +115,7 @@ def opened(study: Study, *, identity: dict | None = None, worker: int = 0) -> op
     if identity is None and study.name not in names():
         begin = f"python -m tinycnn search {study.name} begins it"
         raise UserError(f"study {study.name}: not in {shown(address())}; {begin}")
-    with storage_errors():
+    with errors():
         direction = "minimize" if study.objective == "validation_loss" else "maximize"
         shape = {"direction": direction, "pruner": _pruner(study), "load_if_exists": True}
         found = optuna.create_study(study_name=study.name, storage=storage(), **shape)
@@ -157,11 +156,11 @@ def taken(found: optuna.Study) -> int:
 def given_up(found: optuna.Study, budget: int) -> bool:
     """Tell whether so many values were refused, over the limit or invalid, that there is no point in more."""
     refused = sum(state(trial) in ("over_limit", "invalid") for trial in found.get_trials(deepcopy=False))
-    return refused >= max(REFUSED * budget, FEWEST_REFUSED) and taken(found) < budget
+    return refused >= max(REFUSED, 10 * budget) and taken(found) < budget
 
 
 def worker_lock(study: str, worker: int):
-    """Return the lock that a worker holds as long as it lives; it yields False while another process holds it."""
+    """Return the lock that a worker holds as long as it lives; it yields False where another process holds it."""
     return locked(f"{study}.worker-{worker}", wait=False)
 
 

@@ -18,8 +18,6 @@ from tinycnn.track.mlflow_store import Store
 from tinycnn.track.run import Plan, Reporter, prepare, record_tags
 from tinycnn.train.loop import train
 
-LOST_WORKERS = 10
-"""A session that has lost so many workers is given up."""
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
 
 
@@ -67,7 +65,7 @@ def run(
     code = source.code_hash(provenance.code(plan.spec, plan.kernels[0], study.classes))
     identity = {"definition": study.digest, "data": plan.data.digest, "code": code}
     store = Store(reporter.notice)
-    with storage.storage_errors(), storage.locked(study.name):
+    with storage.errors(), storage.locked(study.name):
         found = storage.opened(study, identity=identity)
         first = found.user_attrs.get("workers", 0) + 1
         found.set_user_attr("workers", first + workers - 1)  # no two workers ever have the same number
@@ -79,16 +77,16 @@ def run(
         try:
             _launch(study, plan, budget, range(first, first + workers), run_id, reporter)
         finally:
-            with storage.storage_errors(), storage.locked(study.name):
+            with storage.errors(), storage.locked(study.name):
                 storage.retry_lost(found)
         result = results.results(study, found) | {"run_id": run_id, "budget": budget}
         _record(tracked, study, found, result, draw, reporter)
     if storage.given_up(found, budget):
+        over, invalid = (result["states"].get(state, 0) for state in ("over_limit", "invalid"))
         raise OverLimit(
-            f"study {study.name}: given up after {result['trained']} of {budget} trials. Most values were refused: "
-            f"{result['states'].get('over_limit', 0)} had more parameters than target.parameter_limit = "
-            f"{study.base.target.parameter_limit}, {result['states'].get('invalid', 0)} do not go together. "
-            "Search smaller widths, or raise the limit"
+            f"study {study.name}: given up after {result['trained']} of {budget} trials: {over} had more parameters "
+            f"than target.parameter_limit = {study.base.target.parameter_limit}, and the values of {invalid} do not go "
+            "together. Search smaller widths, or raise the limit"
         )
     if result["trained"] < budget:
         reporter.notice(f"{result['trained']} of {budget} trials are trained, others run elsewhere; search again then")
@@ -99,30 +97,31 @@ def _own_run(store, found, study, plan) -> str:
     """Return the study's own MLflow run, made unless this store has it."""
     with contextlib.suppress(UserError):  # none yet, or in another store
         return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
-    tags = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": shown(studies())}
-    tags = plan.tags | record_tags(plan) | {f"tinycnn.{name}": value for name, value in tags.items()}
-    facts = {"objective": study.objective, "seeds": study.seeds, "base": study.base.name}
-    with store.run(f"study {study.name}", tags) as tracked:
+    own = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": shown(studies())}
+    params = {"objective": study.objective, "seeds": study.seeds, "base": study.base.name}
+    params |= {"parameter_limit": study.base.target.parameter_limit}
+    params |= {f"range.{name}": repr(given) for name, given in study.ranges.items()}
+    params |= {f"fidelity.{name}": value for name, value in study.fidelity.items()}
+    with store.run(f"study {study.name}", plan.tags | record_tags(plan) | _tags(own)) as tracked:
         tracked.open()
-        tracked.params(
-            facts
-            | {f"range.{name}": repr(given) for name, given in study.ranges.items()}
-            | {f"fidelity.{name}": value for name, value in study.fidelity.items()}
-            | {"parameter_limit": study.base.target.parameter_limit}
-        )
+        tracked.params(params)
         tracked.text("spec.json", study.trained.to_json())
     found.set_user_attr("mlflow_run", tracked.id)
     return tracked.id
 
 
+def _tags(own: dict) -> dict:
+    return {f"tinycnn.{name}": value for name, value in own.items()}
+
+
 def _launch(study, plan, budget, workers: range, run_id, reporter):
-    """Let workers of these numbers search, and replace those that are killed."""
+    """Let workers of these numbers search, and replace those that are killed, nine of them at most."""
     lost = []
 
     def retry(worker, error):
         lost.append(worker)
         reporter.warning(f"{str(error).partition(';')[0]}. Another takes its place, and its trial is tried again")
-        return worker if len(lost) < LOST_WORKERS else None
+        return worker if len(lost) < 10 else None
 
     _map_tasks(
         functools.partial(_work, study, plan, budget, run_id),
@@ -146,7 +145,7 @@ def _work(study: Study, plan: Plan, budget: int, parent: str, worker: int, send)
         found = storage.opened(study, worker=worker)
         while True:
             begun = time.monotonic()
-            with storage.storage_errors(), storage.locked(study.name):
+            with storage.errors(), storage.locked(study.name):
                 storage.retry_lost(found, worker)
                 if storage.taken(found) >= budget or storage.given_up(found, budget):
                     return
@@ -161,17 +160,16 @@ def _train(study, plan, store, found, parent, asked, begun, send):
     plan = plan.but(spec.but(train={"compile": plan.spec.train.compile}), measured)  # off without a compiler
 
     def report(value, step):
-        with storage.storage_errors():
+        with storage.errors():
             trial.report(value, step)
             return trial.should_prune()
 
     try:
         outcome = train_trial(study, plan, report)
         run_id = _record_trial(store, study, plan, trial, parent, outcome, send)
-        facts = {name: value for name, value in vars(outcome).items() if name != "value"} | {"run_id": run_id}
-        with storage.storage_errors():
-            overhead = time.monotonic() - begun - outcome.seconds
-            storage.finish(found, trial, outcome.value, overhead=overhead, **facts)
+        overhead = time.monotonic() - begun - outcome.seconds
+        with storage.errors():
+            storage.finish(found, trial, **vars(outcome), run_id=run_id, overhead=overhead)
     except BaseException as error:
         with storage.locked(study.name):
             trial.set_user_attr("state", "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
@@ -186,7 +184,7 @@ def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | Non
     So none is left RUNNING by a worker that is killed, and a trial goes on where the store is in trouble.
     """
     own = {"role": "trial", "study": study.name, "trial": trial.number, "worker": trial.user_attrs["worker"]}
-    tags = plan.tags | record_tags(plan) | {f"tinycnn.{name}": value for name, value in own.items()}
+    tags = plan.tags | record_tags(plan) | _tags(own)
     try:
         with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
             tracked.open()
@@ -233,8 +231,8 @@ def _curves(outcome) -> list[tuple[int, dict]]:
     by_epoch = {}
     for _, epoch, *values in outcome.epochs:
         by_epoch.setdefault(epoch, []).append(values)
-    names = results.EPOCH[2:]
-    found = [(e, dict(zip(names, map(mean, zip(*rows, strict=True)), strict=True))) for e, rows in by_epoch.items()]
+    means = {epoch: map(mean, zip(*rows, strict=True)) for epoch, rows in by_epoch.items()}
+    found = [(epoch, dict(zip(results.EPOCH[2:], values, strict=True))) for epoch, values in means.items()]
     if outcome.value is not None:
         found += [(max(by_epoch), {"last_accuracy": outcome.accuracy}), (0, {"objective": outcome.value})]
     return found
