@@ -82,7 +82,8 @@ def lost(found):
 
 def children(process):
     """Return the process ids of a session's workers."""
-    pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    pids = listed.stdout.split()
     return [int(pid) for pid in pids if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 

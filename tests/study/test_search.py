@@ -107,7 +107,7 @@ def test_a_limit_that_nothing_satisfies_ends_with_a_line_and_exit_code_3(trained
     monkeypatch.setattr(storage, "REFUSED", 9)
     tight = small.model_copy(update={"base": small.base.but(target={"parameter_limit": 100})})
     for _ in range(2):
-        with pytest.raises(OverLimit, match="0 of 3 trials.* 30 had more parameters than .* = 100") as caught:
+        with pytest.raises(OverLimit, match="0 of 3 trials.* = 100 .*'over_limit': 30") as caught:
             worker.run(tight)
         assert caught.value.exit_code == 3 and trained == [] and len(found(tight)) == 30
 
@@ -182,9 +182,8 @@ def test_mlflow_has_a_parent_and_lean_children_linked_both_ways(trained, small, 
     parent = store.entity(optuna_study.user_attrs["mlflow_run"])
     assert parent.info.status == "FINISHED" and parent.data.metrics["trials"] == 3
     assert parent.data.tags["tinycnn.best_trial"] == str(optuna_study.best_trial.number)
-    assert "low" in parent.data.params["range.optimizer.lr"]
     files = {file.path for file in store.client.list_artifacts(parent.info.run_id)}
-    assert files == {"spec.json", "trials.csv", "study.json", "history.png"}
+    assert files == {"spec.json", "study.json", "history.png"}
     for trial in optuna_study.trials:
         child = store.entity(trial.user_attrs["run_id"])
         assert child.data.tags["tinycnn.trial"] == str(trial.number) and child.info.status == "FINISHED"
@@ -250,9 +249,10 @@ def test_results_name_the_best_its_edge_and_the_base(trained, small):
     rows, curves = results.trials(edge, storage.opened(edge)), results.curves(storage.opened(edge))
     assert [row["number"] for row in rows] == list(range(6)) and rows[0]["optimizer.lr"] == 0.01
     assert sum(row["epochs"] for row in rows) == 12 == len(curves)
-    assert results.csv_text(curves).splitlines()[:2] == [
-        "trial,seed,epoch,train_loss,validation_loss,validation_accuracy,learning_rate", "0,0,1,1,1.01,90,0.01",
-    ]  # fmt: skip
+    assert curves[0] == {
+        "trial": 0, "seed": 0, "epoch": 1, "train_loss": 1.0, "validation_loss": 1.01, "validation_accuracy": 90.0,
+        "learning_rate": 0.01,
+    }  # fmt: skip
 
 
 def test_a_bound_that_the_spec_sets_is_no_edge(trained, small):

@@ -1,7 +1,5 @@
 """What a study has found so far, read from Optuna's storage alone: its trials, the best of them, importances."""
 
-import csv
-import io
 import math
 import warnings
 from collections import Counter
@@ -47,16 +45,6 @@ def curves(found: optuna.Study) -> list[dict]:
     """Return a row per trial, seed and epoch that was trained: losses, accuracy in percent, learning rate."""
     each = [(trial.number, row) for trial in found.get_trials(False) for row in trial.user_attrs.get("epochs", ())]
     return [{"trial": number} | dict(zip(EPOCH, row, strict=True)) for number, row in each]
-
-
-def csv_text(rows: list[dict]) -> str:
-    """Return rows as CSV with a header, floats with six significant digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0] if rows else (), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
-    return text.getvalue()
 
 
 def results(study: Study, found: optuna.Study) -> dict:

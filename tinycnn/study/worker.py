@@ -14,7 +14,7 @@ from tinycnn.study import results, storage
 from tinycnn.study.definition import Study, check_study
 from tinycnn.track import provenance
 from tinycnn.track.address import shown, studies
-from tinycnn.track.mlflow_store import Store
+from tinycnn.track.mlflow_store import PARENT, Store
 from tinycnn.track.run import Plan, Reporter, prepare, record_tags
 from tinycnn.train.loop import train
 
@@ -82,11 +82,10 @@ def run(
         result = results.results(study, found) | {"run_id": run_id, "budget": budget}
         _record(tracked, study, found, result, draw, reporter)
     if storage.given_up(found, budget):
-        over, invalid = (result["states"].get(state, 0) for state in ("over_limit", "invalid"))
         raise OverLimit(
-            f"study {study.name}: given up after {result['trained']} of {budget} trials: {over} had more parameters "
-            f"than target.parameter_limit = {study.base.target.parameter_limit}, and the values of {invalid} do not go "
-            "together. Search smaller widths, or raise the limit"
+            f"study {study.name}: given up after {result['trained']} of {budget} trials, because most values have more "
+            f"parameters than target.parameter_limit = {study.base.target.parameter_limit} or do not go together: "
+            f"{result['states']}. Search smaller widths, or raise the limit"
         )
     if result["trained"] < budget:
         reporter.notice(f"{result['trained']} of {budget} trials are trained, others run elsewhere; search again then")
@@ -98,13 +97,8 @@ def _own_run(store, found, study, plan) -> str:
     with contextlib.suppress(UserError):  # none yet, or in another store
         return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
     own = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": shown(studies())}
-    params = {"objective": study.objective, "seeds": study.seeds, "base": study.base.name}
-    params |= {"parameter_limit": study.base.target.parameter_limit}
-    params |= {f"range.{name}": repr(given) for name, given in study.ranges.items()}
-    params |= {f"fidelity.{name}": value for name, value in study.fidelity.items()}
     with store.run(f"study {study.name}", plan.tags | record_tags(plan) | _tags(own)) as tracked:
         tracked.open()
-        tracked.params(params)
         tracked.text("spec.json", study.trained.to_json())
     found.set_user_attr("mlflow_run", tracked.id)
     return tracked.id
@@ -244,10 +238,13 @@ def _record(tracked, study, found, result, draw, reporter):
     numbers = {f"best_{name}": result.get(name) for name in ("value", "accuracy", "parameters")}
     numbers |= {f"importance.{name}": share for name, share in result["importances"].items()}
     try:
+        for left in tracked.store.search({PARENT: tracked.id}, ("RUNNING",)):  # by a worker killed as it recorded
+            with tracked.store.run("", {}, run_id=left.info.run_id) as run:
+                run.open()
+                run.end("KILLED")
         tracked.metrics(numbers | {"trials": result["trained"]})
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
-        tracked.text("study.json", json.dumps(result, indent=1) + "\n")
-        tracked.text("trials.csv", results.csv_text(trials))
+        tracked.text("study.json", json.dumps(result | {"rows": trials, "curves": curves}, indent=1) + "\n")
         tracked.description(text)
         for name, figure in draw(result, trials, curves):
             tracked.figure(f"{name}.png", figure)
