@@ -56,7 +56,7 @@ def wait_for(number, real, process):
         running = [each for each in trials(real) if each.state == TrialState.RUNNING and each.intermediate_values]
         if len(running) >= number:
             return running
-        time.sleep(0.05)
+        time.sleep(0.5)
     raise AssertionError(process.communicate()[1])
 
 

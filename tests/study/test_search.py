@@ -13,7 +13,7 @@ from tinycnn.errors import Diverged, OverLimit, StoreTrouble, UserError
 from tinycnn.spec import AvgPool, Conv, Head, MaxPool, Network, Repeat
 from tinycnn.study import results, storage, worker
 from tinycnn.study.definition import Choice, Float, Int, Study
-from tinycnn.track.mlflow_store import EVERY, Run
+from tinycnn.track.mlflow_store import EVERY, PARENT, Run
 from tinycnn.train.loop import EpochResult
 
 
@@ -189,6 +189,9 @@ def test_mlflow_has_a_parent_and_lean_children_linked_both_ways(trained, small, 
         assert child.data.tags["tinycnn.trial"] == str(trial.number) and child.info.status == "FINISHED"
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert child.data.metrics["objective"] == trial.value and not store.client.list_artifacts(child.info.run_id)
+    left = store.client.create_run(store.experiment_id, tags={PARENT: parent.info.run_id})  # its worker was killed
+    worker.run(small)
+    assert store.entity(left.info.run_id).info.status == "KILLED"
 
 
 def test_a_store_in_trouble_does_not_stop_the_study(trained, small, monkeypatch):

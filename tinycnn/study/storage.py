@@ -112,18 +112,19 @@ def opened(study: Study, *, identity: dict | None = None, worker: int = 0) -> op
 
     Raises UserError where it does not exist, or was begun with another definition, data set or code.
     """
-    if identity is None and study.name not in names():
-        begin = f"python -m tinycnn search {study.name} begins it"
-        raise UserError(f"study {study.name}: not in {shown(address())}; {begin}")
     with errors():
-        direction = "minimize" if study.objective == "validation_loss" else "maximize"
-        shape = {"direction": direction, "pruner": _pruner(study), "load_if_exists": True}
-        found = optuna.create_study(study_name=study.name, storage=storage(), **shape)
+        where = storage()
+        if identity and study.name not in optuna.get_all_study_names(where):
+            direction = "minimize" if study.objective == "validation_loss" else "maximize"
+            made = optuna.create_study(study_name=study.name, storage=where, direction=direction)
+            made.enqueue_trial(study.base_parameters())
+            made.set_user_attr("identity", identity)
+        if study.name not in optuna.get_all_study_names(where):
+            begin = f"python -m tinycnn search {study.name} begins it"
+            raise UserError(f"study {study.name}: not in {shown(address())}; {begin}")
+        found = optuna.load_study(study_name=study.name, storage=where, pruner=_pruner(study))
         seed = np.random.SeedSequence([study.sampler_seed, worker, len(found.trials)]).generate_state(1)[0]
         found.sampler = optuna.samplers.TPESampler(seed=int(seed))
-        if identity and "identity" not in found.user_attrs:
-            found.enqueue_trial(study.base_parameters(), skip_if_exists=True)
-            found.set_user_attr("identity", identity)
         begun_with = found.user_attrs.get("identity", {})
     wanted = identity or {"definition": study.digest}
     if different := [what for what in wanted if wanted[what] != begun_with.get(what, wanted[what])]:

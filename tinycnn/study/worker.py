@@ -10,6 +10,7 @@ from statistics import mean
 from tinycnn import source
 from tinycnn.errors import Diverged, OverLimit, StoreTrouble, UserError
 from tinycnn.launch import local as launch
+from tinycnn.network.check import check
 from tinycnn.study import results, storage
 from tinycnn.study.definition import Study, check_study
 from tinycnn.track import provenance
@@ -135,6 +136,7 @@ def _map_tasks(function, tasks, *, retry, on_event, **options):  # to become lau
 def _work(study: Study, plan: Plan, budget: int, parent: str, worker: int, send) -> None:
     """Train trials until the budget is spent, in a process of its own or in the caller's."""
     store = Store()
+    check(plan.spec)  # loads what ``ask`` needs, before the study is locked
     with storage.worker_lock(study.name, worker):
         found = storage.opened(study, worker=worker)
         while True:
@@ -239,9 +241,9 @@ def _record(tracked, study, found, result, draw, reporter):
     numbers |= {f"importance.{name}": share for name, share in result["importances"].items()}
     try:
         for left in tracked.store.search({PARENT: tracked.id}, ("RUNNING",)):  # by a worker killed as it recorded
-            with tracked.store.run("", {}, run_id=left.info.run_id) as run:
-                run.open()
-                run.end("KILLED")
+            with tracked.store.run("", {}, run_id=left.info.run_id) as ended:
+                ended.open()
+                ended.end("KILLED")
         tracked.metrics(numbers | {"trials": result["trained"]})
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
         tracked.text("study.json", json.dumps(result | {"rows": trials, "curves": curves}, indent=1) + "\n")
