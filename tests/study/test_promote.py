@@ -8,7 +8,7 @@ from scipy import stats
 
 from tinycnn import ROOT, source
 from tinycnn.errors import SpecError, UserError
-from tinycnn.spec import BlurPool, Conv, GatedPool, Repeat, RMSprop
+from tinycnn.spec import BlurPool, Conv, GatedPool, Repeat
 from tinycnn.spec import load as experiments
 from tinycnn.study import promote, storage
 from tinycnn.study.definition import Choice, Float, Int, Study
@@ -89,13 +89,6 @@ def test_a_section_of_another_kind_is_promoted_as_a_whole(study, field, word, go
     promote.promote(study, "exp9")
     section = getattr(experiments.load("exp9"), field.partition(".")[0])
     assert section.name == word and not hasattr(section, gone or "none")
-
-
-def test_a_section_chosen_as_a_whole_is_promoted(study):
-    chosen = study.model_copy(update={"ranges": {"optimizer": Choice(study.base.optimizer, RMSprop(lr=0.01))}})
-    searched(chosen, ({"optimizer": chosen.ranges["optimizer"].words[1]}, 0.4))
-    promote.promote(chosen, "exp9")
-    assert experiments.load("exp9").optimizer == RMSprop(lr=0.01)
 
 
 def test_a_trial_may_be_named_and_must_have_come_to_its_end(study):

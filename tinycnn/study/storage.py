@@ -114,14 +114,14 @@ def opened(study: Study, *, identity: dict | None = None, worker: int = 0) -> op
     """
     with errors():
         where = storage()
-        if identity and study.name not in optuna.get_all_study_names(where):
-            direction = "minimize" if study.objective == "validation_loss" else "maximize"
-            made = optuna.create_study(study_name=study.name, storage=where, direction=direction)
-            made.enqueue_trial(study.base_parameters())
-            made.set_user_attr("identity", identity)
         if study.name not in optuna.get_all_study_names(where):
-            begin = f"python -m tinycnn search {study.name} begins it"
-            raise UserError(f"study {study.name}: not in {shown(address())}; {begin}")
+            if identity is None:
+                begin = f"python -m tinycnn search {study.name} begins it"
+                raise UserError(f"study {study.name}: not in {shown(address())}; {begin}")
+            direction = "minimize" if study.objective == "validation_loss" else "maximize"
+            begun = optuna.create_study(study_name=study.name, storage=where, direction=direction)
+            begun.enqueue_trial(study.base_parameters())
+            begun.set_user_attr("identity", identity)
         found = optuna.load_study(study_name=study.name, storage=where, pruner=_pruner(study))
         seed = np.random.SeedSequence([study.sampler_seed, worker, len(found.trials)]).generate_state(1)[0]
         found.sampler = optuna.samplers.TPESampler(seed=int(seed))

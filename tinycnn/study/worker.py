@@ -29,12 +29,12 @@ class Outcome:
     ``epochs`` has a row (see ``results.EPOCH``) for each seed and epoch trained; ``seconds`` were spent training.
     """
 
-    state: str = "complete"
     value: float | None = None
     accuracy: float | None = None
     seconds: float = 0.0
     reason: str = ""
     epochs: list = field(default_factory=list)
+    state: str = "complete"  # stored last, so that a trial in a state that counts has all the others
 
 
 class Watcher(Reporter):
@@ -165,7 +165,7 @@ def _train(study, plan, store, found, parent, asked, begun, send):
         run_id = _record_trial(store, study, plan, trial, parent, outcome, send)
         overhead = time.monotonic() - begun - outcome.seconds
         with storage.errors():
-            storage.finish(found, trial, **vars(outcome), run_id=run_id, overhead=overhead)
+            storage.finish(found, trial, run_id=run_id, overhead=overhead, **vars(outcome))
     except BaseException as error:
         with storage.locked(study.name):
             trial.set_user_attr("state", "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
