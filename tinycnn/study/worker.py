@@ -1,42 +1,58 @@
-"""Study -> trials, tracked: workers that ask Optuna for values, train them, and tell what came of it."""
+"""Study -> tracked runs: workers that ask Optuna for values, train them, and record what came of it."""
 
+import contextlib
 import functools
 import json
-import tempfile
 import time
-from pathlib import Path
+from dataclasses import dataclass, field
+from statistics import mean
 
 from tinycnn import source
-from tinycnn.errors import OverLimit, StoreTrouble, UserError
+from tinycnn.errors import Diverged, OverLimit, StoreTrouble, UserError
 from tinycnn.launch import local as launch
-from tinycnn.study import results as findings
-from tinycnn.study import storage as search
+from tinycnn.network.check import check
+from tinycnn.study import results, storage
 from tinycnn.study.definition import Study, check_study
-from tinycnn.study.trial import Outcome, recorded, study_tags, train_trial
 from tinycnn.track import provenance
-from tinycnn.track.mlflow_store import Store
-from tinycnn.track.run import Plan, Reporter, prepare
+from tinycnn.track.address import shown, studies
+from tinycnn.track.mlflow_store import PARENT, Store
+from tinycnn.track.run import Plan, Reporter, prepare, record_tags
+from tinycnn.train.loop import train
 
-LOSSES = 10
-"""A session that has lost so many workers is given up: something kills them all."""
+_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
+
+
+@dataclass
+class Outcome:
+    """What came of a trial. ``value`` is the objective, None unless complete; ``accuracy`` is in percent.
+
+    ``epochs`` has a row (see ``results.EPOCH``) for each seed and epoch trained; ``seconds`` were spent training.
+    """
+
+    value: float | None = None
+    accuracy: float | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    epochs: list = field(default_factory=list)
+    state: str = "complete"  # stored last, so that a trial in a state that counts has all the others
 
 
 class Watcher(Reporter):
-    """What a study tells whoever watches it; this one keeps silent."""
+    """What a study reports to whoever watches it; this one keeps silent."""
 
     def study(self, study: Study, budget: int, done: int, best: float | None, workers: int, run_id: str): ...
     def trial(self, number: int, outcome: Outcome, values: dict, parameters: int): ...
 
 
 def run(
-    study: Study, *, trials: int | None = None, workers: int | None = 1, device="auto", offline=False, reporter=None
+    study: Study, *, trials=None, workers=1, device="auto", offline=False, reporter=None, draw=lambda *found: ()
 ) -> dict:
-    """Search until ``trials`` (or the study's own number) have been trained, in all, and return what was found.
+    """Search until ``trials`` (or the study's own number) have been trained, in all, and return ``results.results``.
 
     What other processes and earlier sessions did counts. ``workers`` processes share the cores; None is one per core,
-    and on an accelerator one in all. Raises SpecError for a study that cannot be, UserError where its storage or the
-    store cannot be used, and OverLimit where so few values keep to the parameter limit that the search was given up:
-    what there is is kept.
+    and on an accelerator one in all. ``draw(result, trials, curves)`` yields (name, figure) for the study's MLflow run.
+    Raises SpecError for a study that is not valid, UserError where its storage or the store cannot be used, and
+    OverLimit where so many trials were refused that the search was given up: what there is is kept.
     """
     reporter, budget = reporter or Watcher(), trials or study.trials
     for line in check_study(study):
@@ -47,159 +63,193 @@ def run(
         stand_in = {f"data.{name}": getattr(plan.spec.data, name) for name in ("name", "images", "validation")}
         study = study.model_copy(update={"fidelity": study.fidelity | stand_in})
     workers = workers or (launch.cores() if plan.device.type == "cpu" else 1)
-    code = provenance.code(plan.spec, plan.kernels[0], study.used)
-    identity = {"definition": study.digest, "data": plan.data.digest, "code": source.code_hash(code)}
+    code = source.code_hash(provenance.code(plan.spec, plan.kernels[0], study.classes))
+    identity = {"definition": study.digest, "data": plan.data.digest, "code": code}
     store = Store(reporter.notice)
-    with search.troubles(), search.alone(study.name):
-        found = search.opened(study, make=True, identity=identity)
-        _own_run(store, found, study, plan)
-        before = findings.findings(study, found)
-    reporter.study(study, budget, before["trained"], before.get("value"), workers, found.user_attrs["mlflow_run"])
-    with store.run("", {}, run_id=found.user_attrs["mlflow_run"]) as tracked:
+    with storage.errors(), storage.locked(study.name):
+        found = storage.opened(study, identity=identity)
+        first = found.user_attrs.get("workers", 0) + 1
+        found.set_user_attr("workers", first + workers - 1)  # no two workers ever have the same number
+        run_id = _own_run(store, found, study, plan)
+    before = results.results(study, found)
+    reporter.study(study, budget, before["trained"], before.get("value"), workers, run_id)
+    with store.run("", {}, run_id=run_id) as tracked:
         tracked.open()
-        tracked.tags({"tinycnn.process": json.dumps(search.process())})
         try:
-            _work_on(study, plan, budget, workers, tracked.id, reporter)
+            _launch(study, plan, budget, range(first, first + workers), run_id, reporter)
         finally:
-            with search.troubles(), search.alone(study.name):
-                _close(store, search.sweep(found, leaving=True))
-        result = findings.findings(study, found) | {"run_id": tracked.id, "budget": budget}
-        _record(tracked, study, found, result, reporter)
-    if search.counted(found) < budget and search.given_up(found, budget):
-        over = result["states"].get(search.OVER_LIMIT, 0)
+            with storage.errors(), storage.locked(study.name):
+                storage.retry_lost(found)
+        result = results.results(study, found) | {"run_id": run_id, "budget": budget}
+        _record(tracked, study, found, result, draw, reporter)
+    if storage.given_up(found, budget):
         raise OverLimit(
-            f"study {study.name}: given up with {search.counted(found)} of {budget} trials. Of {len(found.trials)} "
-            f"tries {over} had more parameters than target.parameter_limit = {study.base.target.parameter_limit}, "
-            f"{search.in_vain(found) - over} values that do not go together. Search smaller widths, or raise the limit"
+            f"study {study.name}: given up after {result['trained']} of {budget} trials, because most values have more "
+            f"parameters than target.parameter_limit = {study.base.target.parameter_limit} or do not go together: "
+            f"{result['states']}. Search smaller widths, or raise the limit"
         )
     if result["trained"] < budget:
-        others = search.counted(found) - result["trained"]
-        reporter.notice(
-            f"{result['trained']} of {budget} trials are trained"
-            + (f", {others} are in the hands of other processes" if others else "")
-            + "; search again for what is missing then"
-        )
+        reporter.notice(f"{result['trained']} of {budget} trials are trained, others run elsewhere; search again then")
     return result
 
 
-def _own_run(store: Store, found, study: Study, plan: Plan) -> None:
-    """Make the study's own run unless it has one in this store."""
-    try:
-        store.entity(found.user_attrs.get("mlflow_run", ""))
-        return
-    except (UserError, StoreTrouble):
-        pass  # none yet, or in another store
-    tags = study_tags(study, plan, search.shown_address())
-    with store.run(f"study {study.name}", tags) as tracked:
+def _own_run(store, found, study, plan) -> str:
+    """Return the study's own MLflow run, made unless this store has it."""
+    with contextlib.suppress(UserError):  # none yet, or in another store
+        return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
+    own = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": shown(studies())}
+    with store.run(f"study {study.name}", plan.tags | record_tags(plan) | _tags(own)) as tracked:
         tracked.open()
-        tracked.params(
-            {f"range.{name}": each.model_dump_json() for name, each in study.parameters.items()}
-            | {"objective": study.objective, "seeds": study.seeds, "base": study.base.name}
-            | {f"fidelity.{name}": value for name, value in study.fidelity.items()}
-            | {"parameter_limit": study.base.target.parameter_limit}
-        )
         tracked.text("spec.json", study.trained.to_json())
-        found.set_user_attr("mlflow_run", tracked.id)
+    found.set_user_attr("mlflow_run", tracked.id)
+    return tracked.id
 
 
-def _work_on(study, plan, budget, workers, run_id, reporter):
-    on_cpu = plan.device.type == "cpu"
+def _tags(own: dict) -> dict:
+    return {f"tinycnn.{name}": value for name, value in own.items()}
+
+
+def _launch(study, plan, budget, workers: range, run_id, reporter):
+    """Let workers of these numbers search, and replace those that are killed, nine of them at most."""
     lost = []
 
-    def again(error):
-        lost.append(error)
-        reporter.warning(f"{error.args[0].partition(';')[0]}. Another takes its place, and its trial is tried again")
-        return len(lost) < LOSSES
+    def retry(worker, error):
+        lost.append(worker)
+        reporter.warning(f"{str(error).partition(';')[0]}. Another takes its place, and its trial is tried again")
+        return worker if len(lost) < 10 else None
 
-    launch.side_by_side(
+    _map_tasks(
         functools.partial(_work, study, plan, budget, run_id),
-        list(range(workers)),
-        workers=workers,
-        threads=max(1, launch.cores() // workers) if on_cpu else 1,
-        hear=lambda what, *content: getattr(reporter, what)(*content),
-        name=lambda number: f"study {study.name}, worker {number + 1} of {workers}",
-        again=again,
+        list(workers),
+        workers=len(workers),
+        threads=max(1, launch.cores() // len(workers)) if plan.device.type == "cpu" else 1,
+        on_event=lambda name, *content: getattr(reporter, name)(*content),
+        retry=retry,
     )
 
 
-def _work(study: Study, plan: Plan, budget: int, parent: str, task: int, tell) -> int:
-    """Train trials until the budget is spent; return how many. Runs in a process of its own, or in the caller's."""
-    store, done = Store(), 0
-    with search.troubles(), search.alone(study.name):
-        worker = search.new_worker(search.opened(study))
-    found = search.opened(study, worker=worker)
-    while True:
-        begun = time.monotonic()
-        with search.troubles(), search.alone(study.name):
-            _close(store, search.sweep(found))
-            if search.counted(found) >= budget or search.given_up(found, budget):
-                return done
-            admitted = search.attempt(found, study, worker)
-        if admitted:
-            _train(study, plan, store, found, parent, worker, admitted, begun, tell)
-            done += 1
+def _map_tasks(function, tasks, *, retry, on_event, **options):  # to become launch.map_tasks
+    options |= {"name": lambda worker: f"worker {worker}", "again": lambda error: retry(0, error) is not None}
+    return launch.side_by_side(function, tasks, hear=on_event, **options)
 
 
-def _train(study, plan, store, found, parent, worker, admitted, begun, tell):
-    """Train one trial, and tell Optuna, MLflow and the watcher; interrupted, it is given back to be tried again."""
-    trial, spec, measured = admitted
+def _work(study: Study, plan: Plan, budget: int, parent: str, worker: int, send) -> None:
+    """Train trials until the budget is spent, in a process of its own or in the caller's."""
+    store = Store()
+    check(plan.spec)  # loads what ``ask`` needs, before the study is locked
+    with storage.worker_lock(study.name, worker):
+        found = storage.opened(study, worker=worker)
+        while True:
+            begun = time.monotonic()
+            with storage.errors(), storage.locked(study.name):
+                storage.retry_lost(found, worker)
+                if storage.taken(found) >= budget or storage.given_up(found, budget):
+                    return
+                asked = storage.ask(found, study, worker)
+            if asked:
+                _train(study, plan, store, found, parent, asked, begun, send)
+
+
+def _train(study, plan, store, found, parent, asked, begun, send):
+    """Train a trial and report it. One that does not come to its end is tried again."""
+    trial, spec, measured = asked
     plan = plan.but(spec.but(train={"compile": plan.spec.train.compile}), measured)  # off without a compiler
 
     def report(value, step):
-        with search.troubles():
+        with storage.errors():
             trial.report(value, step)
             return trial.should_prune()
 
-    def seen():
-        with search.troubles():
-            trial.set_user_attr("seen", time.time())
-
     try:
-        outcome = recorded(
-            store, study, plan, trial.number, parent, worker,
-            begun=lambda run_id: trial.set_user_attr("run_id", run_id),
-            training=lambda: train_trial(study, plan, report, seen),
-            warn=lambda line: tell("warning", line),
-        )  # fmt: skip
-        with search.troubles():
-            search.finish(found, trial, outcome, time.monotonic() - begun - outcome.seconds)
+        outcome = train_trial(study, plan, report)
+        run_id = _record_trial(store, study, plan, trial, parent, outcome, send)
+        overhead = time.monotonic() - begun - outcome.seconds
+        with storage.errors():
+            storage.finish(found, trial, run_id=run_id, overhead=overhead, **vars(outcome))
     except BaseException as error:
-        with search.alone(study.name):
-            interrupted = isinstance(error, KeyboardInterrupt)
-            search.give_back(found, trial.number, search.INTERRUPTED if interrupted else search.FAILED)
+        with storage.locked(study.name):
+            trial.set_user_attr("state", "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            storage.retry(found, trial.number)
         raise
-    tell("trial", trial.number, outcome, study.values(trial.params), measured.parameters)
+    send("trial", trial.number, outcome, study.values(trial.params), measured.parameters)
 
 
-def _close(store: Store, run_ids: list[str]):
-    """End the runs of trials whose process was killed; a run that is not there any more is none to end."""
-    for run_id in run_ids:
-        try:
-            with store.run("", {}, run_id=run_id) as tracked:
-                tracked.open()
-                tracked.tags({"tinycnn.trial_state": search.LOST})
-                tracked.end("KILLED")
-        except StoreTrouble:
-            continue
+def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | None:
+    """Make the MLflow run of a trial that has ended, below the study's, without figures or a model; return its id.
 
-
-def _record(tracked, study: Study, found, result: dict, reporter):
-    """Add to the study's own run what was found: numbers, tables, figures."""
+    So none is left RUNNING by a worker that is killed, and a trial goes on where the store is in trouble.
+    """
+    own = {"role": "trial", "study": study.name, "trial": trial.number, "worker": trial.user_attrs["worker"]}
+    tags = plan.tags | record_tags(plan) | _tags(own)
     try:
-        numbers = {name: result[name] for name in ("value", "accuracy", "parameters") if result.get("best") is not None}
-        shares = {f"importance.{name}": share for name, share in result["importances"].items()}
-        best = {f"best_{name}": value for name, value in numbers.items()}
-        tracked.metrics(best | shares | {"trials": result["trained"]})
+        with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
+            tracked.open()
+            tracked.everything(plan.spec.brief(), _curves(outcome), {"tinycnn.trial_state": outcome.state})
+            tracked.end(_STATUS[outcome.state], outcome.reason)
+            return tracked.id
+    except StoreTrouble as error:
+        send("warning", f"{error}. The study goes on, but trial {trial.number} is not in the store")
+
+
+def train_trial(study, plan: Plan, report) -> Outcome:
+    """Train ``plan`` once per seed of ``study`` and return what came of it.
+
+    ``report(value, step)`` gets each epoch of the only seed, or each of several seeds, and returns whether to stop.
+    """
+    spec, outcome, last, begun = plan.spec, Outcome(), [], time.monotonic()
+    wanted = study.objective.removeprefix("validation_")
+    warm_up = spec.schedule.settles(spec.train.epochs)
+    try:
+        for number in range(study.seeds):
+            seed = spec.train.seed + number
+            for result in train(spec, seed, data=plan.data, device=str(plan.device)):
+                row = (result.epoch, result.train_loss, result.loss, result.accuracy, result.learning_rate)
+                outcome.epochs.append((seed, *row))
+                stop = study.seeds == 1 and report(getattr(result, wanted), result.epoch)
+                if stop and warm_up < result.epoch < spec.train.epochs:
+                    outcome.state = "pruned"
+                    return outcome
+            last.append(result)
+            if study.seeds > 1 and report(getattr(result, wanted), number) and number + 1 < study.seeds:
+                outcome.state = "pruned"
+                return outcome
+        outcome.value = mean(getattr(result, wanted) for result in last)
+        outcome.accuracy = mean(result.accuracy for result in last)
+    except Diverged as error:
+        outcome.state, outcome.reason = "diverged", str(error)
+    finally:
+        outcome.seconds = time.monotonic() - begun
+    return outcome
+
+
+def _curves(outcome) -> list[tuple[int, dict]]:
+    """Return (epoch, metrics) for MLflow: of several seeds, the mean over those that reached the epoch."""
+    by_epoch = {}
+    for _, epoch, *values in outcome.epochs:
+        by_epoch.setdefault(epoch, []).append(values)
+    means = {epoch: map(mean, zip(*rows, strict=True)) for epoch, rows in by_epoch.items()}
+    found = [(epoch, dict(zip(results.EPOCH[2:], values, strict=True))) for epoch, values in means.items()]
+    if outcome.value is not None:
+        found += [(max(by_epoch), {"last_accuracy": outcome.accuracy}), (0, {"objective": outcome.value})]
+    return found
+
+
+def _record(tracked, study, found, result, draw, reporter):
+    """Add to the study's own run what was found: numbers, tables, figures."""
+    trials, curves, text = results.trials(study, found), results.curves(found), results.text(study, result)
+    numbers = {f"best_{name}": result.get(name) for name in ("value", "accuracy", "parameters")}
+    numbers |= {f"importance.{name}": share for name, share in result["importances"].items()}
+    try:
+        for left in tracked.store.search({PARENT: tracked.id}, ("RUNNING",)):  # by a worker killed as it recorded
+            with tracked.store.run("", {}, run_id=left.info.run_id) as ended:
+                ended.open()
+                ended.end("KILLED")
+        tracked.metrics(numbers | {"trials": result["trained"]})
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
-        tracked.text("study.json", json.dumps(result, indent=1, default=str) + "\n")
-        tracked.text("best.md", findings.text(study, result))
-        tracked.description(findings.text(study, result))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "trials.csv"
-            findings.frame(study, found).to_csv(path, index=False)
-            tracked.file(path)
-        for name, figure in findings.figures(found):
+        tracked.text("study.json", json.dumps(result | {"rows": trials, "curves": curves}, indent=1) + "\n")
+        tracked.description(text)
+        for name, figure in draw(result, trials, curves):
             tracked.figure(f"{name}.png", figure)
     except StoreTrouble as error:
-        reporter.warning(f"{error}. The study is whole in its storage; search again to record it")
+        reporter.warning(f"{error}. The study is complete in its storage; search again to record it")
         tracked.failure = str(error)
