@@ -103,7 +103,7 @@ def plan(tiny, tiny_data):
     import torch
 
     from tinycnn.network.check import check
-    from tinycnn.track.run import Plan
+    from tinycnn.track.plan import Plan
 
     return Plan(tiny, tiny_data, check(tiny)[0], torch.device("cpu"))
 
@@ -111,21 +111,19 @@ def plan(tiny, tiny_data):
 @pytest.fixture
 def few_images(monkeypatch, tiny_data):
     """What ``run`` loads as mnist5k is ``tiny_data``; other data sets are looked for as ever."""
-    from tinycnn.track import run
+    from tinycnn.track import plan
 
-    load = run.load
+    load = plan.load
 
     def smaller(data, **options):
         return tiny_data if data.name == "mnist5k" else load(data, **options)
 
-    monkeypatch.setattr(run, "load", smaller)
+    monkeypatch.setattr(plan, "load", smaller)
 
 
 @pytest.fixture
 def no_artifacts(monkeypatch):
-    """Leave out the pictures and the model at the end of a run, which take longer than its training."""
-    from tinycnn.track import mlflow_store as tracking
-    from tinycnn.track import record
+    """Leave out the model at the end of a run, which takes longer than its training."""
+    from tinycnn.track import mlflow_store
 
-    monkeypatch.setattr(record, "log_pictures", lambda *_: None)
-    monkeypatch.setattr(tracking.Run, "model", lambda *_: None)
+    monkeypatch.setattr(mlflow_store.Run, "model", lambda *_: None)

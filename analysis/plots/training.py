@@ -256,3 +256,11 @@ def contact_sheet(originals, augmented) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure
+
+
+def draw(history, split, logits, measured, target):
+    """Yield (file name, figure) of what a training came to."""
+    images, labels = split.evaluation.images, split.evaluation.labels
+    yield "curves.png", curves(history, target, kind=split.kind, evaluated=len(labels))
+    yield "confusion.png", confusion(labels, logits.argmax(1), split.classes)
+    yield "worst_mistakes.png", worst_mistakes(images, labels, logits, split.classes)

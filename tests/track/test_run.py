@@ -1,4 +1,4 @@
-"""What ``run.py`` promises: a spec times seeds becomes complete, truthful, reusable records in MLflow."""
+"""A spec times seeds becomes complete, truthful, reusable records in MLflow."""
 
 import json
 import multiprocessing
@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.plots import training
 from tinycnn import source
 from tinycnn.errors import DataMissing, Diverged, SpecError, UserError
 from tinycnn.network import native
 from tinycnn.network.check import check
 from tinycnn.track import mlflow_store as tracking
-from tinycnn.track import provenance, record, resume
+from tinycnn.track import provenance, resume, select
 from tinycnn.track import run as runs
-from tinycnn.track.run import Plan, Reporter, prepare
+from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.train.loop import predict
 
 EVERY = tracking.EVERY
@@ -40,7 +41,7 @@ class Recorder(Reporter):
 
     warning = notice
 
-    def started(self, plan, seed, run_id, history):
+    def started(self, plan, seed, history):
         self.trained.append(seed)
 
     def epoch(self, seed, result):
@@ -57,8 +58,7 @@ def recorded(template, tmp_path_factory, plan):
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.setenv("TINYCNN_CHECKPOINTS", str(folder / "checkpoints"))
         one = Recorder()
-        single = runs.run(plan, first_seed=6, reporter=one)
-        patch.setattr(record, "log_pictures", lambda *_: None)
+        single = runs.run(replace(plan, draw=training.draw), first_seed=6, reporter=one)
         patch.setattr(tracking.Run, "model", lambda *_: None)
         several = runs.run(plan, seeds=3, first_seed=5, reporter=Recorder())
         return {"store": tracking.Store(), "single": single, "several": several, "results": one.results}
@@ -125,7 +125,7 @@ def test_the_record_says_with_what_and_where(single, plan):
     assert single.info.status == "FINISHED" and single.info.run_name == "tiny, seed 6"
 
 
-def test_the_description_has_the_seeds_form(single):
+def test_the_description_has_target_result_and_analysis(single):
     words = single.data.tags["mlflow.note.content"]
     assert "**Target** more than chance" in words and "**Analysis** it learns" in words
     assert f"**Result** 7,344 parameters, 1,675,744 multiply-accumulates, receptive field 28; last epoch " \
@@ -135,7 +135,7 @@ def test_the_description_has_the_seeds_form(single):
 
 def test_the_artifacts_are_there_and_the_spec_reads_back(single, tiny):
     folder = artifacts(single)
-    pictures = {"curves.png", "confusion.png", "worst_mistakes.png", "receptive_field.png"}
+    pictures = {"curves.png", "confusion.png", "worst_mistakes.png"}
     assert {"spec.json", "layers.md", "checkpoint.pt", *pictures} <= {path.name for path in folder.iterdir()}
     assert type(tiny).from_json((folder / "spec.json").read_text()) == tiny
     assert "7,344" in (folder / "layers.md").read_text()
@@ -220,7 +220,7 @@ def test_the_outcome_is_plain_values_with_all_that_is_promised(recorded):
         assert {"data", "fallback", "parameters", "epochs", "verdict"} <= set(outcome)
         for each in (outcome, *outcome["seeds"]):
             assert {"last", "best", "best_epoch", "min_last5", "run_id"} <= set(each)
-        assert outcome["fallback"] is False and outcome["epochs"] == 3 and outcome["specs_judged"] == 1
+        assert outcome["fallback"] is False and outcome["epochs"] == 3 and outcome["specs_evaluated"] == 1
     best = [s["best_epoch"] for s in recorded["several"]["seeds"]]
     assert recorded["several"]["best_epoch"] == statistics.median(best)
 
@@ -252,7 +252,7 @@ def test_missing_trains_only_the_seeds_that_are_missing_and_takes_the_others_as_
 
 def test_runs_of_other_numbers_are_not_taken(store, plan, no_artifacts, monkeypatch):
     runs.run(plan)
-    assert list(runs.finished(store, plan)) == [0]
+    assert list(select.finished(store, plan)) == [0]
     others = [
         replace(plan, spec=plan.spec.but(optimizer={"lr": 0.02})),
         replace(plan, spec=plan.spec.but(name="other")),
@@ -260,9 +260,9 @@ def test_runs_of_other_numbers_are_not_taken(store, plan, no_artifacts, monkeypa
         replace(plan, data=replace(plan.data, kind="validation")),
         replace(plan, fallback="FALLBACK"),
     ]
-    assert [runs.finished(store, other) for other in others] == [{}] * 5
+    assert [select.finished(store, other) for other in others] == [{}] * 5
     monkeypatch.setattr(provenance, "code", lambda *_: {"tinycnn/train/loop.py:train": "0" * 12})
-    assert runs.finished(store, plan) == {}
+    assert select.finished(store, plan) == {}
 
 
 def test_a_run_that_did_not_finish_is_not_taken(store, plan, no_artifacts):
@@ -271,7 +271,7 @@ def test_a_run_that_did_not_finish_is_not_taken(store, plan, no_artifacts):
 
     with pytest.raises(RuntimeError):
         runs.run(plan, reporter=Recorder(fail))
-    assert runs.finished(store, plan) == {}
+    assert select.finished(store, plan) == {}
 
 
 # --- how runs end ----------------------------------------------------------------------------------------------------
@@ -351,9 +351,9 @@ def test_the_fallback_is_what_gets_recorded_and_nobody_can_miss_it(
 
     # even the same images do not make it a run of the real spec, nor of one that asks for mnist5k
     measured, device = check(wanted)[0], torch.device("cpu")
-    assert list(runs.finished(store, stood_in)) == [0]
-    assert runs.finished(store, Plan(wanted, tiny_data, measured, device)) == {}
-    assert runs.finished(store, Plan(tiny, tiny_data, measured, device)) == {}
+    assert list(select.finished(store, stood_in)) == [0]
+    assert select.finished(store, Plan(wanted, tiny_data, measured, device)) == {}
+    assert select.finished(store, Plan(tiny, tiny_data, measured, device)) == {}
 
 
 @pytest.mark.parametrize("offline", [True, False])
@@ -409,7 +409,7 @@ def test_a_seed_whose_process_is_killed_can_be_resumed_with_the_others(store, pl
         def epoch(self, seed, result):
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-    with pytest.raises(UserError, match=r"was killed by SIGKILL; .* `python -m tinycnn resume [0-9a-f]{32}` goes on"):
+    with pytest.raises(UserError, match=r"process was killed.* `python -m tinycnn resume [0-9a-f]{32}` continues"):
         runs.run(plan, seeds=2, workers=2, reporter=Killer())
     (parent,) = store.search({"tinycnn.role": "seeds"}, ("FAILED",))
     after = resume.resume(parent.info.run_id)

@@ -82,7 +82,7 @@ def test_four_in_five_is_exact_for_every_number_of_seeds():
         ({}, {"fallback": True}, "fallback data set"),
         ({}, {"kind": "validation"}, "validation"),
         ({"target.accuracy": None}, {}, "names no accuracy"),
-        ({"train.epochs": 4}, {}, "4 epochs, and the target looks at the last 5"),
+        ({"train.epochs": 4}, {}, "4 epochs, and the target is about the last 5"),
     ],
 )
 def test_what_cannot_be_judged_is_not_judged(changes, how, reason):
@@ -99,7 +99,7 @@ def test_more_epochs_than_allowed_miss_the_target():
     assert verdict(HELD, spec=longer.with_values({"target.max_epochs": 16})) == "met"
 
 
-def test_the_epochs_looked_at_are_those_the_target_names():
+def test_the_epochs_judged_are_those_the_target_names():
     one, six = (SPEC.with_values({"target.last_epochs": k}) for k in (1, 6))
     assert verdict(DIPPED, spec=one) == "met" and verdict(HELD, spec=six) == "missed"
 

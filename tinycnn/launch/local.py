@@ -1,26 +1,29 @@
 """Tasks side by side on the CPU, each in a process of its own, with the same results whatever the number of processes.
 
 Processes of one thread each train more images a second than one process with as many threads (``make bench`` says by
-how much), and a training with one thread computes the same numbers wherever it runs.
+how much), and a training with one thread computes the same numbers in any of them.
 """
 
-import collections
+import concurrent.futures
 import contextlib
+import multiprocessing
 import os
 import pickle
 import signal
 import sys
 import threading
-from multiprocessing import connection, parent_process
+from concurrent.futures.process import BrokenProcessPool
 
 import torch
 import torch.multiprocessing  # passes tensors to other processes as shared memory, without a copy
 
 from tinycnn.errors import UserError
 
+_CONTEXT = torch.multiprocessing.get_context("spawn")
 
-class Lost(UserError):
-    """A process that ended before its task did."""
+
+class WorkerLost(UserError):
+    """A process that was killed before its task was done."""
 
 
 def cores() -> int:
@@ -30,7 +33,7 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def computing_with(threads: int):
-    """Compute with this many threads in a block: their number may change the last bits of a result."""
+    """Compute with this many threads in a block: their number may change the last digits of a result."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -39,163 +42,158 @@ def computing_with(threads: int):
         torch.set_num_threads(before)
 
 
-def side_by_side(
+def map_tasks(
     function,
     tasks: list,
     *,
     workers: int,
     threads: int = 1,
-    hear=lambda *event: None,
-    name=str,
-    again=lambda lost: False,
+    on_event=lambda *event: None,
+    retry=lambda task, error: None,
 ) -> list:
-    """Return ``[function(task, hear) for task in tasks]``, computed by up to ``workers`` processes.
+    """Return ``[function(task, send) for task in tasks]``, computed by up to ``workers`` processes of ``threads`` each.
 
-    function  can be pickled, as its tasks and results can; what it tells ``hear`` is heard in this process
-    workers   1 stays in this process
-    threads   those of each process
-    name      says what a task is, for the reader of an error
-    again     is told of a process that was killed, as Lost, and returns whether another is to do its task anew
-
-    What a task raises is raised here, and so is Lost where a process was killed and that was that. Then, and on
-    Ctrl-C, the other tasks get a KeyboardInterrupt and are waited for. Should this process be killed, the others end
-    at once.
+    ``function``, tasks and results can be pickled; ``send(*event)`` calls ``on_event(*event)`` in this process. One
+    worker is this process itself. When a process was killed, ``retry(task, error)`` returns the task to do in place of
+    its own, or None to give up. Raises WorkerLost then, and what a task raises. In both cases, and on Ctrl-C, the other
+    tasks get a KeyboardInterrupt and are waited for. When this process is killed, the others end at once.
     """
     workers = min(workers, len(tasks))
     if workers < 2:
         with computing_with(threads):
-            return [function(task, hear) for task in tasks]
-    waiting, results, staff = collections.deque(enumerate(tasks)), {}, {}
+            return [function(task, on_event) for task in tasks]
+    waiting, results = list(enumerate(tasks))[::-1], {}
+    team = [_Worker(function, threads) for _ in range(workers)]
     try:
-        for _ in range(workers):
-            _hire(staff, function, threads, waiting)
         while len(results) < len(tasks):
-            for pipe in connection.wait(list(staff)):
-                try:
-                    kind, content = staff[pipe].answer(name)
-                except Lost as lost:
-                    if not again(lost):
-                        raise
-                    gone = staff.pop(pipe)
-                    waiting.appendleft((gone.number, gone.task))
-                    _hire(staff, function, threads, waiting)
+            for worker in team:
+                if worker.future is None and waiting:
+                    worker.begin(*waiting.pop())
+            busy = [worker for worker in team if worker.future is not None]
+            concurrent.futures.wait([worker.future for worker in busy], 0.05, concurrent.futures.FIRST_COMPLETED)
+            for worker in busy:
+                done = worker.future.done()  # asked first, so that no event comes after its result
+                for event in worker.events():
+                    on_event(*event)
+                if not done:
                     continue
-                if kind == "told":
-                    hear(*content)
-                elif kind == "raised":
-                    raise content
-                else:
-                    results[staff[pipe].number] = content
-                    if waiting:
-                        staff[pipe].begin(waiting)
-                    else:
-                        staff.pop(pipe).end()
+                number, task = worker.number, worker.task
+                try:
+                    results[number] = worker.result()
+                except BrokenProcessPool:
+                    lost = WorkerLost("a worker process was killed, and the others were interrupted")
+                    if (task := retry(task, lost)) is None:
+                        raise lost from None
+                    waiting.append((number, task))
+                    team[team.index(worker)] = _Worker(function, threads)
     except BaseException:
-        for worker in staff.values():
-            worker.interrupt()
+        while busy := [worker for worker in team if worker.interrupt()]:  # again: it may have just begun
+            concurrent.futures.wait([worker.future for worker in busy], 0.2)
         raise
     finally:
-        for worker in staff.values():
-            worker.process.join()
+        for worker in team:
+            worker.executor.shutdown(cancel_futures=True)
     return [results[number] for number in range(len(tasks))]
 
 
-def _hire(staff, function, threads, waiting):
-    worker = _Worker(function, threads)
-    staff[worker.pipe] = worker
-    worker.begin(waiting)
-
-
 class _Worker:
-    """A process, seen from the one that began it."""
+    """A pool of one process, so that one that is killed leaves the others alone, and a pipe for its events."""
 
     def __init__(self, function, threads):
-        context = torch.multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, function, threads), daemon=True)
-        with _inherited(threads):
-            self.process.start()
-        theirs.close()
+        self.function, self.threads, self.future, self.pid = function, threads, None, None
+        self.pipe, theirs = _CONTEXT.Pipe(duplex=False)
+        self.executor = concurrent.futures.ProcessPoolExecutor(1, _CONTEXT, _initialise, (theirs, threads))
 
-    def begin(self, waiting):
-        """Give it the next task."""
-        self.number, self.task = waiting.popleft()
-        with contextlib.suppress(OSError):  # it has ended: so will say who listens to it
-            self.pipe.send(self.task)
+    def begin(self, number, task):
+        self.number, self.task = number, task
+        with _environment(self.threads):  # of the process, which the first task starts
+            self.future = self.executor.submit(_call, self.function, task)
 
-    def answer(self, name):
-        """Return what it says next. Raises Lost."""
-        try:
-            return self.pipe.recv()
-        except (EOFError, ConnectionError):
-            self.process.join()
-            code = self.process.exitcode
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            raise Lost(f"{name(self.task)}: its process {how}; the others were interrupted") from None
+    def events(self):
+        """Yield the events that have arrived."""
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):  # of a process that was killed
+            while self.pipe.poll():
+                kind, content = self.pipe.recv()
+                if kind == "pid":
+                    self.pid = content
+                else:
+                    yield content
 
-    def end(self):
-        self.pipe.close()
-        self.process.join()
+    def result(self):
+        future, self.future = self.future, None
+        return future.result()
 
-    def interrupt(self):
-        self.process.terminate()
-        self.pipe.close()  # or it might wait for ever to be heard
+    def interrupt(self) -> bool:
+        """Interrupt the task, and tell whether it still is being done."""
+        if self.future is None or self.future.done():
+            return False
+        list(self.events())  # the first says which process it is
+        if self.pid is not None:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGTERM)
+        return True
 
 
 @contextlib.contextmanager
-def _inherited(threads):
-    """Let a process that begins in this block be deaf to the terminal, which tells its parent, and know its threads."""
+def _environment(threads):
+    """Start processes in this block that do not get the terminal's signals, which this one does, and know threads."""
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
     numbers = numbers if threading.current_thread() is threading.main_thread() else []
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    spinning = os.environ.get("OMP_NUM_THREADS")
+    outer = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
         yield
     finally:
         del os.environ["OMP_NUM_THREADS"]
-        if spinning is not None:
-            os.environ["OMP_NUM_THREADS"] = spinning
+        if outer is not None:
+            os.environ["OMP_NUM_THREADS"] = outer
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _work(pipe, function, threads):
-    """Do tasks until there are no more: all that a worker's process does."""
+_pipe = None
+"""In a worker: where its events go."""
+_working = False
+"""In a worker: whether a task is being done, which SIGTERM interrupts."""
+
+
+def _initialise(pipe, threads):
+    """Prepare a worker's process."""
+    global _pipe
+    _pipe = pipe
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    with (
-        contextlib.redirect_stdout(sys.stderr),  # stdout is for results
-        contextlib.suppress(KeyboardInterrupt, EOFError, OSError),  # told to end, or nobody is left to hear
-    ):
-        while True:
-            task = pipe.recv()
-            try:
-                answer = "done", function(task, lambda *event: pipe.send(("told", event)))
-            except Exception as error:
-                answer = "raised", _portable(error)
-            pipe.send(answer)
+    pipe.send(("pid", os.getpid()))
+
+
+def _call(function, task):
+    global _working
+    try:
+        _working = True
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+            return function(task, lambda *event: _pipe.send(("event", event)))
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+        raise
+    finally:
+        _working = False
 
 
 def _interrupt(number, frame):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the tidying up
-    raise KeyboardInterrupt
+    if _working:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the tidying up
+        raise KeyboardInterrupt
 
 
-def _end_with(parent):
-    """End this process as soon as its parent has, as SIGKILL would have if they were one."""
-    parent.join()
+def _end_with_parent():
+    """End this process as soon as its parent has ended, however that was."""
+    multiprocessing.parent_process().join()
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _portable(error):
-    """Return an exception that arrives in another process, whatever became of it here."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error

@@ -13,7 +13,7 @@ from tinycnn.study.definition import Study
 from tinycnn.study.results import findings
 from tinycnn.study.trial import COMPLETE
 from tinycnn.track import run, statistics
-from tinycnn.track.description import sections
+from tinycnn.track.description import parse_notes
 
 FIRST_SEED = 1000
 """Of the seeds that compare base and promoted spec: no study, and no experiment unless told to, uses these."""
@@ -136,7 +136,7 @@ def _network(model) -> str:
 
 def _time(base) -> str:
     """Return how long the base takes, as its file says: its offspring will take about as long."""
-    said = re.search(r"\(\d+ min\)", sections(base.notes).get("Run", ""))
+    said = re.search(r"\(\d+ min\)", parse_notes(base.notes).get("Run", ""))
     return f" {said[0]}" if said else ""
 
 

@@ -1,11 +1,11 @@
-"""The words of an experiment (Target, Change, Analysis), and the description of a run in the seed's form."""
+"""The words of an experiment (Target, Change, Analysis), and the description of a run."""
 
 import re
 
 _HEADING = re.compile(r"^(Target|Change|Source|Analysis|Run)\b[ \t]*(.*)$")
 
 
-def sections(notes: str) -> dict[str, str]:
+def parse_notes(notes: str) -> dict[str, str]:
     """Split an experiment's docstring into its title and its sections, Target, Change, Source, Analysis and Run."""
     lines = notes.strip().splitlines()
     found = {"title": lines[0].strip() if lines else ""}
@@ -21,7 +21,7 @@ def sections(notes: str) -> dict[str, str]:
 
 def describe(spec, measured, summary: dict | None, verdict: tuple[str, str] | None, warning: str = "") -> str:
     """Return the Markdown of MLflow's description pane: Target, Change, Result and Analysis."""
-    words = sections(spec.notes)
+    words = parse_notes(spec.notes)
     parts = [f"**{warning}**"] if warning else []
     parts.append(f"### {words['title'] or spec.name}")
     for name in ("Target", "Change", "Source"):

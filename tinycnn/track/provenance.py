@@ -70,6 +70,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def number_versions() -> dict[str, str]:
+    """Return the versions of the packages that compute."""
+    return {name: version for name, version in versions().items() if name in ("torch", "numpy")}
+
+
 def machine() -> dict:
     """Return the processor, its number of cores, the system, and the threads torch computes with."""
     import torch

@@ -59,11 +59,11 @@ def judge(spec, summaries: list[dict], *, kind: str, fallback: bool) -> tuple[st
     if target.data != spec.data.short:
         return NOT_JUDGED, f"trained on {spec.data.short}, and the target is one on {target.data}"
     if spec.train.epochs < target.last_epochs:
-        return NOT_JUDGED, f"{spec.train.epochs} epochs, and the target looks at the last {target.last_epochs}"
+        return NOT_JUDGED, f"{spec.train.epochs} epochs, and the target is about the last {target.last_epochs}"
     if spec.train.epochs > target.max_epochs:
         return MISSED, f"{spec.train.epochs} epochs, and the target allows {target.max_epochs}"
     holding = sum(s["held"] >= target.accuracy for s in summaries)
-    average = round(mean(s["last"] for s in summaries), 9)  # floats: a mean of exactly 99.4 may come out a hair below
+    average = round(mean(s["last"] for s in summaries), 9)  # a mean of exactly 99.4 may be just below it in floats
     met = holding >= ACCEPTED_SHARE * n and average >= target.accuracy
     wanted = f"{target.accuracy:g} % in each of the last {target.last_epochs} epochs"
     if n == 1:

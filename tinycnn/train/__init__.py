@@ -1,5 +1,6 @@
 """The training loop: ``train(spec, seed)`` yields an EpochResult after each epoch; no MLflow, no Optuna."""
 
-from tinycnn.train.loop import EpochResult, State, pick_device, start, train
+from tinycnn.train.device import pick_device
+from tinycnn.train.loop import EpochResult, State, start, train
 
 __all__ = ["EpochResult", "State", "pick_device", "start", "train"]

@@ -1,31 +1,24 @@
-"""The training loop: ``train(spec, seed)`` yields one EpochResult after another. It neither logs nor prints.
+"""The training loop: ``train(spec, seed)`` yields one EpochResult after another. It neither logs nor prints."""
 
-Randomness: every stream (initial weights, order, augmentation, dropout) is drawn from a seed of its own, derived from
-the run's seed, the stream and the epoch. So changing one stream does not shift another, seeds do not influence each
-other, nothing depends on the caller's random state, and an epoch can be begun again without any saved random state.
-"""
-
-import contextlib
 import math
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinycnn.data.files import Images, Split
-from tinycnn.errors import Diverged, UserError
-from tinycnn.network import native
+from tinycnn.errors import Diverged
 from tinycnn.network.check import check_steps
 from tinycnn.network.profile import check_output, prefixed
 from tinycnn.spec import Network
+from tinycnn.train.device import accelerated, autocast, memory_format, normalise, pick_device
+from tinycnn.train.randomness import seeded, stream_seed
+from tinycnn.train.startup import postpone_compiler
 
-STREAMS = ("weights", "order", "augmentation", "dropout", "average")
 _EVALUATION_BATCH = 1000  # images; small enough to stay in the processor's cache, results do not depend on it
 _STATISTICS = 10_000  # images that the batch-norm statistics of averaged weights are computed from
 
@@ -72,55 +65,17 @@ class EpochResult:
     state: State | None = field(default=None, compare=False, repr=False)
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """Return the device called ``cpu``, ``cuda`` (``cuda:1``), ``mps``, or the best there is. Raises UserError."""
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
-    if name == "auto":
-        name = next(kind for kind, present in available.items() if present())
-    try:
-        device = torch.device(name)
-        usable = available[device.type]() and (device.type != "cuda" or (device.index or 0) < torch.cuda.device_count())
-    except (RuntimeError, KeyError):
-        raise UserError(f"device {name!r} is unknown: use auto, cpu, cuda, cuda:N or mps") from None
-    if not usable:
-        raise UserError(f"device {name!r} is not available on this machine: use DEVICE=auto or DEVICE=cpu")
-    return device
-
-
-def stream_seed(seed: int, stream: str, epoch: int = 0) -> int:
-    """Derive the seed of one stream in one epoch; statistically independent by ``numpy.random.SeedSequence``."""
-    words = np.random.SeedSequence([seed, STREAMS.index(stream), epoch]).generate_state(2)
-    return int(words[0]) << 31 ^ int(words[1])
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device):
-    """Run a block on the global generators of torch, numpy and Python seeded with ``seed``; leave them as they were."""
-    before = np.random.get_state(), random.getstate()  # noqa: NPY002  what code of one's own may use
-    with torch.random.fork_rng([] if device.type == "cpu" else [device.index or 0], device_type=_fork_type(device)):
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(before[0])  # noqa: NPY002
-            random.setstate(before[1])
-
-
-def _fork_type(device):
-    return "cuda" if device.type == "cpu" else device.type
-
-
 def start(spec, seed: int, data: Split, device: torch.device) -> State:
     """Build network, optimizer and schedule as they are before the first epoch. Raises SpecError."""
+    postpone_compiler()
     steps = check_steps(spec, len(data.train.labels))
     with prefixed(spec):
         with seeded(stream_seed(seed, "weights"), device):
             network = spec.model.build(data.shape, len(data.classes))
-            network = network.to(device, memory_format=_memory(spec))
+            network = network.to(device, memory_format=memory_format(spec))
         with seeded(0, device):
-            check_output(network, data.shape, len(data.classes), "layers" if _layered(spec) else "network")
+            part = "layers" if isinstance(spec.model, Network) else "network"
+            check_output(network, data.shape, len(data.classes), part)
     optimizer = spec.optimizer.build(network.parameters())
     state = State(network, optimizer, spec.schedule.build(optimizer, spec.train.epochs, steps), result=network)
     if spec.average.decay:
@@ -128,47 +83,6 @@ def start(spec, seed: int, data: Split, device: torch.device) -> State:
         if spec.average.result == "averaged":
             state.result = state.averaged.module
     return state
-
-
-def _layered(spec) -> bool:
-    return isinstance(spec.model, Network)
-
-
-def _memory(spec):
-    """Return the layout of images: convolutions are 1.1 to 1.5 times faster channels last, but code may ``view``."""
-    return torch.channels_last if _layered(spec) else torch.contiguous_format
-
-
-def kernels(spec, device: torch.device, network: nn.Module) -> tuple[str, str]:
-    """Return whose kernels compute, "native", "torch" or e.g. "native 3 of 7", and why not native ones throughout.
-
-    "" where the spec asks for torch's, or is for another device, precision or compiler.
-    """
-    settings = spec.train
-    applies = device.type == "cpu" and settings.precision == "float32" and not settings.compile
-    if settings.kernels == "torch" or not applies:
-        return "torch", ""
-    if why_not := native.missing():
-        return "torch", f"the native ones cannot be compiled: {why_not}"
-    taken, convolutions, stopped = native.coverage(network)
-    if taken == convolutions:
-        return ("native" if taken else "torch"), ""
-    which = f"native {taken} of {convolutions}" if taken else "torch"
-    return which, f"{taken} of {convolutions} convolutions native: {stopped} is not among the native kernels"
-
-
-def accelerated(spec, network: nn.Module, device: torch.device):
-    """Return what is called in place of ``network``, with the same parameters: as ``spec.train`` says."""
-    if spec.train.compile:
-        return torch.compile(network)
-    return native.Native(network) if kernels(spec, device, network)[0].startswith("native") else network
-
-
-def normalise(images: torch.Tensor, data: Split, memory=torch.channels_last) -> torch.Tensor:
-    """Shift and scale images (N, C, H, W) in [0, 1] to mean 0 and deviation 1 per channel of the training set."""
-    shape = (1, -1, 1, 1)
-    mean, std = (torch.tensor(values, device=images.device).view(shape) for values in (data.mean, data.std))
-    return ((images - mean) / std).contiguous(memory_format=memory)
 
 
 def train(
@@ -241,7 +155,7 @@ def train(
 def _train_epoch(spec, seed, epoch, state, forward, loss_of, images, data, progress):
     """Train for one epoch; return mean loss, accuracy in percent and the number of images seen."""
     device = images.images.device
-    batch, memory, augment = spec.train.batch_size, _memory(spec), spec.augment.at(epoch, spec.train.epochs)
+    batch, memory, augment = spec.train.batch_size, memory_format(spec), spec.augment.at(epoch, spec.train.epochs)
     order = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
     augmentation = torch.Generator().manual_seed(stream_seed(seed, "augmentation", epoch))
     permutation = torch.randperm(len(images.labels), generator=order).to(device)
@@ -253,7 +167,7 @@ def _train_epoch(spec, seed, epoch, state, forward, loss_of, images, data, progr
             labels = images.labels[chosen]
             pixels, targets = augment.apply(images.images[chosen].float().div_(255), labels, augmentation, data)
             pixels = normalise(pixels, data, memory)
-            with _precision(spec.train.precision, device):
+            with autocast(spec.train.precision, device):
                 logits = forward(pixels)
             loss = loss_of(logits.float(), targets, pixels)
             value = loss.item()
@@ -294,13 +208,9 @@ def _set_statistics(spec, seed, epoch, network, images, data):
     with seeded(stream_seed(seed, "average", epoch), images.images.device):
         for part in chosen.split(_EVALUATION_BATCH):
             pixels, _ = augment.apply(images.images[part].float().div_(255), images.labels[part], generator, data)
-            network(normalise(pixels, data, _memory(spec)))
+            network(normalise(pixels, data, memory_format(spec)))
     for each, momentum in zip(norms, momenta, strict=True):
         each.momentum = momentum
-
-
-def _precision(name, device):
-    return torch.autocast(device.type, torch.bfloat16, enabled=name == "bfloat16")
 
 
 @torch.no_grad()
@@ -311,8 +221,8 @@ def predict(network: nn.Module, images: Images, data: Split, spec) -> torch.Tens
     logits = []
     with seeded(0, device):  # a network of one's own may draw numbers here too, as ``F.dropout(x)`` does
         for batch in images.images.split(_EVALUATION_BATCH):
-            with _precision(spec.train.precision, device):
-                logits.append(network(normalise(batch.float().div_(255), data, _memory(spec))).float())
+            with autocast(spec.train.precision, device):
+                logits.append(network(normalise(batch.float().div_(255), data, memory_format(spec))).float())
     return torch.cat(logits)
 
 

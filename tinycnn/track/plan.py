@@ -1,0 +1,177 @@
+"""A spec made ready to run: checked, its data loaded, and what identifies its numbers in the store."""
+
+import functools
+import os
+import shutil
+import socket
+import sys
+from dataclasses import dataclass, replace
+
+import torch
+
+from tinycnn import source
+from tinycnn.data.files import Split
+from tinycnn.errors import DataMissing, UserError
+from tinycnn.network import teacher
+from tinycnn.network.check import check
+from tinycnn.network.profile import Measured
+from tinycnn.spec import Distillation
+from tinycnn.track import provenance
+from tinycnn.train import checkpoint
+from tinycnn.train.device import kernels, pick_device
+
+_LONGEST_TAG = 8000
+"""Characters that MLflow takes (``MAX_TAG_VAL_LENGTH``); of longer values it keeps the beginning."""
+
+
+class Reporter:
+    """What a run tells whoever watches it; this one keeps silent."""
+
+    def notice(self, line: str): ...
+    def warning(self, line: str): ...
+    def parent(self, plan: "Plan", seeds: range, run_id: str): ...
+    def started(self, plan: "Plan", seed: int, history: list): ...
+    def recorded(self, seed: int, run_id: str): ...
+    def images(self, seed: int, count: int): ...
+    def epoch(self, seed: int, result): ...
+    def finished(self, seed: int, history: list): ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec, its ``Split`` and what its network measures.
+
+    ``fallback`` says what is missing; ``settings`` are the words a spec was derived by, for the run's name; ``again``
+    is the run that is made again, if this is for that; ``draw`` yields (file name, figure) of what a training came to,
+    for (history, split, logits, measured, target accuracy).
+    """
+
+    spec: object
+    data: Split
+    measured: Measured
+    device: torch.device
+    fallback: str = ""
+    settings: str = ""
+    again: str = ""
+    draw: object = None
+
+    def but(self, spec, measured: Measured) -> "Plan":
+        """Return this plan with another spec on the same data."""
+        return replace(self, spec=spec, measured=measured)
+
+    @functools.cached_property
+    def kernels(self) -> tuple[str, str]:
+        """Whose kernels compute, and why not native ones throughout; see ``train.device.kernels``."""
+        with torch.random.fork_rng([]):
+            network = self.spec.model.build(self.data.shape, len(self.data.classes))
+        return kernels(self.spec, self.device, network)
+
+    @property
+    def code(self) -> dict:
+        """The code that the numbers depend on; see ``provenance.code``."""
+        return provenance.code(self.spec, self.kernels[0])
+
+    @property
+    def tags(self) -> dict:
+        """Return what identifies the numbers of this plan's runs in the store."""
+        return {
+            "tinycnn.experiment": self.spec.name,
+            "tinycnn.spec_hash": self.spec.hash,
+            "tinycnn.data_digest": self.data.digest,
+            "tinycnn.code_hash": source.code_hash(self.code),
+            "tinycnn.fallback": str(bool(self.fallback)).lower(),
+            "tinycnn.evaluated_on": self.data.kind,
+            "tinycnn.kernels": self.kernels[0],
+            **{f"tinycnn.{name}": digest for name, digest in self.spec.loss.used().items()},
+        }
+
+    def name(self, which: str) -> str:
+        """Return the name of a run of this plan; ``which`` says of what seeds."""
+        settings = f" ({self.settings})" if self.settings else ""
+        fallback = f" on FALLBACK {self.data.name}" if self.fallback else ""
+        return f"{self.spec.name}{settings}{fallback}, {which}" + (", again" if self.again else "")
+
+    def seed_tags(self, seed: int) -> dict:
+        """Return all tags of the run of one seed."""
+        role = {"tinycnn.role": "rerun", "tinycnn.rerun_of": self.again} if self.again else {"tinycnn.role": "seed"}
+        return self.tags | record_tags(self) | role | {"tinycnn.seed": seed}
+
+
+def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None, draw=None) -> Plan:
+    """Check ``spec`` before any data is read, then load its data set, or the fallback that the spec states.
+
+    Raises SpecError, OverLimit, UserError for damaged data, and DataMissing where there is no fallback.
+    """
+    reporter = reporter or Reporter()
+    measured, notices = check(spec)
+    device = pick_device(device)
+    compiler = os.environ.get("CXX", "").strip() or ("clang++" if sys.platform == "darwin" else "g++")
+    if spec.train.compile and device.type == "cpu" and not shutil.which(compiler.split()[0]):
+        notices = [*notices, f"train.compile: torch.compile needs a C++ compiler, and {compiler} is not here: off"]
+        spec = spec.but(train={"compile": False})
+    if isinstance(spec.loss, Distillation):
+        fetch_teacher(spec.loss.teacher, reporter)
+        teacher.check(spec.loss, spec.data)
+    for line in notices:
+        reporter.notice(line)
+    missing = ""
+    try:
+        data = load(spec.data, offline=offline)
+    except DataMissing as error:
+        stand_in = spec.data.fallback
+        if not fallback or stand_in is None or stand_in == spec.data.name:
+            raise
+        missing = f"FALLBACK: {spec.data.name} is missing, so this trains on {stand_in} and is not judged"
+        reporter.warning(f"{missing}. {error}")
+        spec = spec.with_values({"data.name": stand_in, "data.images": None})  # it has too few to choose from
+        measured, _ = check(spec)
+        data = load(spec.data, offline=offline)
+    plan = Plan(spec, data, measured, device, missing, settings, draw=draw)
+    if plan.kernels[1]:
+        # "tinycnn" against "tinycnn, torch's kernels" in reports/bench.md, which `make bench` writes
+        reporter.notice(f"{plan.kernels[1]}; with torch's kernels an epoch of exp3 takes some five times as long")
+    return plan
+
+
+def load(data, *, offline: bool) -> Split:
+    """Return the ``Split`` of a ``Data`` section."""
+    return data.load(offline=offline)
+
+
+def fetch_teacher(name: str, reporter) -> None:
+    """Bring the checkpoint of a run that teaches from the store to where ``network.teacher`` looks for it."""
+    if teacher.is_run(name) and not teacher.kept(name).exists():
+        from tinycnn.track.mlflow_store import Store  # importing it takes seconds
+
+        store = Store(reporter.notice)
+        if store.entity(name).info.status != "FINISHED":
+            raise UserError(f"loss.teacher: run {name} has not finished; give the id of one that has")
+        store.fetch(name, "checkpoint.pt", teacher.kept(name))
+
+
+def record_tags(plan: Plan) -> dict:
+    """Return the tags that say where and with what a run was made, and how it can be taken up."""
+    difference = provenance.uncommitted()
+    machine = {f"tinycnn.machine.{name}": value for name, value in provenance.machine().items()}
+    versions = {f"tinycnn.version.{name}": value for name, value in provenance.versions().items()}
+    optional = {"tinycnn.settings": plan.settings, "tinycnn.fallback_reason": plan.fallback}
+    return {
+        "mlflow.source.name": f"tinycnn run {plan.spec.name}",
+        "mlflow.source.git.commit": provenance.commit(),
+        "tinycnn.git_dirty": "unknown" if difference is None else str(bool(difference)).lower(),
+        "tinycnn.spec": _spec_tag(plan.spec),
+        "tinycnn.device": plan.device,
+        "tinycnn.data": plan.data.name,
+        "tinycnn.parent_experiment": plan.spec.parent,
+        "tinycnn.host": socket.gethostname(),
+        "tinycnn.checkpoints": checkpoint.folder("."),
+        **{name: value for name, value in optional.items() if value},
+        **machine,
+        **versions,
+    }
+
+
+def _spec_tag(spec) -> str:
+    """Return the spec, in the store as soon as the run is: whole, or without its notes where that is too long."""
+    text = spec.model_dump_json()
+    return text if len(text) <= _LONGEST_TAG else spec.model_dump_json(exclude={"notes"}, exclude_defaults=True)
