@@ -1,12 +1,14 @@
 """What the command line promises: results on stdout, everything else on stderr, documented exit codes."""
 
-import io
+import fcntl
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from types import SimpleNamespace
 
@@ -56,7 +58,7 @@ def test_help_and_list_import_nothing_heavy():
 
 
 def test_a_run_starts_without_the_modules_that_only_figures_and_studies_need():
-    code = "import tinycnn.cli.progress, tinycnn.track.resume"
+    code = "import tinycnn.cli.progress, tinycnn.track.run"
     assert imported_by(code, ("pandas", "matplotlib", "scipy", "optuna", "mlflow")) == []
 
 
@@ -254,7 +256,7 @@ def test_a_run_survives_its_terminal_under_nohup(tinycnn):
 
 
 def test_a_process_that_is_told_to_end_leaves_killed_runs_that_can_be_resumed(spec_file, database, tmp_path):
-    child = process("run", spec_file, "--seeds", "2", "--set", "train.epochs=10000", cwd=tmp_path)
+    child = process("run", spec_file, "--seeds", "2", "--set", "train.epochs=10000", "data.images=320", cwd=tmp_path)
     watchdog = threading.Timer(300, child.kill)
     watchdog.start()
     lines = []
@@ -298,13 +300,13 @@ def test_the_lines_of_a_study_fit_into_80_columns(capsys):
 def test_the_bar_of_a_run_shows_its_accuracy_in_80_columns(plan, monkeypatch):
     from tinycnn.cli.progress import Terminal
 
-    screen = io.StringIO()
-    monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("COLUMNS", "80")
-    with Terminal() as reporter:
+    screen, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # rows and columns
+    with os.fdopen(terminal, "w") as stderr, monkeypatch.context() as patch, Terminal() as reporter:
+        patch.setattr(sys, "stderr", stderr)
         reporter.started(plan, 1000, [])
         reporter.images(1000, 100)
         reporter.epoch(1000, SimpleNamespace(epoch=1, accuracy=98.61))
-    frames = re.split("[\r\n]", screen.getvalue())
+        reporter.close()
+        frames = re.split("[\r\n]", os.read(screen, 1 << 16).decode())
     assert any("epoch 1/3 test 98.61 %" in frame for frame in frames) and max(map(len, frames)) <= 80

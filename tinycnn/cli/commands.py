@@ -92,9 +92,9 @@ def run(experiment, settings, device, offline, workers, no_fallback, require_tar
 
     with Terminal(results=not json_wanted()) as reporter:
         ready = {"device": device, "offline": offline, "fallback": not no_fallback, "settings": " ".join(settings)}
-        plan = run.prepare(spec, **ready, reporter=reporter)
+        plan = run.prepare(spec, **ready, reporter=reporter, draw=draw_training)
         options["workers"] = workers or local.cores()
-        outcome = run.run(plan, **options, reporter=reporter, draw=draw_training)
+        outcome = run.run(plan, **options, reporter=reporter)
     show_outcome(outcome, table=options["missing"])
     return TARGET_MISSED if require_target and outcome["verdict"] != "met" else DONE
 
@@ -104,7 +104,7 @@ def show_outcome(outcome: dict, table: bool = False):
     from tinycnn.track.statistics import words
     from tinycnn.track.tables import seed_table
 
-    name, specs, several = outcome["experiment"], outcome["specs_judged"], outcome["n"] > 1
+    name, specs, several = outcome["experiment"], outcome["specs_evaluated"], outcome["n"] > 1
     lines = [seed_table(outcome["seeds"]), ""] if several or table else []
     if several:
         lines.append(f"{name}: {words(outcome)}\nminimum of the last five epochs {outcome['min_last5']:.2f}")
@@ -266,7 +266,8 @@ def report(experiments):
 @command(EXPERIMENTS, click.option("--check", is_flag=True, help="Write nothing; fail if the README is out of date."))
 def evidence(experiments, check):
     """Write reports/evidence from the store, and the README's table."""
-    from analysis import evidence, readme, studies
+    from analysis import evidence, studies
+    from analysis.report import readme
 
     if check:
         readme.check()

@@ -92,9 +92,10 @@ def _store():
 
 def _studies():
     from tinycnn.study import storage
+    from tinycnn.track import address
 
     storage.check_address()
-    return True, storage.shown_address()
+    return True, address.shown(address.studies())
 
 
 def _data(name):
@@ -107,10 +108,14 @@ def _data(name):
 
 def _interrupted_runs():
     """Report what was being trained when its process ended; that is no fault of the machine."""
-    from tinycnn.track.resume import left_over
+    from tinycnn.track import address
 
     findings = []
     try:
+        if (file := address.database()) and not file.exists():
+            return []
+        from tinycnn.track.resume import left_over
+
         runs = left_over(lambda line: findings.append(_finding("run", True, line, "nothing, or delete it in MLflow")))
     except (ImportError, UserError):
         return []  # the store's finding says why

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from tinycnn.errors import Interrupted
 from tinycnn.track import tables
-from tinycnn.track.run import Plan, Reporter
+from tinycnn.track.plan import Plan, Reporter
 
 _RUN_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"  # fits into 80 columns
 
