@@ -101,6 +101,13 @@ def run(experiment, settings, device, offline, workers, no_fallback, require_tar
 
 def show_outcome(outcome: dict, table: bool = False):
     """Print what a training achieved. Raises Undelivered where the store lacks some of it."""
+    show_result(outcome, outcome_text(outcome, table))
+    if outcome["undelivered"]:
+        raise Undelivered(outcome["undelivered"], outcome["run_id"])
+
+
+def outcome_text(outcome: dict, table: bool) -> str:
+    """Return the accuracies and the verdict of a run, with a table of its seeds where it has several, or is to."""
     from tinycnn.track.statistics import words
     from tinycnn.track.tables import seed_table
 
@@ -114,9 +121,7 @@ def show_outcome(outcome: dict, table: bool = False):
         lines.append(f"{counted} been evaluated on this {outcome['evaluated_on']} set so far.")
     if not outcome["undelivered"]:
         lines.append(f"`make ui` shows the run {outcome['run_id']}")
-    show_result(outcome, "\n".join(lines))
-    if outcome["undelivered"]:
-        raise Undelivered(outcome["undelivered"], outcome["run_id"])
+    return "\n".join(lines)
 
 
 @command(RUN_ID, WORKERS, OFFLINE)
@@ -246,9 +251,9 @@ def doctor():
     """Check what is installed, and where data and store are."""
     from tinycnn.cli import doctor
 
-    findings = doctor.examine()
-    show_result(findings, doctor.text(findings))
-    return DONE if all(finding["ok"] for finding in findings) else FAILED
+    checks = doctor.examine()
+    show_result(checks, doctor.text(checks))
+    return DONE if all(check["ok"] for check in checks) else FAILED
 
 
 @command(EXPERIMENTS)

@@ -13,30 +13,30 @@ from tinycnn.track import provenance
 
 
 def examine() -> list[dict]:
-    """Return findings: ``name`` of what was checked, whether it is ``ok``, what was ``found``, and a ``cure`` or ""."""
+    """Return checks: ``name`` of what was checked, whether it is ``ok``, what was ``found``, and a ``cure`` or ""."""
     free = shutil.disk_usage(ROOT).free / 1e9
     return [
-        _finding("python", True, f"{platform.python_version()} on {platform.platform()}"),
-        *(_checked(name, _package, name) for name in provenance.PACKAGES),
-        _checked("devices", _devices),
-        _checked("kernels", _kernels),
-        _checked("store", _store),
-        _checked("studies", _studies),
-        _finding("disk", free > 1, f"{free:.0f} GB free at {ROOT}", "" if free > 1 else "free at least 1 GB"),
-        *(_checked(f"data {name}", _data, name) for name in DATASETS),
+        _check("python", True, f"{platform.python_version()} on {platform.platform()}"),
+        *(_attempt(name, _package, name) for name in provenance.PACKAGES),
+        _attempt("devices", _devices),
+        _attempt("kernels", _kernels),
+        _attempt("store", _store),
+        _attempt("studies", _studies),
+        _check("disk", free > 1, f"{free:.0f} GB free at {ROOT}", "" if free > 1 else "free at least 1 GB"),
+        *(_attempt(f"data {name}", _data, name) for name in DATASETS),
         *_interrupted_runs(),
     ]
 
 
-def _finding(name, ok, found, cure=""):
+def _check(name, ok, found, cure=""):
     return {"name": name, "ok": ok, "found": found, "cure": cure}
 
 
-def _checked(name, check, *arguments):
+def _attempt(name, check, *arguments):
     try:
-        return _finding(name, *check(*arguments))
+        return _check(name, *check(*arguments))
     except (ImportError, UserError) as error:
-        return _finding(name, False, str(error), "make setup" if isinstance(error, ImportError) else "")
+        return _check(name, False, str(error), "make setup" if isinstance(error, ImportError) else "")
 
 
 def _package(name):
@@ -110,30 +110,30 @@ def _interrupted_runs():
     """Report what was being trained when its process ended; that is no fault of the machine."""
     from tinycnn.track import address
 
-    findings = []
     try:
         if (file := address.database()) and not file.exists():
             return []
         from tinycnn.track.resume import left_over
 
-        runs = left_over(lambda line: findings.append(_finding("run", True, line, "nothing, or delete it in MLflow")))
+        runs = left_over()
     except (ImportError, UserError):
-        return []  # the store's finding says why
+        return []  # the check of the store says why
+    checks = []
     for run in runs:
         cure = f"python -m tinycnn resume {run['run_id']}, or close {run['run_id']}"
         if "study" in run:
             cure = f"python -m tinycnn search {run['study']} continues it"
         elif run["where"]:
             cure = f"is it still trained there, {run['where']}? If not, resume or close it there"
-        findings.append(_finding("interrupted run", True, f"{run['run_id']} {run['status']}, {run['name']}", cure))
-    return findings
+        checks.append(_check("interrupted run", True, f"{run['run_id']} {run['status']}, {run['name']}", cure))
+    return checks
 
 
-def text(findings: list[dict]) -> str:
-    """Return a line for each finding, with its cure below."""
+def text(checks: list[dict]) -> str:
+    """Return a line for each check, with its cure below."""
     lines = []
-    for finding in findings:
-        lines.append(f"{'ok ' if finding['ok'] else 'BAD'}  {finding['name']:<20}{finding['found']}")
-        if finding["cure"]:
-            lines.append(f"     {'':<20}-> {finding['cure']}")
+    for check in checks:
+        lines.append(f"{'ok ' if check['ok'] else 'BAD'}  {check['name']:<20}{check['found']}")
+        if check["cure"]:
+            lines.append(f"     {'':<20}-> {check['cure']}")
     return "\n".join(lines)

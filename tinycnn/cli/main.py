@@ -59,7 +59,7 @@ def command(*options, name: str | None = None, slow: bool = True):
 
 
 def json_wanted() -> bool:
-    """Tell whether the command that runs was called with --json."""
+    """Return whether the current command was called with --json."""
     return click.get_current_context().obj is not None
 
 

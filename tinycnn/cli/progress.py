@@ -48,8 +48,7 @@ class Terminal(_OnTerminal):
     def started(self, plan: Plan, seed, history):
         self.kind, self.epochs = plan.data.kind, plan.spec.train.epochs
         label = self.labels[seed] = f"{plan.spec.name}{f' on {plan.data.name}' if plan.fallback else ''} seed {seed}"
-        if history:
-            _print(f"{label}: continues from epoch {len(history) + 1}")
+        _print(f"{label}: training epochs {len(history) + 1} to {self.epochs}")
         if sys.stderr.isatty():
             images = len(plan.data.train.labels) // plan.spec.train.batch_size * plan.spec.train.batch_size
             shape = {"total": images * self.epochs, "initial": images * len(history), "dynamic_ncols": True}
@@ -60,7 +59,8 @@ class Terminal(_OnTerminal):
     def recorded(self, seed, run_id):
         if not self.several:
             self.resumed_by = f"resume {run_id}"
-        _print(f"{self.labels[seed]}: MLflow run {run_id}")
+        label = self.labels.get(seed, f"seed {seed}")  # a resumed run is recorded before it starts
+        _print(f"{label}: MLflow run {run_id}")
 
     def images(self, seed, count):
         if seed in self.bars:
