@@ -166,7 +166,7 @@ def test_run_prints_json_and_nothing_else_to_stdout(tinycnn, spec_file, database
 def test_run_prints_tables_and_verdict_and_trains_nothing_twice(
     tinycnn, spec_file, database, few_images, no_artifacts
 ):
-    seeds = ("run", spec_file, "--set", "train.epochs=2", "--seeds", "2", "--missing")
+    seeds = ("run", spec_file, "--set", "train.epochs=2", "--seeds", "2", "--workers", "1", "--missing")
     code, out, err = tinycnn(*seeds)
     assert code == 0 and len(re.findall(r"^\| +[12] \| .*\d\.\d\d \|", out, re.MULTILINE)) >= 4
     assert "\ntiny: 7,344 parameters, target met (0.5 % in each of the last 2 epochs: 2 of 2 seeds" in out

@@ -9,7 +9,7 @@ from tinycnn.errors import Interrupted
 from tinycnn.track import tables
 from tinycnn.track.plan import Plan, Reporter
 
-_RUN_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"  # fits into 80 columns
+RUN_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"  # fits into 80 columns
 
 
 class _OnTerminal(Reporter):
@@ -52,7 +52,7 @@ class Terminal(_OnTerminal):
         if sys.stderr.isatty():
             images = len(plan.data.train.labels) // plan.spec.train.batch_size * plan.spec.train.batch_size
             shape = {"total": images * self.epochs, "initial": images * len(history), "dynamic_ncols": True}
-            units = {"unit": " images", "unit_scale": True, "bar_format": _RUN_BAR}
+            units = {"unit": " images", "unit_scale": True, "bar_format": RUN_BAR}
             # of several bars at once, those that end would leave gaps
             self.bars[seed] = tqdm(desc=label, leave=not self.several, **shape, **units)
 
