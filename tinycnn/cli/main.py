@@ -85,9 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     caller, words = ("process", sys.argv[1:]) if arguments is None else (None, arguments)
     try:
         with program.make_context(PROGRAM, _repeat_set(words) or ["--help"], obj=caller) as context:
-            code = program.invoke(context) or DONE
-        sys.stdout.flush()
-        return code
+            return program.invoke(context) or DONE
     except click.exceptions.Exit as left:  # after --help
         return left.exit_code
     except click.UsageError as error:
@@ -99,12 +97,16 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of stdout, e.g. head, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return DONE
     except Exception as error:
         if os.environ.get("TINYCNN_DEBUG"):
             raise
         return _fail(f"{type(error).__name__}: {error} (TINYCNN_DEBUG=1 shows where)", FAILED)
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
 
 
 def _repeat_set(words: list[str]) -> list[str]:
