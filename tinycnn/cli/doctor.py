@@ -1,9 +1,10 @@
-"""What is installed, which device there is, where store and data are, and what to do about what is missing."""
+"""What is installed, where data and store are, and what to do about what is missing."""
 
-import importlib
+import importlib.util
 import os
 import platform
 import shutil
+from pathlib import Path
 
 from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
@@ -12,136 +13,124 @@ from tinycnn.track import provenance
 
 
 def examine() -> list[dict]:
-    """Return findings: what was looked at, whether it is all right, what was found, and a cure where there is one."""
-    findings = [_finding("python", True, f"{platform.python_version()} on {platform.platform()}")]
-    findings += [_package(name) for name in provenance.PACKAGES]
-    findings += [_devices(), _kernels(), _store(), _studies(), _disk()]
-    findings += [_data(name) for name in DATASETS]
-    return findings + (_left_over() if all(finding["ok"] for finding in findings if finding["name"] == "store") else [])
+    """Return checks: ``name`` of what was checked, whether it is ``ok``, what was ``found``, and a ``cure`` or ""."""
+    free = shutil.disk_usage(ROOT).free / 1e9
+    return [
+        _check("python", True, f"{platform.python_version()} on {platform.platform()}"),
+        *(_attempt(name, _package, name) for name in provenance.PACKAGES),
+        _attempt("devices", _devices),
+        _attempt("kernels", _kernels),
+        _attempt("store", _store),
+        _attempt("studies", _studies),
+        _check("disk", free > 1, f"{free:.0f} GB free at {ROOT}", "" if free > 1 else "free at least 1 GB"),
+        *(_attempt(f"data {name}", _data, name) for name in DATASETS),
+        *_interrupted_runs(),
+    ]
 
 
-def _finding(name, ok, found, cure=""):
+def _check(name, ok, found, cure=""):
     return {"name": name, "ok": ok, "found": found, "cure": cure}
+
+
+def _attempt(name, check, *arguments):
+    try:
+        return _check(name, *check(*arguments))
+    except (ImportError, UserError) as error:
+        return _check(name, False, str(error), "make setup" if isinstance(error, ImportError) else "")
 
 
 def _package(name):
     version = provenance.versions().get(name)
     if version is None:
-        return _finding(name, False, "not installed", "make setup")
-    try:
-        importlib.import_module(name)
-    except Exception as error:
-        cure = "make setup"
-        if name == "torchvision" and "nms" in str(error):
-            cure = "a CPU-only torch cannot load this torchvision: install both from the same index (make setup does)"
-        return _finding(name, False, f"{version}, but cannot be imported: {' '.join(str(error).split())[:200]}", cure)
-    return _finding(name, True, version)
+        return False, "not installed", "make setup"
+    if name == "torchvision":
+        import torch
+
+        try:  # its operators alone: to import all of it takes seconds
+            for library in Path(importlib.util.find_spec(name).origin).parent.glob("_C*"):
+                torch.ops.load_library(library)
+            torch.ops.torchvision.nms  # noqa: B018
+        except (OSError, AttributeError) as error:
+            cure = "it was built for another torch: install both from the same index (make setup does)"
+            return False, f"{version}, but operator torchvision::nms is missing: {str(error)[:200]}", cure
+    return True, version
 
 
 def _devices():
-    try:
-        import torch
-    except ImportError as error:
-        return _finding("devices", False, str(error), "make setup")
+    import torch
+
     machine = provenance.machine()
     kinds = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
     accelerator = f", {machine['accelerator']}" if machine["accelerator"] else ""
     threads = f"{machine['threads']} threads on {machine['cores']} cores"
-    return _finding("devices", True, f"{', '.join(kinds)} ({machine['processor']}, {threads}{accelerator})")
-
-
-def _store():
-    try:
-        from tinycnn.track import mlflow_store as tracking
-    except ImportError as error:
-        return _finding("store", False, str(error), "make setup")
-    try:
-        file = tracking.database()
-    except UserError as error:
-        return _finding("store", False, str(error), "set MLFLOW_TRACKING_URI")
-    if file is not None and not file.exists():
-        folder = next(above for above in file.absolute().parents if above.exists())  # the run makes those below
-        writable = folder.is_dir() and os.access(folder, os.W_OK)
-        cure = "" if writable else f"make {folder} a folder to write to, or set MLFLOW_TRACKING_URI"
-        return _finding("store", writable, f"{tracking.shown(tracking.uri())} will be made by the first run", cure)
-    try:
-        runs = tracking.Store().search({}, tracking.EVERY)
-    except UserError as error:
-        return _finding("store", False, str(error), "set MLFLOW_TRACKING_URI, or move the file away")
-    return _finding("store", True, f"{tracking.shown(tracking.uri())}, {len(runs)} runs")
-
-
-def _studies():
-    try:
-        from tinycnn.study import storage as search
-    except ImportError as error:
-        return _finding("studies", False, str(error), "make setup")
-    try:
-        search.check_address()
-    except UserError as error:
-        return _finding("studies", False, str(error), "set OPTUNA_STORAGE, or unset it")
-    return _finding("studies", True, search.shown_address())
+    return True, f"{', '.join(kinds)} ({machine['processor']}, {threads}{accelerator})"
 
 
 def _kernels():
-    """Where there is no compiler torch's kernels do, slower; one that was asked for must be there."""
-    try:
-        from tinycnn.network.native import missing
-    except ImportError as error:
-        return _finding("kernels", False, str(error), "make setup")
-    if why := missing():
-        cure = "set CXX to a C++ compiler, or unset it" if os.environ.get("CXX") else "install a C++ compiler"
-        return _finding("kernels", not os.environ.get("CXX"), f"torch's, which are slower: {why}", cure)
-    return _finding("kernels", True, "native")
+    """Without a compiler torch's slower kernels compute; a compiler that was asked for must exist."""
+    from tinycnn.network.native import missing
+
+    if not (reason := missing()):
+        return True, "native"
+    cure = "set CXX to a C++ compiler, or unset it" if os.environ.get("CXX") else "install a C++ compiler"
+    return not os.environ.get("CXX"), f"torch's, which are slower: {reason}", cure
 
 
-def _left_over():
-    """Report the runs that a process left behind when it was killed; they are no fault of the machine."""
-    try:
-        from tinycnn.track.resume import left_over
-    except ImportError:
-        return []  # reported above
-    odd = []
-    runs = left_over(odd.append)
-    findings = [_finding("run", True, line, "nothing, or delete it in MLflow") for line in odd]
-    for run in runs:
-        if "study" in run:
-            cure = f"python -m tinycnn search {run['study']} goes on with it"
-        elif run["where"]:
-            cure = f"is it still trained there, {run['where']}? If not, resume or close it there"
-        else:
-            cure = f"python -m tinycnn resume {run['run_id']}, or close {run['run_id']}"
-        findings.append(_finding("interrupted run", True, f"{run['run_id']} {run['status']}, {run['name']}", cure))
-    return findings
+def _store():
+    from tinycnn.track import address
+
+    file, shown = address.database(), address.shown(address.uri())
+    if file is not None and not file.exists():
+        return True, f"{shown} will be made by the first run"
+    from tinycnn.track.mlflow_store import EVERY, Store
+
+    return True, f"{shown}, {len(Store().search({}, EVERY))} runs"
 
 
-def _disk():
-    free = shutil.disk_usage(ROOT).free / 1e9
-    return _finding("disk", free > 1, f"{free:.0f} GB free at {ROOT}", "" if free > 1 else "free at least 1 GB")
+def _studies():
+    from tinycnn.study import storage
+    from tinycnn.track import address
+
+    storage.check_address()
+    return True, address.shown(address.studies())
 
 
 def _data(name):
-    """A data set that is absent is no fault: it is downloaded, or its fallback stands in."""
+    """A data set that is absent is no fault: it is downloaded, or its fallback is used."""
+    from tinycnn.data import find
+
+    path = find(name)
+    return True, str(path or "absent: the first run downloads it, or set TINYCNN_DATA to its folder")
+
+
+def _interrupted_runs():
+    """Report what was being trained when its process ended; that is no fault of the machine."""
+    from tinycnn.track import address
+
     try:
-        from tinycnn.data import find
+        if (file := address.database()) and not file.exists():
+            return []
+        from tinycnn.track.resume import left_over
 
-        path = find(name)
-    except ImportError as error:
-        return _finding(f"data {name}", False, str(error), "make setup")
-    except UserError as error:
-        return _finding(f"data {name}", False, str(error), "see the line before")
-    if path is None:
-        return _finding(
-            f"data {name}", True, "absent: the first run downloads it, or set TINYCNN_DATA to where it lies"
-        )
-    return _finding(f"data {name}", True, str(path))
+        runs = left_over()
+    except (ImportError, UserError):
+        return []  # the check of the store says why
+    checks = []
+    for run in runs:
+        cure = f"python -m tinycnn resume {run['run_id']}, or close {run['run_id']}"
+        if "study" in run:
+            cure = f"python -m tinycnn search {run['study']} continues it"
+        elif run["where"]:
+            cure = f"is it still trained there, {run['where']}? If not, resume or close it there"
+        checks.append(_check("interrupted run", True, f"{run['run_id']} {run['status']}, {run['name']}", cure))
+    return checks
 
 
-def text(findings: list[dict]) -> str:
-    """Put findings into a line each, with the cure below what is not all right."""
+def text(checks: list[dict]) -> str:
+    """Return a line for each check, with its cure below."""
     lines = []
-    for finding in findings:
-        lines.append(f"{'ok ' if finding['ok'] else 'BAD'}  {finding['name']:<20}{finding['found']}")
-        if finding["cure"]:
-            lines.append(f"     {'':<20}-> {finding['cure']}")
+    for check in checks:
+        lines.append(f"{'ok ' if check['ok'] else 'BAD'}  {check['name']:<20}{check['found']}")
+        if check["cure"]:
+            lines.append(f"     {'':<20}-> {check['cure']}")
     return "\n".join(lines)

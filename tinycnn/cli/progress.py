@@ -1,61 +1,82 @@
-"""What a person at the terminal sees while a run goes on: progress bars, or plain lines where there is no terminal."""
+"""What the user sees while a run or a study is trained: progress bars, or plain lines where there is no terminal."""
 
 import sys
+import textwrap
 
 from tqdm import tqdm
 
-from tinycnn.study.worker import Watcher
+from tinycnn.errors import Interrupted
 from tinycnn.track import tables
-from tinycnn.track.run import Plan, Reporter
+from tinycnn.track.plan import Plan, Reporter
+
+RUN_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"  # fits into 80 columns
 
 
-class Terminal(Reporter):
-    """Report on stderr; ``results`` also prints the table of the epochs on stdout after each seed."""
+class _OnTerminal(Reporter):
+    """What both reporters do; as a context, it turns an interruption into a line with the command that continues."""
 
-    def __init__(self, results: bool = True):
-        self.results = results
-        self.labels, self.bars = {}, {}  # by seed
-        self.run_id = None  # what `resume` takes
+    resumed_by = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close()
+        if kind in (KeyboardInterrupt, BrokenPipeError):
+            hint = f"; `python -m tinycnn {self.resumed_by}` continues" if self.resumed_by else ""
+            raise Interrupted(f"interrupted; what was logged is kept{hint}") from None
 
     def notice(self, line):
-        _say(f"note: {line}")
+        _print(f"note: {line}")
 
     def warning(self, line):
         rule = "!" * 72
-        _say(f"{rule}\n{line}\n{rule}")
+        _print(f"{rule}\n{line}\n{rule}")
+
+
+class Terminal(_OnTerminal):
+    """Report a run on stderr; ``results`` also prints the table of the epochs on stdout after each seed."""
+
+    def __init__(self, results: bool = True):
+        self.results, self.several = results, False
+        self.labels, self.bars = {}, {}  # by seed
 
     def parent(self, plan: Plan, seeds, run_id):
-        self.run_id = run_id
-        _say(f"{plan.spec.name} seeds {seeds[0]} to {seeds[-1]}: MLflow run {run_id}")
+        self.several, self.resumed_by = True, f"resume {run_id}"
+        _print(f"{plan.spec.name} seeds {seeds[0]} to {seeds[-1]}: MLflow run {run_id}")
 
-    def started(self, plan: Plan, seed, run_id, history):
-        several = self.run_id not in (None, run_id)
-        self.run_id = self.run_id or run_id
+    def started(self, plan: Plan, seed, history):
         self.kind, self.epochs = plan.data.kind, plan.spec.train.epochs
         label = self.labels[seed] = f"{plan.spec.name}{f' on {plan.data.name}' if plan.fallback else ''} seed {seed}"
-        gone = f", from epoch {len(history) + 1}" if history else ""
-        _say(f"{label}: MLflow run {run_id or 'not made yet'}{gone}")
+        _print(f"{label}: training epochs {len(history) + 1} to {self.epochs}")
         if sys.stderr.isatty():
-            batch = plan.spec.train.batch_size
-            images = len(plan.data.train.labels) // batch * batch
+            images = len(plan.data.train.labels) // plan.spec.train.batch_size * plan.spec.train.batch_size
             shape = {"total": images * self.epochs, "initial": images * len(history), "dynamic_ncols": True}
-            # of several at once, those that end would leave gaps
-            self.bars[seed] = tqdm(unit=" images", unit_scale=True, desc=label, leave=not several, **shape)
+            units = {"unit": " images", "unit_scale": True, "bar_format": RUN_BAR}
+            # of several bars at once, those that end would leave gaps
+            self.bars[seed] = tqdm(desc=label, leave=not self.several, **shape, **units)
+
+    def recorded(self, seed, run_id):
+        if not self.several:
+            self.resumed_by = f"resume {run_id}"
+        label = self.labels.get(seed, f"seed {seed}")  # a resumed run is recorded before it starts
+        _print(f"{label}: MLflow run {run_id}")
 
     def images(self, seed, count):
         if seed in self.bars:
             self.bars[seed].update(count)
 
     def epoch(self, seed, result):
+        number = f"epoch {result.epoch}/{self.epochs}"
         if seed in self.bars:
-            self.bars[seed].set_postfix_str(f"epoch {result.epoch}/{self.epochs} {self.kind} {result.accuracy:.2f} %")
+            self.bars[seed].set_postfix_str(f"{number} {self.kind} {result.accuracy:.2f} %")
             return
-        _say(
-            f"{self.labels[seed]}: epoch {result.epoch}/{self.epochs}, train {result.train_accuracy:.2f} %, "
-            f"{self.kind} {result.accuracy:.2f} %, {result.seconds:.1f} s"
-        )
+        accuracies = f"train {result.train_accuracy:.2f} %, {self.kind} {result.accuracy:.2f} %"
+        _print(f"{self.labels[seed]}: {number}, {accuracies}, {result.seconds:.1f} s")
 
     def finished(self, seed, history):
+        if not self.several:
+            self.resumed_by = ""
         if seed in self.bars:
             self.bars.pop(seed).close()
         if self.results:
@@ -63,53 +84,45 @@ class Terminal(Reporter):
             sys.stdout.flush()
 
     def close(self):
-        """Take the progress bars off the screen."""
+        """Remove the progress bars."""
         while self.bars:
             self.bars.popitem()[1].close()
 
 
-class StudyTerminal(Watcher):
-    """Report a study on stderr: a bar of its trials, or a line for each."""
+class StudyTerminal(_OnTerminal):
+    """Report a study on stderr: a bar of its trials, and a line for each."""
 
-    def __init__(self):
+    def __init__(self, study: str):
+        self.resumed_by = f"search {study}"
         self.bar, self.best = None, None
 
-    def notice(self, line):
-        _say(f"note: {line}")
-
-    def warning(self, line):
-        _say(f"warning: {line}")
-
     def study(self, study, budget, done, best, workers, run_id):
-        self.best = best
-        self.objective, self.smallest = study.objective, study.objective == "validation_loss"
-        begun = f", {done} trained before" if done else ""
-        _say(f"study {study.name}: {budget} trials{begun}, {workers} at a time: MLflow run {run_id}")
+        self.best, self.smallest = best, study.objective == "validation_loss"
+        before = f" ({done} trained before)" if done else ""
+        _print(f"study {study.name}: {budget} trials{before}, {workers} at a time:\n  MLflow run {run_id}")
         if sys.stderr.isatty():
             shape = {"total": budget, "initial": min(done, budget), "dynamic_ncols": True}
             self.bar = tqdm(unit=" trials", desc=study.name, **shape)
 
     def trial(self, number, outcome, values, parameters):
-        came = f"{outcome.value:.5f}, {outcome.accuracy:.2f} %" if outcome.value is not None else outcome.state
-        if outcome.value is not None and (self.best is None or (outcome.value < self.best) == self.smallest):
-            self.best = outcome.value
-        fields = ", ".join(f"{name.partition('.')[2]} {_brief(value)}" for name, value in values.items())
-        best = "" if self.best is None else f", best {self.best:.5f}"
+        value = outcome.value
+        if value is not None and (self.best is None or (value < self.best) == self.smallest):
+            self.best = value
+        result = outcome.state if value is None else f"{value:.5f}, {outcome.accuracy:.2f} %"
+        fields = ", ".join(f"{name.partition('.')[2]} {each}" for name, each in values.items())
+        best = "" if self.best is None else f"best {self.best:.5f}"
+        line = f"trial {number}: {result} after {len(outcome.epochs)} epochs, {outcome.seconds:.0f} s ({fields})"
+        _print(textwrap.fill(f"{line}{best and ', ' + best}", 80, subsequent_indent="  "))
         if self.bar is not None:
-            self.bar.set_postfix_str(best.removeprefix(", "), refresh=False)
+            self.bar.set_postfix_str(best, refresh=False)
             self.bar.update()
-        _say(f"trial {number}: {came} after {len(outcome.epochs)} epochs, {outcome.seconds:.0f} s ({fields}){best}")
 
     def close(self):
-        """Take the bar off the screen."""
+        """Remove the progress bar."""
         if self.bar is not None:
             self.bar.close()
 
 
-def _brief(value):
-    return "-".join(map(str, value)) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else value
-
-
-def _say(line):
+def _print(line):
     tqdm.write(line, file=sys.stderr)
     sys.stderr.flush()

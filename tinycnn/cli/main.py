@@ -1,0 +1,124 @@
+"""What all commands share: how they are declared, how results and errors are printed, and exit codes.
+
+Results go to stdout, everything else to stderr. Nothing heavy is imported here, so that ``--help`` answers at once.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import sys
+
+import click
+
+from tinycnn import ROOT
+from tinycnn.errors import DONE, FAILED, INTERRUPTED, USAGE, UserError, visible
+
+PROGRAM = "python -m tinycnn"
+EXIT_CODES = """\b
+exit codes:
+  0    done
+  1    failed: data, store or machine, or a loss that became infinite
+  2    bad usage: an unknown command, option or field, or an invalid value
+  3    more parameters than the target allows; of a study: too few of its
+       networks keep to the limit
+  4    with --require-target: the target was missed, or not judged
+  5    trained, but the store lacks results: `resume` delivers them
+  6    a rerun gave other numbers
+  130  interrupted"""
+
+program = click.Group("tinycnn", help="Train and track very small convolutional networks.", epilog=EXIT_CODES)
+program.list_commands = lambda context: list(program.commands)  # in the order of their definition, not sorted
+
+
+def command(*options, name: str | None = None, slow: bool = True):
+    """Make a command of a function, with these click options and --json.
+
+    A ``slow`` one imports for seconds; where it is the process's own command, it first says that it starts.
+    """
+
+    def register(function):
+        @functools.wraps(function)
+        def call(as_json, **values):
+            context = click.get_current_context()
+            if slow and context.obj == "process":
+                subject = values.get("experiment") or values.get("study") or values.get("run_id")
+                note(f"{context.info_name}{f' {subject}' if subject else ''}: starting", label="")
+            context.obj = sys.stdout if as_json else None
+            # a network of the user's own may print when it is built
+            with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+                return function(**values)
+
+        as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+        for option in (as_json, *reversed(options)):
+            call = option(call)
+        return program.command(name, epilog=EXIT_CODES)(call)
+
+    return register
+
+
+def json_wanted() -> bool:
+    """Return whether the current command was called with --json."""
+    return click.get_current_context().obj is not None
+
+
+def show_result(result, text: str):
+    """Print the result of a command: as JSON under --json, and else as text."""
+    if json_wanted():
+        print(json.dumps(result, indent=2, allow_nan=False, default=str), file=click.get_current_context().obj)
+    else:
+        print(text)
+
+
+def note(line: str, label: str = "note: "):
+    """Print one line on stderr."""
+    print(f"{label}{visible(line)}", file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command, by default that of the process, and return its exit code; a failure is one line on stderr."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # they end a run as Ctrl-C does
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, signal.default_int_handler)
+    sys.path.insert(0, str(ROOT))  # the current folder may have an ``experiments`` or ``analysis`` of its own
+    caller, words = ("process", sys.argv[1:]) if arguments is None else (None, arguments)
+    try:
+        with program.make_context(PROGRAM, _repeat_set(words) or ["--help"], obj=caller) as context:
+            return program.invoke(context) or DONE
+    except click.exceptions.Exit as left:  # after --help
+        return left.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        where = path.removeprefix(PROGRAM).lstrip()
+        return _fail(f"{where and where + ': '}{error.format_message().rstrip('.')}; see {path} --help", USAGE)
+    except UserError as error:
+        return _fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of stdout, e.g. head, has ended
+        return DONE
+    except Exception as error:
+        if os.environ.get("TINYCNN_DEBUG"):
+            raise
+        return _fail(f"{type(error).__name__}: {error} (TINYCNN_DEBUG=1 shows where)", FAILED)
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+
+
+def _repeat_set(words: list[str]) -> list[str]:
+    """Turn ``--set a=1 b=2`` into ``--set a=1 --set b=2``, the only form that click knows."""
+    repeated = []
+    for word in words:
+        if "=" in word and not word.startswith("-") and repeated[-2:-1] == ["--set"]:
+            repeated.append("--set")
+        repeated.append(word)
+    return repeated
+
+
+def _fail(problem, code: int) -> int:
+    note(" ".join(str(problem).split()), label="tinycnn: ")
+    return code
