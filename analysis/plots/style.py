@@ -1,8 +1,8 @@
 """The one style of every figure: sizes, colours, marks, names, and how a figure is saved.
 
-Colours are those of Okabe and Ito (2008, "Color Universal Design"), which every kind of colour vision tells apart. Each
-series also has its own mark and dash, so that nothing is lost in grey. Figures are made without ``pyplot`` and begin
-from matplotlib's own defaults, whatever the user's ``matplotlibrc`` says: the same frames give the same bytes.
+Colours are those of Okabe and Ito (2008, "Color Universal Design"), which can be told apart with every kind of colour
+vision. Each series also has its own mark and dash for printing in grey. Figures are made without ``pyplot`` and from
+matplotlib's own defaults, whatever the user's ``matplotlibrc`` says: the same frames give the same bytes.
 """
 
 import textwrap
@@ -12,9 +12,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
-from analysis.plots.training import BLUE, GREEN, GREY, ORANGE, VERMILION  # noqa: F401 - GREY is for the figures
-
-PURPLE, SKY, BLACK, PALE, GRID = "#CC79A7", "#56B4E9", "#000000", "#C4C4C4", "#E4E4E4"
+ORANGE, BLUE, GREEN, VERMILION, PURPLE, SKY = "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+BLACK, GREY, PALE, GRID, BACKDROP = "#000000", "#666666", "#C4C4C4", "#E4E4E4", "#EDEDED"
 COLUMN, PAGE = 3.5, 7.2
 """Widths in inches: of one column of a paper, and of its page."""
 
@@ -26,8 +25,10 @@ SERIES = (
     {"color": ORANGE, "marker": "v", "dashes": (8, 2)},
     {"color": PURPLE, "marker": "P", "dashes": (3, 1, 1, 1, 1, 1)},
 )
-"""As many series as one picture can hold and still be read; more get a panel each."""
+"""As many series as one panel can hold and still be read; more get a panel each."""
 
+LIMIT = {"color": BLACK, "linewidth": 0.8, "linestyle": (0, (4, 2))}
+TARGET = {"color": BLACK, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
 ERRORS = LinearSegmentedColormap.from_list("errors", ["white", VERMILION])
 
 styled = context(
@@ -61,7 +62,7 @@ styled = context(
         },
     ]
 )
-"""Decorates every function that draws or saves: matplotlib looks its settings up at either time."""
+"""Decorates every function that draws or saves: matplotlib looks its settings up in both."""
 
 
 def new(width: float, height: float) -> Figure:
@@ -70,23 +71,16 @@ def new(width: float, height: float) -> Figure:
 
 
 @styled
-def save(figure: Figure, path) -> tuple[Path, Path]:
-    """Write a figure as PNG (200 dots per inch) and SVG beside each other; return their paths.
-
-    ``path``: where, with or without an ending. The same figure gives the same bytes: no date, no program's name.
-    """
-    stem = Path(path)
-    stem = stem.with_suffix("") if stem.suffix in (".png", ".svg") else stem
-    png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
-    figure.savefig(png, metadata={"Software": None})
-    figure.savefig(svg, metadata={"Date": None, "Creator": None})
-    return png, svg
+def save(figure: Figure, stem: Path) -> None:
+    """Write a figure as PNG (200 dots per inch) and SVG, ``stem`` with these endings; no date, no program's name."""
+    figure.savefig(f"{stem}.png", metadata={"Software": None})
+    figure.savefig(f"{stem}.svg", metadata={"Date": None, "Creator": None})
 
 
 def short(name: str, most: int = 18) -> str:
     """Return a name of at most so many characters, its middle left out if need be.
 
-    Of a layer's field only its place: ``model.layers.3.layers.0.channels`` is ``layer 3.0.channels``.
+    Of a layer's field only its index is kept: ``model.layers.3.layers.0.channels`` is ``layer 3.0.channels``.
     """
     if name.startswith("model.layers."):
         name = f"layer {name.removeprefix('model.').replace('layers.', '')}"
