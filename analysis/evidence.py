@@ -11,7 +11,6 @@ import pandas as pd
 
 from analysis import runs
 from tinycnn import ROOT
-from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import UserError, visible
 from tinycnn.spec import load as experiments
 
@@ -142,22 +141,14 @@ def _save(frame: pd.DataFrame, path: Path) -> Path:
 
 
 def _write_mistakes(mine: pd.DataFrame, spec, notes) -> list[Path]:
-    """Write the misclassified images of each run, and the size of each class."""
-    recorded = mine["class_counts"].dropna()
+    """Write the misclassified images of each run, and the size of each class of the data set."""
+    recorded, folder = mine["class_counts"].dropna(), FOLDER / "mistakes"
     if recorded.empty:
         return []
-    counts = class_counts() | {spec.data.short: [int(count) for count in recorded.iloc[0].split()]}
-    rows = [
-        {"data": data, "class": name, "images": images}
-        for data in sorted(counts)
-        for name, images in zip(_classes(data, spec, len(counts[data])), counts[data], strict=True)
-    ]
-    folder = FOLDER / "mistakes"
-    return [_save(runs.mistakes(mine, notes), folder / f"{spec.name}.csv"), _save(pd.DataFrame(rows), folder / CLASSES)]
-
-
-def _classes(data: str, spec, count: int) -> tuple[str, ...]:
-    """Return the names of a data set's classes; their numbers for the user's own that is not at hand."""
-    if data in DATASETS:
-        return DATASETS[data].classes
-    return spec.data.facts().classes if data == spec.data.short else tuple(map(str, range(count)))
+    sizes = pd.DataFrame({"class": spec.data.facts().classes, "images": recorded.iloc[0].split()})
+    sizes.insert(0, "data", spec.data.short)
+    path = folder / CLASSES
+    if path.exists():
+        known = _read_csv(path)
+        sizes = pd.concat([known[known["data"] != spec.data.short], sizes]).sort_values("data", kind="stable")
+    return [_save(runs.mistakes(mine, notes), folder / f"{spec.name}.csv"), _save(sizes, path)]

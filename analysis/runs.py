@@ -37,10 +37,7 @@ _TAGS = {
     "class_counts": "tinycnn.class_counts",
 }
 _REQUIRED = list(_TAGS)[:7]
-_METRICS = (
-    "last_accuracy", "best_accuracy", "best_epoch", "min_last5_accuracy", "train_accuracy",
-    "clean_train_accuracy", "test_accuracy", "validation_accuracy", "parameters", "macs",
-)  # fmt: skip
+_METRICS = ("test_accuracy", "validation_accuracy", "parameters", "macs")
 _MOST_NOTES = 10
 
 
@@ -174,7 +171,7 @@ def of_spec(frame: pd.DataFrame, spec) -> pd.DataFrame:
 
 
 def of_latest_code(mine: pd.DataFrame) -> pd.DataFrame:
-    """Return, of runs of one spec, those of the latest code and data; of a seed that was run twice the first, not the best.
+    """Return, of runs of one spec, those of the latest code and data, one for each seed: the first, not the best.
 
     ``mine``: the oldest first.
     """

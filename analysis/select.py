@@ -124,7 +124,7 @@ def _note_what_is_left_out(name, mine, notes):
 def variants(frame: pd.DataFrame, records: dict[str, Record], specs: dict) -> tuple[pd.DataFrame, dict]:
     """Return the runs that have an experiment's name but another spec than its record: made with --set, or earlier.
 
-    A row per spec with the columns of ``statistics.summarise`` and ``settings``, in words; and by data set how many
+    A row per spec, as ``statistics.summarise`` returns it, with its ``settings`` in words; and by data set how many
     more there are. ``frame``: rows of ``runs.read()``; ``specs``: the current ones. Runs on validation images or on a
     fallback data set are left out.
     """
@@ -144,7 +144,7 @@ def variants(frame: pd.DataFrame, records: dict[str, Record], specs: dict) -> tu
         if part is not None and statistics.runs_of(part):
             settings = _settings(run, specs.get(run["experiment"]))
             rows.append(statistics.summarise(part) | {"settings": settings, "spec_hash": run["spec_hash"]})
-    found = pd.DataFrame(rows, columns=[*statistics.SUMMARY, "settings", "spec_hash"])
+    found = pd.DataFrame(rows, columns=None if rows else [*_VARIANT, "settings"])
     alike = found.duplicated(["data", "experiment", "settings"], keep=False)
     found.loc[alike, "settings"] += " (spec " + found.loc[alike, "spec_hash"] + ")"
     return found.sort_values("experiment", key=lambda names: names.map([*specs].index), kind="stable"), more

@@ -13,12 +13,6 @@ import pandas as pd
 from tinycnn.track import verdict
 from tinycnn.track.statistics import difference, images
 
-SUMMARY = (
-    "experiment", "parent", "data", "parameters", "macs", "receptive_field", "n", "last_mean", "last_std", "last_min",
-    "last_low", "last_high", "best_mean", "best_epoch_median", "min_last5", "clean_train", "seconds", "verdict",
-    "target_accuracy", "limit", "reason",
-)  # fmt: skip
-
 
 def seeds_needed(distance: float, deviation: float) -> int:
     """Return how many seeds a side detect a difference of means, with power 0.8 at 5 % (two-sided, normal).
@@ -50,37 +44,26 @@ def runs_of(epochs: pd.DataFrame, target=None) -> dict:
 
 
 def summarise(epochs: pd.DataFrame, spec=None, measured=None, not_judged: str = "") -> dict:
-    """Return one experiment's row of the summary, with the columns SUMMARY; accuracies in percent.
+    """Return one experiment's row of the summary: what ``verdict.total`` returns, and the columns below.
 
-    ``spec``: what was run, None where that is not known; ``measured``: its network; ``not_judged``: why it cannot be
-    judged, "" where it can. At least one run must have an accuracy after the last epoch.
+    Accuracies in percent, what is not known NaN or None. ``spec``: what was run, None where that is not known;
+    ``measured``: its network; ``not_judged``: why it cannot be judged, "" where it can. At least one run must have an
+    accuracy after the last epoch.
     """
     data, target = str(epochs["data"].iloc[0]), spec.target if spec else None
     found = verdict.total([*runs_of(epochs).values()], images(data))
-    found = {name: np.nan if value is None else value for name, value in found.items()}
     word, reason = (verdict.NOT_JUDGED, not_judged) if not_judged else judge(epochs, spec)
     return {
         "experiment": epochs["experiment"].iloc[0],
-        "parent": spec.parent if spec else None,
         "data": data,
         "parameters": _recorded(epochs, "parameters", measured),
         "macs": _recorded(epochs, "macs", measured),
-        "receptive_field": measured.receptive_field if measured else None,
-        "n": found["n"],
-        "last_mean": found["last"],
-        "last_std": found["last_std"],
-        "last_min": found["last_min"],
-        "last_low": found["last_low"],
-        "last_high": found["last_high"],
-        "best_mean": found["best"],
-        "best_epoch_median": found["best_epoch"],
-        "min_last5": found["min_last5"],
-        "clean_train": found["clean_train"],
+        **{name: np.nan if value is None else value for name, value in found.items()},
         "seconds": epochs.groupby("seed")["seconds"].sum(min_count=1).mean(),
         "verdict": word,
+        "reason": reason,
         "target_accuracy": target.accuracy if target else None,
         "limit": target.parameter_limit if target else None,
-        "reason": reason,
     }
 
 

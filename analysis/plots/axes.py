@@ -79,16 +79,6 @@ def row_axis(axes: Axes, names, size: float = 7):
     axes.set_ylim(len(names) - 0.4, -0.6)
 
 
-def bars(axes: Axes, names, values, template: str):
-    """Draw a horizontal bar for each name from the top down, its value behind it by ``template``."""
-    drawn = axes.barh(range(len(names)), values, color=style.SKY, edgecolor=style.BLUE, linewidth=0.6, height=0.62)
-    axes.bar_label(drawn, [template.format(value) for value in values], padding=2, fontsize=6.5)
-    row_axis(axes, names)
-    axes.grid(visible=False)
-    axes.spines["bottom"].set_visible(False)
-    axes.set(xticks=[], xlim=(0, 1.15 * max(*values, 1e-9)))
-
-
 def line_style(series: dict) -> dict:
     """Return one of ``style.SERIES`` as the options of a plotted line."""
     dashes = (0, series["dashes"]) if series["dashes"] else "-"

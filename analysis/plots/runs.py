@@ -26,8 +26,6 @@ def learning_curves(epochs: pd.DataFrame, target: float | None = None) -> Figure
     get one each, with the others behind it in grey.
     """
     runs = _with_errors(epochs)
-    if runs.empty:
-        return axis.empty("No finished epoch on a test set")
     names = _names(runs)
     if len(names) > len(style.SERIES):
         return _many_curves(runs, names, target)
@@ -104,8 +102,6 @@ def seeds(last: pd.DataFrame) -> Figure:
     is Wilson's over the test images and does not cover other seeds. An arrow means that it goes on beyond the axis.
     """
     runs = _with_errors(last)
-    if runs.empty:
-        return axis.empty("No finished run on a test set")
     names = _names(runs)
     figure, (axes,) = axis.column(0.75 + 0.22 * len(names))
     axis.error_axis(axes, [runs["errors"].min() / 1.6, runs["errors"].max() * 1.6], 6, "x")
@@ -146,8 +142,6 @@ def schedules(epochs: pd.DataFrame) -> Figure:
     Rates of less than a thousandth of the largest are off the axis.
     """
     frame = epochs.dropna(subset=["learning_rate"])
-    if frame.empty:
-        return axis.empty("No learning rate was recorded")
     rates, shared = frame.groupby(["experiment", "epoch"], sort=False)["learning_rate"].first(), {}
     for name, line in rates.groupby("experiment", sort=False):
         shared.setdefault(tuple(line.droplevel(0).sort_index().items()), []).append(name)

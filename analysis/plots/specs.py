@@ -1,7 +1,8 @@
-"""Experiments against what they cost: parameters, beside the published figures, seconds and multiply-accumulates.
+"""Experiments against what they cost (parameters, seconds, multiply-accumulates), and what each change brought.
 
 ``summary`` has a row for each experiment of one data set, as ``analysis.statistics.summarise`` returns it,
-``references`` for each published figure. Accuracies are drawn as errors per 10,000 on a logarithmic axis.
+``references`` for each published figure, ``changes`` for each experiment with a parent. Accuracies are drawn as errors
+per 10,000 on a logarithmic axis.
 """
 
 import numpy as np
@@ -18,6 +19,11 @@ _CROWD = 0.85, 1.03
 """Times the limit: networks between these are many, and are drawn a second time with more room."""
 
 _OWN = {"color": style.BLUE, "marker": "o", "linewidth": 1}
+_COSTS = {"seconds": "seconds of a training, mean over seeds", "macs": "multiply-accumulates of an image"}
+_LINE = 0.115  # inches: a line of text beside a change
+_PAIRED = {"color": style.BLUE, "marker": "o", "linewidth": 1.4}
+_UNPAIRED = _PAIRED | {"markerfacecolor": "white"}
+_FRONT = {"color": style.BLUE, "linewidth": 0.8}
 _PUBLISHED = {"color": style.GREY, "marker": "s", "markerfacecolor": "white", "linewidth": 0.6, "markeredgewidth": 0.7}
 
 
@@ -29,21 +35,27 @@ def accuracy_against_parameters(summary: pd.DataFrame, references: pd.DataFrame,
     figures are best epochs of one run, selected on the test set, unless their note says otherwise; where the last epoch
     is known, a line leads to it. Where networks crowd below the limit, that part is drawn a second time with more room.
     """
-    own = summary.dropna(subset=["last_mean", "parameters"]).astype({"parameters": float})
-    published = references.dropna(subset=["best", "parameters"])
-    if own.empty and published.empty:
-        return axis.empty("No finished run on a test set")
-    crowd = _crowd(pd.concat([own["parameters"], published["parameters"]]), limit)
-    parts = [(own, published)]
+    own = summary.dropna(subset=["parameters"]).astype({"parameters": float})
+    crowd = _crowd(pd.concat([own["parameters"], references["parameters"]]), limit)
+    parts = [(own, references)]
     if crowd:
-        parts.append(tuple(part[part["parameters"].between(*crowd)] for part in (own, published)))
-    figure, panels = axis.column(*(2.2 + 0.06 * min(max(0, len(own) - 6), 25) for _ in parts))
-    for number, (axes, part) in enumerate(zip(panels, parts, strict=True)):
-        _against_parameters(axes, *part, limit, crowd if number else None)
-    _parameter_legend(figure, published, limit, _front(own))
-    for number, (axes, part) in enumerate(zip(panels, parts, strict=True)):
-        _label(axes, *part, limit, None if number else crowd)
+        parts.append(tuple(part[part["parameters"].between(*crowd)] for part in (own, references)))
+    figure, panels = axis.column(*[_height(own)] * len(parts))
+    for axes, part, zoom in zip(panels, parts, (None, crowd), strict=False):
+        _against_parameters(axes, *part, limit, zoom)
+    entries = [("tinycnn: last epoch, mean, 95 % interval", _OWN)]
+    entries += [("its Pareto front", _FRONT)] if len(_front(own)) > 1 else []
+    entries += [("published: best epoch of a run, line to its last", _PUBLISHED)] if len(references) else []
+    entries += [(f"limit {limit:,.0f}", style.LIMIT)] if limit else []
+    axis.legend(figure, entries)
+    for axes, part, excluded in zip(panels, parts, (crowd, None), strict=False):
+        _label(axes, *part, limit, excluded)
     return figure
+
+
+def _height(own) -> float:
+    """Return the inches of a panel with so many names."""
+    return 2.2 + 0.06 * min(max(0, len(own) - 6), 25)
 
 
 def _crowd(parameters, limit):
@@ -62,9 +74,8 @@ def _against_parameters(axes, own, published, limit, zoom):
               **_PUBLISHED)  # fmt: skip
     _points_with_intervals(axes, own, "parameters")
     if len(front) > 1 and not zoom:
-        axes.step(front["parameters"], axis.errors_of(front["last_mean"]), where="post", color=style.BLUE,
-                  linewidth=0.8, zorder=1)  # fmt: skip
-    errors = axis.errors_of([*own["last_mean"], *published["best"], *last["last"]])
+        axes.step(front["parameters"], axis.errors_of(front["last"]), where="post", zorder=1, **_FRONT)
+    errors = axis.errors_of([*own["last"], *published["best"], *last["last"]])
     axis.error_axis(axes, [errors.min() / 1.2, errors.max() * 1.2], 8)
     if zoom:
         axes.set(xlim=zoom)
@@ -82,24 +93,13 @@ def _points_with_intervals(axes, own, column):
     known = own.dropna(subset=["last_low", "last_high"])
     axes.vlines(known[column], axis.errors_of(known["last_high"]), axis.errors_of(known["last_low"]), color=style.BLUE,
                 linewidth=1)  # fmt: skip
-    axes.plot(own[column], axis.errors_of(own["last_mean"]), "o", color=style.BLUE, linestyle="none", markersize=3.6)
+    axes.plot(own[column], axis.errors_of(own["last"]), "o", color=style.BLUE, linestyle="none", markersize=3.6)
 
 
 def _front(own) -> pd.DataFrame:
     """Return the experiments that none with as few parameters or fewer beats, by parameters."""
-    ordered = own.sort_values(["parameters", "last_mean"], ascending=[True, False])
-    return ordered[ordered["last_mean"] > ordered["last_mean"].cummax().shift(fill_value=-np.inf)]
-
-
-def _parameter_legend(figure, published, limit, front):
-    entries = [("tinycnn: last epoch, mean, 95 % interval", _OWN)]
-    if len(front) > 1:
-        entries.append(("its Pareto front", {"color": style.BLUE, "linewidth": 0.8}))
-    if len(published):
-        entries.append(("published: best epoch of a run, line to its last", _PUBLISHED))
-    if limit:
-        entries.append((f"limit {limit:,.0f}", style.LIMIT))
-    axis.legend(figure, entries)
+    ordered = own.sort_values(["parameters", "last"], ascending=[True, False])
+    return ordered[ordered["last"] > ordered["last"].cummax().shift(fill_value=-np.inf)]
 
 
 def _label(axes, own, published, limit, crowd):
@@ -122,7 +122,7 @@ def _label(axes, own, published, limit, crowd):
 
 
 def _own_labels(own, column) -> list[tuple]:
-    rows = zip(own[column], axis.errors_of(own["last_mean"]), own["experiment"], strict=True)
+    rows = zip(own[column], axis.errors_of(own["last"]), own["experiment"], strict=True)
     return [(x, float(y), style.short(name), style.BLACK) for x, y, name in rows]
 
 
@@ -133,21 +133,15 @@ def _interval_segments(axes, own, column) -> list[tuple]:
     return [(x, a, x, b) for x, a, b in zip(known[column], *ends, strict=True)]
 
 
-_COSTS = {"seconds": "seconds of a training, mean over seeds", "macs": "multiply-accumulates of an image"}
-
-
 @style.styled
 def cost(summary: pd.DataFrame) -> Figure:
-    """Draw errors against the seconds of a whole training and the multiply-accumulates of one image."""
-    own = summary.dropna(subset=["last_mean"])
-    parts = {column: own.dropna(subset=[column]).astype({column: float}) for column in _COSTS}
+    """Draw errors against the seconds of a whole training and the multiply-accumulates of one image, if known."""
+    parts = {column: summary.dropna(subset=[column]).astype({column: float}) for column in _COSTS}
     parts = {column: part for column, part in parts.items() if len(part)}
-    if not parts:
-        return axis.empty("No finished run with a known cost on a test set")
-    figure, panels = axis.column(*(2.2 + 0.06 * min(max(0, len(own) - 6), 25) for _ in parts))
+    figure, panels = axis.column(*[_height(summary)] * len(parts))
     for axes, (column, part) in zip(panels, parts.items(), strict=True):
         _points_with_intervals(axes, part, column)
-        values, errors = part[column], axis.errors_of(part["last_mean"])
+        values, errors = part[column], axis.errors_of(part["last"])
         axis.log_axis(axes, [values.min() / 1.2, values.max() * 1.2], 5, "x", EngFormatter(sep=""))
         axis.error_axis(axes, [errors.min() / 1.15, errors.max() * 1.15])
         axes.set_xlabel(_COSTS[column])
@@ -155,3 +149,42 @@ def cost(summary: pd.DataFrame) -> Figure:
     for axes, (column, part) in zip(panels, parts.items(), strict=True):
         label_points(axes, _own_labels(part, column), _interval_segments(axes, part, column))
     return figure
+
+
+@style.styled
+def changes(changes: pd.DataFrame) -> Figure:
+    """Draw what each experiment gained on its parent, in points of the last epoch's accuracy, with a 95 % interval.
+
+    A filled point is paired by seed, a hollow one is not; a difference without an interval is of one seed a side. An
+    interval that includes 0 is grey.
+    """
+    fields = [style.wrapped(text, 78, 3) for text in changes["fields"]]
+    depths = [_LINE * (2.6 + text.count("\n")) + 0.17 for text in fields]
+    figure = style.new(style.COLUMN, 0.68 + sum(depths))
+    axes = figure.subplots()
+    for row, top, text in zip(changes.itertuples(), np.cumsum([0, *depths]), fields, strict=False):
+        _change(axes, row, top, text)
+    axes.set(ylim=(sum(depths), -0.02), yticks=[], xlabel="change of accuracy (points)")
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False)
+    axes.margins(x=0.06)
+    kinds = (True, ("paired by seed", _PAIRED)), (False, ("not paired", _UNPAIRED))
+    axis.legend(figure, [entry for paired, entry in kinds if (changes["paired"].astype(bool) == paired).any()])
+    return figure
+
+
+def _change(axes, row, top, text):
+    """Draw a change below its name and its fields; ``top``: its upper edge, in inches below that of the first."""
+    below = top + _LINE * (2.1 + text.count("\n")) + 0.1
+    known = np.isfinite([row.low, row.high]).all()
+    color = style.GREY if not known or row.low <= 0 <= row.high else style.BLUE
+    axes.plot([0, 0], [below - 0.06, below + 0.06], color=style.BLACK, linewidth=0.8, zorder=1)
+    if known:
+        axes.plot([row.low, row.high], [below, below], color=color, linewidth=1.4, solid_capstyle="butt")
+    axes.plot(row.difference, below, "o", color=color, markersize=4, markeredgewidth=1,
+              markerfacecolor=color if row.paired else "white")  # fmt: skip
+    name = f"{style.short(row.experiment, 22)} from {style.short(row.parent, 22)}"
+    for lines, depth, options in ((f"{name}, n={row.n:g}: {row.difference:+.2f}", top, {"fontsize": 6.8}),
+                                  (text, top + _LINE, {"fontsize": 5.6, "color": style.GREY})):  # fmt: skip
+        axes.text(0, depth, lines, transform=axes.get_yaxis_transform(), va="top", linespacing=1.25,
+                  in_layout=False, **options)  # fmt: skip

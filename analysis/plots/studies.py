@@ -22,7 +22,6 @@ _WITHOUT_VALUE = {
     "running": {"color": style.GREEN, "marker": "o"},
 }
 _TRIAL = {"color": style.BLUE, "marker": "o", "markerfacecolor": "white", **_DOTS}
-_OVER = {"color": style.VERMILION, "marker": "x", **_DOTS}
 _BEST = {"color": style.BLACK, "marker": "*", "markersize": 8, "linestyle": "none"}
 _BEST_LINE = {"color": style.BLACK, "linewidth": 1.2}
 _CURVES = {
@@ -43,10 +42,10 @@ def plots(trials: pd.DataFrame, curves: pd.DataFrame, result: dict) -> dict:
     found = {}
     if len(trials):
         found["history"] = lambda: history(trials, result)
-        found["parameters"] = lambda: parameters(trials, result)
-        found["slices"] = lambda: slices(trials, result)
     if result.get("importances"):
         found["importances"] = lambda: importances(result)
+    if result.get("best") is not None:
+        found["slices"] = lambda: slices(trials, result)
     if len(curves):
         found["curves"] = lambda: learning_curves(curves, trials, result)
     return found
@@ -65,8 +64,6 @@ def complete(trials: pd.DataFrame, result: dict) -> tuple[pd.DataFrame, str]:
 @style.styled
 def history(trials: pd.DataFrame, result: dict) -> Figure:
     """Draw the value of each trial by its number and the best so far; below them the trials without a value."""
-    if trials.empty:
-        return axis.empty("A study without a trial")
     done, name = complete(trials, result)
     states = [state for state in _WITHOUT_VALUE if (trials["state"] == state).any()]
     figure, panels = axis.column(2.3, 0.35 + 0.17 * len(states)) if states else axis.column(2.5)
@@ -81,77 +78,47 @@ def history(trials: pd.DataFrame, result: dict) -> Figure:
         above.set_ylabel(name)
         axis.legend(figure, [(f"a complete trial ({len(done)})", _TRIAL), ("the best so far", _BEST_LINE)])
     if states:
-        _without_value(below, trials, states)
+        numbers = [trials.loc[trials["state"] == state, "number"] for state in states]
+        for row, (state, of_state) in enumerate(zip(states, numbers, strict=True)):
+            below.plot(of_state, np.full(len(of_state), row), **_DOTS, **_WITHOUT_VALUE[state])
+        names = [f"{state.replace('_', ' the ')} ({len(each)})" for state, each in zip(states, numbers, strict=True)]
+        axis.row_axis(below, names, 6.5)
         above.tick_params(labelbottom=False)
         axis.count_axis(above, trials["number"], "")
     axis.count_axis(below, trials["number"], "trial")
     return figure
 
 
-def _without_value(axes, trials, states):
-    names = []
-    for row, state in enumerate(states):
-        numbers = trials.loc[trials["state"] == state, "number"]
-        axes.plot(numbers, np.full(len(numbers), row), **_DOTS, **_WITHOUT_VALUE[state])
-        names.append(f"{state.replace('_', ' the ')} ({len(numbers)})")
-    axis.row_axis(axes, names, 6.5)
-
-
 @style.styled
 def importances(result: dict) -> Figure:
     """Draw how much of the objective's variation each searched field accounts for, the largest first."""
-    shares = sorted((result.get("importances") or {}).items(), key=lambda pair: (-pair[1], pair[0]))
-    if not shares:
-        return axis.empty("No importances: too few complete trials, or all with one value")
-    figure = style.new(style.COLUMN, 0.45 + 0.2 * len(shares))
-    axes = figure.subplots()
-    axis.bars(axes, [style.short(name, 22) for name, _ in shares], [100 * share for _, share in shares], "{:.0f} %")
-    axes.set_xlabel("share of the objective's variation")
-    return figure
-
-
-@style.styled
-def parameters(trials: pd.DataFrame, result: dict) -> Figure:
-    """Draw the parameters of each trial against the limit; those over it were never trained."""
-    known = trials.dropna(subset=["parameters"])
-    if known.empty:
-        return axis.empty("No trial's parameters are known")
-    limit, over = result.get("limit"), known["excess"].astype(float) > 0
-    figure, (axes,) = axis.column(2.3)
-    entries = []
-    for part, options, name in (
-        (known[~over], _TRIAL, f"within the limit ({(~over).sum()})"),
-        (known[over], _OVER, f"over the limit ({over.sum()})"),
-        (known[known["number"] == result.get("best")], _BEST, "the best"),
-    ):
-        if len(part):
-            axes.plot(part["number"], part["parameters"], **options)
-            entries.append((name, options))
-    if limit:
-        axes.axhline(limit, **style.LIMIT)
-        entries.append((f"limit {limit:,}", style.LIMIT))
-    axis.log_axis(axes, [*known["parameters"], *([limit] if limit else [])], 9)
-    axes.set_ylabel("parameters")
-    axis.count_axis(axes, known["number"], "trial")
-    axis.legend(figure, entries)
+    shares = pd.Series(result["importances"]).mul(100).sort_values(ascending=False)
+    figure, (axes,) = axis.column(0.35 + 0.2 * len(shares))
+    bars = axes.barh(range(len(shares)), shares, color=style.SKY, edgecolor=style.BLUE, linewidth=0.6, height=0.62)
+    axes.bar_label(bars, [f"{share:.0f} %" for share in shares], padding=2, fontsize=6.5)
+    axis.row_axis(axes, [style.short(name, 22) for name in shares.index])
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    axes.set(xticks=[], xlim=(0, 1.15 * shares.max()), xlabel="share of the objective's variation")
     return figure
 
 
 @style.styled
 def slices(trials: pd.DataFrame, result: dict) -> Figure:
-    """Draw the objective of the complete trials over each searched field, the most important first; a star is the best.
+    """Draw the objective of the complete trials over their parameter count and each searched field; a star is the best.
 
-    ``result["ranges"]`` has of each field its kind (float, int or choice), low, high, log and choices.
+    The most important field comes first. ``result["ranges"]`` has of each its kind (float, int or choice), low, high,
+    log and choices.
     """
     done, objective = complete(trials, result)
-    weights, ranges = result.get("importances") or {}, result["ranges"]
-    fields = sorted((name for name in ranges if name in done), key=lambda name: -weights.get(name, 0))
-    if done.empty or not fields:
-        return axis.empty("No trial was completed")
-    figure, panels, left, _ = axis.multiples(len(fields))
+    counts = done["parameters"].astype(float)
+    ranges = {"parameters": {"kind": "int", "low": counts.min(), "high": result.get("limit") or counts.max()}}
+    weights = result.get("importances") or {}
+    ranges |= dict(sorted(result["ranges"].items(), key=lambda pair: -weights.get(pair[0], 0)))
+    figure, panels, left, _ = axis.multiples(len(ranges))
     best = done["value"].to_numpy().argmin()
-    for number, (axes, name) in enumerate(zip(panels, fields, strict=True)):
-        positions = _field_axis(axes, done[name], ranges[name])
+    for number, (axes, (name, searched)) in enumerate(zip(panels, ranges.items(), strict=True)):
+        positions = _field_axis(axes, done[name], searched)
         axes.plot(positions, done["value"], **_TRIAL)
         axes.plot(positions[best], done["value"].iloc[best], **_BEST)
         axis.log_axis(axes, done["value"], 5)
@@ -163,19 +130,18 @@ def slices(trials: pd.DataFrame, result: dict) -> Figure:
 def _field_axis(axes, values, searched) -> np.ndarray:
     """Make the horizontal axis that of a searched field; return the positions of ``values`` on it."""
     if searched["kind"] == "choice":
-        choices = searched["choices"]
-        plain = [choice if isinstance(choice, int | float) else str(choice) for choice in choices]
-        known = {choice: number for number, choice in enumerate(plain)}
-        most, step = max(3, 22 // len(choices)), -(-len(choices) // 6)
-        axis.set_ticks(axes.xaxis, range(0, len(choices), step), lambda n: style.short(str(choices[round(n)]), most))
+        choices = [choice if isinstance(choice, int | float) else str(choice) for choice in searched["choices"]]
         axes.set_xlim(-0.5, len(choices) - 0.5)
+        axis.set_ticks(axes.xaxis, range(len(choices)), lambda number: style.short(str(choices[round(number)]), 12))
+        axes.tick_params(axis="x", rotation=90)
+        known = {choice: number for number, choice in enumerate(choices)}
         return values.map(lambda value: known.get(value, known.get(str(value), np.nan))).to_numpy(float)
     if searched.get("log"):
         axis.log_axis(axes, [searched["low"], searched["high"]], 4, "x", lambda value: f"{value:g}")
     else:
-        margin = 0.06 * (searched["high"] - searched["low"])
+        margin = 0.06 * (searched["high"] - searched["low"]) or 0.5
         axes.set_xlim(searched["low"] - margin, searched["high"] + margin)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=searched["kind"] == "int"))
     return values.to_numpy(float)
 
 
@@ -183,8 +149,6 @@ def _field_axis(axes, values, searched) -> np.ndarray:
 def learning_curves(curves: pd.DataFrame, trials: pd.DataFrame, result: dict) -> Figure:
     """Draw the validation loss of each trial over its epochs, the mean over its seeds; a cross where it was pruned."""
     frame = curves.dropna(subset=["validation_loss"])
-    if frame.empty:
-        return axis.empty("No trial has trained an epoch")
     means = frame.groupby(["trial", "epoch"])["validation_loss"].mean()
     pruned = set(trials.loc[trials["state"] == "pruned", "number"])
     figure, (axes,) = axis.column(2.4)

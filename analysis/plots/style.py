@@ -36,14 +36,12 @@ styled = context(
         "default",
         {
             "axes.axisbelow": True,
-            "axes.edgecolor": "#444444",
             "axes.grid": True,
             "axes.labelsize": 8,
             "axes.linewidth": 0.6,
             "axes.spines.right": False,
             "axes.spines.top": False,
             "axes.titlesize": 8,
-            "figure.dpi": 100,
             "font.size": 7,
             "grid.color": GRID,
             "grid.linewidth": 0.5,
@@ -56,9 +54,7 @@ styled = context(
             "svg.fonttype": "path",
             "svg.hashsalt": "tinycnn",
             "xtick.labelsize": 7,
-            "xtick.major.width": 0.6,
             "ytick.labelsize": 7,
-            "ytick.major.width": 0.6,
         },
     ]
 )

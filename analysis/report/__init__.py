@@ -1,4 +1,4 @@
-"""The report: ``report.md``, a self-contained ``report.html`` of the same content, and the README's table and figures."""
+"""The report: ``report.md``, a self-contained ``report.html`` of the same content, and the README's table."""
 
 from pathlib import Path
 

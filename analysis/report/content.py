@@ -34,8 +34,8 @@ def content(report: ReportData, saved: figures.FigureFolder) -> list[dict]:
         body += [figure_group(figures.study(name, trials, curves, result, saved))]
     if len(report.evaluations):
         text = "Each evaluation on a test set makes the best figure found on it more optimistic; so they are counted."
-        drawn = figures.evaluations(report, saved)
-        body += [heading(2, "Specs evaluated on the test sets"), paragraph(text), figure_group(drawn)]
+        rows = [(row.data, row.specs) for row in report.evaluations.itertuples()]
+        body += [heading(2, "Specs evaluated on the test sets"), paragraph(text), table(("data", "specs"), rows, "<>")]
     return [*_opening(report), *body, *_sources(report)]  # the notes last: drawing adds to them
 
 
@@ -57,9 +57,9 @@ def _results(report, data: str) -> list[dict]:
             "parameters", "target met, or how selected")  # fmt: skip
     rows = [
         (
-            row.experiment, number(row.last_mean, 3), _interval(row), row.n,
+            row.experiment, number(row.last, 3), _interval(row), row.n,
             number(row.last_std, 3), number(row.last_min), number(row.min_last5),
-            with_epoch(row.best_mean, row.best_epoch_median), number(row.clean_train), number(row.parameters, 0),
+            with_epoch(row.best, row.best_epoch), number(row.clean_train), number(row.parameters, 0),
             row.verdict,
         )
         for row in summary.itertuples()
@@ -74,10 +74,9 @@ def _results(report, data: str) -> list[dict]:
     text = (
         "Train: accuracy on clean training images after the last epoch. The interval is of the mean over seeds "
         "(Student's t); of a single run it is Wilson's, over test images, and does not cover other seeds. Minimum "
-        "of the last five: the lowest accuracy of any seed in any of its last five epochs. Best: the mean over seeds "
-        "of each one's best epoch, with the median of these epochs. In brackets: published figures, as their sources "
-        "give them: single runs and best epochs selected on the test set, unless the last column says otherwise, so "
-        "that they cannot be compared with a mean."
+        "of the last five: of any seed. Best: the mean over seeds of each one's best epoch, with the median of these "
+        "epochs. In brackets: published figures, single runs and best epochs selected on the test set unless the last "
+        "column says otherwise, so that they cannot be compared with a mean."
     )
     deviation = summary.loc[summary["n"] >= 3, "last_std"].median()
     if deviation > 0:
@@ -103,7 +102,7 @@ def _variants(report, data: str) -> list[dict]:
     head = ("experiment", "settings", "n", "last epoch", "std", "95 % interval", "min", "parameters")
     rows = [
         (
-            row.experiment, row.settings, row.n, number(row.last_mean, 3), number(row.last_std, 3), _interval(row),
+            row.experiment, row.settings, row.n, number(row.last, 3), number(row.last_std, 3), _interval(row),
             number(row.last_min), number(row.parameters, 0),
         )
         for row in mine.itertuples()
@@ -158,8 +157,8 @@ def _result(report, row, first) -> list[dict]:
     head = ("last epoch", "n", "best (epoch)", "min of last 5", "train", "parameters", "multiply-accumulates",
             "seconds", "target")  # fmt: skip
     cells = (
-        number(row.last_mean, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"), row.n,
-        with_epoch(row.best_mean, row.best_epoch_median), number(row.min_last5), number(row.clean_train),
+        number(row.last, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"), row.n,
+        with_epoch(row.best, row.best_epoch), number(row.min_last5), number(row.clean_train),
         number(row.parameters, 0), number(row.macs, 0), number(row.seconds, 0), row.verdict,
     )  # fmt: skip
     found = [table(head, [cells], ">" * 8 + "<"), paragraph(f"{row.verdict}: {row.reason}.", "Verdict")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import receptive_field, statistics
-from analysis.plots import changes, mistakes, receptive_fields, runs, specs, studies, style
+from analysis.plots import mistakes, receptive_fields, runs, specs, studies, style
 from analysis.report.data import ReportData
 from tinycnn.data.catalog import DATASETS
 from tinycnn.data.files import load
@@ -62,10 +62,7 @@ class FigureFolder:
 
 def learning_curves(saved: FigureFolder, epochs, summary, name: str) -> list[SavedFigure]:
     """Draw the learning curves of the experiments of one data set."""
-    caption = (
-        "Test errors per 10,000 over the epochs, on a logarithmic axis. Lines are means over seeds; a band reaches "
-        "from the lowest to the highest seed, and one run has none."
-    )
+    caption = "Test errors per 10,000 over the epochs: means over seeds, in a band from the lowest to the highest seed."
     target = _most_frequent(summary["target_accuracy"])
     data = epochs[["experiment", "data", "seed", "epoch", "test_accuracy"]]
     return saved.add(name, caption, data, lambda: runs.learning_curves(data, target))
@@ -79,7 +76,7 @@ def accuracy_against_parameters(saved: FigureFolder, summary, references, name: 
         "epoch is known a line leads to it."
     )
     limit = _most_frequent(summary["limit"])
-    own = summary[["experiment", "data", "parameters", "n", "last_mean", "last_low", "last_high"]]
+    own = summary[["experiment", "data", "parameters", "n", "last", "last_low", "last_high"]]
     published = references[["name", "data", "parameters", "best", "last", "note"]]
     data = pd.concat([own.assign(whose="tinycnn"), published.assign(whose="published")], ignore_index=True)
     return saved.add(name, caption, data, lambda: specs.accuracy_against_parameters(summary, references, limit))
@@ -94,7 +91,7 @@ def comparison(report: ReportData, data: str, saved: FigureFolder) -> list[Saved
     """Draw what compares the experiments of one data set."""
     summary = report.summary[report.summary["data"] == data]
     if len(summary) > MOST:
-        summary = summary.nlargest(MOST, "last_mean").sort_index()
+        summary = summary.nlargest(MOST, "last").sort_index()
         report.notes.append(f"{data}: figures show the {MOST} experiments of highest mean accuracy, tables show all.")
     epochs = report.epochs[report.epochs["experiment"].isin(summary["experiment"])]
     last = statistics.last_epochs(epochs)[["experiment", "data", "seed", "epoch", "test_accuracy"]]
@@ -109,23 +106,16 @@ def comparison(report: ReportData, data: str, saved: FigureFolder) -> list[Saved
             "What each change brought: the difference of the last epoch's mean from the parent's, in points, with its "
             "95 % interval, paired by seed where two or more are shared. An interval that includes 0 shows no effect."
         )
-        drawn += saved.add(f"changes_{data}", caption, changed, lambda: changes.changes(changed))
+        drawn += saved.add(f"changes_{data}", caption, changed, lambda: specs.changes(changed))
     caption = "The learning rate at the last step of each epoch."
     rates = epochs[["experiment", "seed", "epoch", "learning_rate"]]
-    drawn += saved.add(f"schedules_{data}", caption, rates, lambda: runs.schedules(rates))
-    caption = (
-        "Test errors against the seconds of a whole training (with evaluation, on the machine it ran on) and against "
-        "the multiply-accumulates of one image."
-    )
-    costs = summary[["experiment", "n", "last_mean", "last_low", "last_high", "seconds", "macs"]]
-    return drawn + saved.add(f"cost_{data}", caption, costs, lambda: specs.cost(costs))
-
-
-def evaluations(report: ReportData, saved: FigureFolder) -> list[SavedFigure]:
-    """Draw how many specs each test set has evaluated."""
-    caption = "How many different specs, variants included, were evaluated on each test set."
-    counts = report.evaluations
-    return saved.add("evaluations", caption, counts, lambda: changes.evaluations(counts))
+    if rates["learning_rate"].notna().any():
+        drawn += saved.add(f"schedules_{data}", caption, rates, lambda: runs.schedules(rates))
+    caption = "Test errors against the seconds of a whole training and the multiply-accumulates of one image."
+    costs = summary[["experiment", "n", "last", "last_low", "last_high", "seconds", "macs"]]
+    if costs[["seconds", "macs"]].notna().any(axis=None):
+        drawn += saved.add(f"cost_{data}", caption, costs, lambda: specs.cost(costs))
+    return drawn
 
 
 def fields_of(report: ReportData, name: str, saved: FigureFolder, known: dict) -> tuple[list[SavedFigure], list]:
@@ -189,9 +179,8 @@ def study(name: str, trials, curves, result: dict, saved: FigureFolder) -> list[
     data = {"importances": shares, "curves": curves}
     captions = {
         "history": "The objective of each trial in their order, the best so far, and trials that did not finish.",
-        "parameters": "Parameters of each trial against the limit; a trial above it was stopped before training.",
         "importances": "How much of the objective's variation over complete trials each field accounts for.",
-        "slices": "The objective of the complete trials over each searched field; the star is the best.",
+        "slices": "The objective of the complete trials over parameters and each searched field; the star is the best.",
         "curves": "Validation loss over the epochs of each trial, mean over its seeds; a cross where one was pruned.",
     }
     return [
