@@ -39,7 +39,7 @@ def test_a_missing_training_accuracy_is_said_and_not_guessed():
 
 def test_the_speed_is_the_first_epoch_at_the_target_of_each_run():
     found = diagnose(runs([99.0, 99.4, 99.4], [99.4, 99.3, 99.5], [99.0, 99.1, 99.4]), 99.4)[1]
-    assert "3 of 3 runs first had 99.4 % in epoch 1 to 3, the median 2." in found
+    assert "3 of 3 runs first reached 99.4 % in epoch 1 to 3, the median 2." in found
     assert "After epoch 2: 99.27 % on average." in found  # (99.4 + 99.3 + 99.1) / 3
 
 
@@ -50,8 +50,8 @@ def test_runs_that_never_reach_the_target_are_measured_by_their_own_last_error()
 
 def test_last_epochs_that_move_by_more_than_noise_are_unsteady():
     steady, wild = runs([99.4, 99.45, 99.4, 99.42, 99.41]), runs([99.4, 98.0, 99.4, 98.2, 99.4])
-    assert "steady; within the last 5 epochs a run's accuracy moves by 0.05 points" in diagnose(steady, 99.4)[2]
-    assert "unsteady; within the last 5 epochs a run's accuracy moves by 1.40 points" in diagnose(wild, 99.4)[2]
+    assert "steady; within the last 5 epochs a run's accuracy varies by 0.05 points" in diagnose(steady, 99.4)[2]
+    assert "unsteady; within the last 5 epochs a run's accuracy varies by 1.40 points" in diagnose(wild, 99.4)[2]
 
 
 def test_accuracy_that_still_rises_says_whether_the_learning_rate_was_at_its_end():
@@ -60,6 +60,6 @@ def test_accuracy_that_still_rises_says_whether_the_learning_rate_was_at_its_end
     assert "as the learning rate falls" in diagnose(runs(rising, rates=[1, 0.5, 0.1, 0.01, 0.0001]), 99.4)[2]
 
 
-def test_one_epoch_and_none_are_no_trouble():
-    assert "one epoch" in diagnose(runs([99.0]), 99.4)[2]
+def test_one_epoch_and_none_are_said():
+    assert "after one epoch" in diagnose(runs([99.0]), 99.4)[2]
     assert diagnose(runs([None]), 99.4) == ["No test accuracy was recorded."]

@@ -1,6 +1,5 @@
-"""The same runs have the same figures wherever they are shown."""
+"""The same runs have the same numbers wherever they are shown."""
 
-import argparse
 import dataclasses
 import re
 import statistics
@@ -8,22 +7,12 @@ import statistics
 import pytest
 from scipy import stats
 
-from analysis import committed, compare, evidence, readme, report
-from tinycnn.cli import commands as cli
+from analysis import compare, evidence, report
+from analysis.report import readme
+from tinycnn.errors import UserError
 from tinycnn.spec import load as experiments
-from tinycnn.study import promote
 from tinycnn.track import run
-
-
-@pytest.fixture
-def repository(tmp_path, monkeypatch, tiny):
-    """A folder for evidence, a README with an empty table, and ``tiny`` as the only experiment."""
-    monkeypatch.setattr(committed, "FOLDER", tmp_path / "evidence")
-    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
-    monkeypatch.setattr(experiments, "names", lambda: ["tiny"])
-    monkeypatch.setattr(experiments, "load", lambda name: tiny)
-    readme.README.write_text(f"{readme.BEGIN}\n{readme.END}\n")
-    return tmp_path
+from tinycnn.track import statistics as seeds_statistics
 
 
 def cells(text, name="tiny") -> list[str]:
@@ -32,8 +21,8 @@ def cells(text, name="tiny") -> list[str]:
     return [cell.strip() for cell in row.split("|")[1:-1]]
 
 
-def test_five_outputs_and_mlflow_say_the_same_of_the_same_runs(
-    repository, plan, no_artifacts, store, tiny, capsys, monkeypatch
+def test_terminal_readme_report_comparison_and_mlflow_say_the_same(
+    repository, plan, no_artifacts, store, tiny, fresh_clone
 ):
     outcome = run.run(plan, seeds=3)
     seeds = outcome["seeds"]
@@ -43,24 +32,19 @@ def test_five_outputs_and_mlflow_say_the_same_of_the_same_runs(
     mean, deviation, least = f"{statistics.mean(last):.3f}", f"{statistics.stdev(last):.3f}", f"{min(last):.2f}"
     interval, worst = f"{max(low, 0):.2f} to {min(high, 100):.2f}", f"{min(lowest):.2f}"
     best = f"{statistics.mean(s['best'] for s in seeds):.2f} ({statistics.median(s['best_epoch'] for s in seeds):g})"
-    words = (
-        f"{mean} % after the last epoch, the mean of 3 seeds:\n"
-        f"standard deviation {deviation}, 95 % interval {interval}, minimum {least}"
-    )
 
     parent = store.client.get_run(outcome["run_id"]).data.metrics
     assert f"{parent['last_accuracy_mean']:.3f} {parent['last_accuracy_std']:.3f}" == f"{mean} {deviation}"
     assert f"{parent['last_accuracy_min']:.2f} {parent['min_last5_accuracy_min']:.2f}" == f"{least} {worst}"
-
-    cli._print_outcome(argparse.Namespace(json=False), outcome)
-    assert f"tiny: {words}, that of the last five epochs {worst}\n" in capsys.readouterr().out
-    assert f"tiny: {words}\n" in promote.text(promote.compared("tiny", "other", last, last))
+    words = seeds_statistics.words(outcome)
+    assert all(number in words for number in (mean, deviation, interval, least))
 
     from_store = compare.text(compare.compare([tiny]))
     evidence.write()
+    readme.write()
     in_readme = cells(readme.README.read_text())
     assert [in_readme[3], *in_readme[5:]] == ["3", mean, deviation, least, best, worst]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository / 'none.db'}")
+    fresh_clone()
     for text in (from_store, compare.text(compare.compare([tiny]))):
         assert cells(text)[2:7] == ["3", mean, deviation, least, worst] and f"tiny: 95 % interval {interval}" in text
     report.write(None, repository / "reports")
@@ -69,7 +53,7 @@ def test_five_outputs_and_mlflow_say_the_same_of_the_same_runs(
     assert re.search(rf"\| +{mean} ± {deviation} \| +3 \| +{re.escape(best)} \| +{worst} \|", text)
 
 
-def test_confirm_compare_and_report_give_a_difference_the_same_interval(
+def test_comparison_and_report_give_a_difference_the_same_interval(
     repository, plan, no_artifacts, store, tiny, monkeypatch
 ):
     other = tiny.with_values({"optimizer.lr": 0.002}, name="other", parent="tiny")
@@ -78,30 +62,33 @@ def test_confirm_compare_and_report_give_a_difference_the_same_interval(
     oracle = stats.ttest_rel(last[1], last[0]).confidence_interval(0.95)
     difference = f"{statistics.mean(last[1]) - statistics.mean(last[0]):+.3f} points"
     interval = f"95 % interval {oracle.low:+.3f} to {oracle.high:+.3f}"
-    assert f"{difference}, {interval}" in promote.text(promote.compared("tiny", "other", *last))
-    assert f"{difference} (3 seeds, paired),\n  {interval}" in compare.text(compare.compare([tiny, other]))
+    result = compare.compare([tiny, other])
+    assert result["experiments"][1]["changes"] == {"optimizer.lr": {"from": 0.01, "to": 0.002}}
+    text = compare.text(result)
+    assert f"{difference} (3 seeds, paired),\n  {interval}" in text and max(map(len, text.splitlines())) <= 80
     monkeypatch.setattr(experiments, "names", lambda: ["tiny", "other"])
     monkeypatch.setattr(experiments, "load", lambda name: {"tiny": tiny, "other": other}[name])
     report.write(None, repository / "reports")
     text = (repository / "reports" / "report.md").read_text()
-    assert f"{difference} in the mean of the last epoch (3 seeds, paired), {interval}" in text.replace("\u00a0", " ")
+    assert f"{difference} in the mean of the last epoch (3 seeds, paired), {interval}" in text
 
 
 def test_a_comparison_takes_the_record_that_a_report_shows_and_says_which(
-    repository, plan, no_artifacts, store, tiny, monkeypatch, capsys
+    repository, plan, no_artifacts, store, tiny, fresh_clone
 ):
+    with pytest.raises(UserError, match=r"^tiny: no finished runs .*make tiny"):
+        compare.compare([tiny])
     run.run(plan, seeds=2)
     evidence.write()
-    assert compare.compare([tiny])["experiments"][0]["source"] == f"reports/evidence/tiny.csv, spec {tiny.hash}"
-    run.run(plan, first_seed=7)  # the store has more seeds now
-    assert compare.compare([tiny])["experiments"][0]["seeds"] == [0, 1, 7]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository / 'none.db'}")  # a fresh clone
-    assert cli.main(["compare", "tiny"]) == 0
-    assert f"numbers from\n  reports/evidence/tiny.csv, spec {tiny.hash}\n" in capsys.readouterr().out
-    monkeypatch.setattr(experiments, "load", lambda name: tiny.with_values({"optimizer.lr": 0.5}))
-    assert cli.main(["compare", "tiny"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "no finished runs of this spec" in line and "reports/evidence/tiny.csv" in line and "make tiny" in line
+    source = f"reports/evidence/tiny.csv, spec {tiny.hash}"  # of as many seeds the committed ones
+    assert compare.compare([tiny])["experiments"][0]["source"] == source
+    run.run(plan, first_seed=7)
+    found = compare.compare([tiny])["experiments"][0]
+    assert found["seeds"] == [0, 1, 7] and found["source"] == f"the store, spec {tiny.hash}"
+    fresh_clone()
+    assert f"numbers from\n  {source}" in compare.text(compare.compare([tiny]))
+    with pytest.raises(UserError, match="no finished runs of this spec .*reports/evidence/tiny.csv.*make tiny"):
+        compare.compare([tiny.with_values({"optimizer.lr": 0.5})])
 
 
 def test_validation_and_test_images_are_compared_only_with_their_like(repository, plan, no_artifacts, store, tiny):
@@ -112,4 +99,3 @@ def test_validation_and_test_images_are_compared_only_with_their_like(repository
     base, row = compare.compare([tiny, held_out])["experiments"]
     assert row["against_base"] is None and base["against_base"]["difference"] == 0
     assert row["verdict"] == "not judged" and row["last"] == pytest.approx(outcome["last"])
-    assert row["min_last5"] == pytest.approx(outcome["min_last5"])

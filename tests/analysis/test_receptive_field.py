@@ -9,7 +9,7 @@ import torch
 from scipy.signal import convolve2d
 from torch import nn
 
-from analysis.receptive import SHARE, effective_receptive_field
+from analysis.receptive_field import SHARE, receptive_fields
 from tinycnn.data.catalog import DATASETS
 from tinycnn.network.profile import measure
 from tinycnn.spec import Conv, Depthwise, Head, MaxPool, Network, Pointwise, Residual, Spec, Target
@@ -71,29 +71,29 @@ def jacobian(network, name, picture):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_squares_lie_where_autograd_finds_the_pixels_that_count(name):
     network = averaging(networks.built(NETWORKS[name]))
-    for seen in effective_receptive_field(network, layers_of(NETWORKS[name]), torch.rand(2, 1, 28, 28) + 0.1):
-        touched = jacobian(network, seen.name, torch.rand(1, 28, 28) + 0.1).abs().sum((0, 1)) > 0
+    for field in receptive_fields(network, layers_of(NETWORKS[name]), torch.rand(2, 1, 28, 28) + 0.1):
+        touched = jacobian(network, field.name, torch.rand(1, 28, 28) + 0.1).abs().sum((0, 1)) > 0
         rows, columns = (np.flatnonzero(touched.any(axis)) for axis in (1, 0))
-        for first, found in ((seen.top, rows), (seen.left, columns)):
-            inside = max(first, 0), min(first + seen.side, 28) - 1  # what lies in the padding has no gradient
-            assert (found.min(), found.max()) == inside, seen.name
+        for first, found in ((field.top, rows), (field.left, columns)):
+            inside = max(first, 0), min(first + field.side, 28) - 1  # what lies in the padding has no gradient
+            assert (found.min(), found.max()) == inside, field.name
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_sides_are_those_of_the_layer_table(name):
     layers = layers_of(NETWORKS[name])
-    seen = effective_receptive_field(networks.built(NETWORKS[name]), layers, noise())
-    assert [(s.name, s.kind, s.side) for s in seen] == [(x.name, x.kind, x.receptive_field) for x in layers]
+    fields = receptive_fields(networks.built(NETWORKS[name]), layers, noise())
+    assert [(s.name, s.kind, s.side) for s in fields] == [(x.name, x.kind, x.receptive_field) for x in layers]
 
 
 def test_what_counts_is_the_root_mean_square_of_autograds_gradients():
     torch.manual_seed(1)
     network, layers = networks.built(networks.model_2(), 3), layers_of(networks.model_2(), (3, 28, 28))
     pictures = torch.randn(3, 3, 28, 28)
-    for seen in effective_receptive_field(network, layers, pictures):
-        squares = [jacobian(network, seen.name, each).double() ** 2 for each in pictures]
+    for field in receptive_fields(network, layers, pictures):
+        squares = [jacobian(network, field.name, each).double() ** 2 for each in pictures]
         expected = torch.stack(squares).mean((0, 1, 2)).sqrt()
-        np.testing.assert_allclose(seen.gradient, expected / expected.max(), rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(field.gradient, expected / expected.max(), rtol=1e-4, atol=1e-7)
 
 
 def even(depth):
@@ -105,25 +105,18 @@ def test_even_weights_in_layers_give_boxes_convolved_with_boxes():
     """Luo et al. 2016, section 2.1: of n layers of equal weights the gradient is n boxes convolved."""
     network, layers = averaging(networks.built(even(5), size=31)), layers_of(even(5), (1, 31, 31))[:5]
     expected = np.ones((1, 1))
-    for seen in effective_receptive_field(network, layers, noise((1, 31, 31))):
+    for field in receptive_fields(network, layers, noise((1, 31, 31))):
         expected = convolve2d(expected, np.ones((3, 3)))
-        square = seen.gradient[seen.top : seen.top + seen.side, seen.left : seen.left + seen.side]
+        square = field.gradient[field.top : field.top + field.side, field.left : field.left + field.side]
         np.testing.assert_allclose(square, expected / expected.max(), rtol=1e-5)
-        assert seen.gradient.sum() == pytest.approx(square.sum())
-        assert seen.effective == pytest.approx((expected > SHARE * expected.max()).sum() ** 0.5)
-
-
-def test_deep_networks_see_less_than_they_could():
-    network, layers = averaging(networks.built(even(20), size=61)), layers_of(even(20), (1, 61, 61))[:20]
-    sides = [(seen.effective, seen.side) for seen in effective_receptive_field(network, layers, noise((1, 61, 61)))]
-    assert sides[0] == (3, 3)
-    assert sides[-1][1] == 41 and sides[-1][0] < 24  # a Gaussian of variance 20 * 2/3: its two sigma are 18 wide
+        assert field.gradient.sum() == pytest.approx(square.sum())
+        assert field.effective == pytest.approx((expected > SHARE * expected.max()).sum() ** 0.5)
 
 
 def test_squares_begin_outside_where_there_is_padding():
     network = Network(Conv(1), MaxPool(4), Conv(1), Head(), padding=1)
     built = networks.built(network, size=8)
-    last = effective_receptive_field(built, layers_of(network, (1, 8, 8)), noise((1, 8, 8), 1))[2]
+    last = receptive_fields(built, layers_of(network, (1, 8, 8)), noise((1, 8, 8), 1))[2]
     assert (last.side, last.left, last.top) == (14, -1, -1)  # 3, 6, 6 + 2*4; begins at -1, -1, -5, and 4 further on
 
 
@@ -131,16 +124,7 @@ def test_the_network_is_left_as_it_was():
     network, layers = networks.built(networks.model_3(dropout=0.5)).train(), layers_of(networks.model_3())
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with torch.no_grad():
-        effective_receptive_field(network, layers, noise())
-    assert network.training and all(module.training for module in network.modules())
+        receptive_fields(network, layers, noise())
+    assert all(module.training and not module._forward_hooks for module in network.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
-    assert not any(module._forward_hooks for module in network.modules())
-
-
-def test_a_network_that_ignores_its_picture_sees_nothing():
-    network = Network(Conv(2), Head(), norm="none")
-    built = networks.built(network, size=8)
-    nn.init.zeros_(built[0][0].weight)
-    layers = layers_of(network, (1, 8, 8))
-    assert [seen.effective for seen in effective_receptive_field(built, layers, noise((1, 8, 8)))] == [0, 0]
