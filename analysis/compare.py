@@ -84,18 +84,13 @@ def text(result: dict) -> str:
         interval = "" if row["last_low"] is None else f"95 % interval {row['last_low']:.2f} to {row['last_high']:.2f}, "
         lines.append(f"{row['experiment']}: {interval}numbers from\n  {row['source']}")
     for row in rows[1:]:
-        lines += ["", f"{row['experiment']} against {result['base']}: {_difference(row['against_base'])}"]
+        found = row["against_base"]
+        words = statistics.difference_as_text(found) if found else "evaluated on other images, so no difference"
+        lines += [
+            "",
+            textwrap.fill(f"{row['experiment']} against {result['base']}: {words}", 80, subsequent_indent="  "),
+        ]
         changes = (f"{n}: {statistics.as_text(c['from'])} -> {statistics.as_text(c['to'])}"
                    for n, c in row["changes"].items())  # fmt: skip
         lines += [textwrap.fill(c, 80, initial_indent="  ", subsequent_indent="    ") for c in changes]
     return "\n".join(lines)
-
-
-def _difference(found: dict | None) -> str:
-    if found is None:
-        return "evaluated on other images, so no difference"
-    pairs = f"{found['n']} seeds, paired" if found["paired"] else f"at least {found['n']} seeds a side, not paired"
-    interval = "no interval from so few seeds"
-    if found["low"] is not None:
-        interval = f"95 % interval {found['low']:+.3f} to {found['high']:+.3f}"
-    return f"{found['difference']:+.3f} points ({pairs}),\n  {interval}"

@@ -48,7 +48,8 @@ def read(statuses=("FINISHED",), notes: list | None = None) -> pd.DataFrame:
     seed, data, data_digest, code_hash, ...) and its final metrics, accuracies in percent. Raises StoreTrouble.
     """
     rows, invalid = [], []
-    for entity in _entities(statuses):
+    store = _store()
+    for entity in store.search({"tinycnn.role": "seed"}, statuses, everywhere=True) if store else ():
         info, tags, metrics = entity.info, entity.data.tags, entity.data.metrics
         row = dict(zip(_RUN, (info.run_id, info.start_time, info.status, info.artifact_uri), strict=True))
         row |= {name: tags.get(tag) for name, tag in _TAGS.items()}
@@ -68,15 +69,11 @@ def read(statuses=("FINISHED",), notes: list | None = None) -> pd.DataFrame:
     return frame.astype({"seed": "int64"}).sort_values(["started", "run_id"]).reset_index(drop=True)
 
 
-def _entities(statuses) -> list:
-    """Return MLflow's runs of one seed; nothing is created in the store."""
-    file = database()
-    if not statuses or (file and not file.exists()):
-        return []
-    return _store().search({"tinycnn.role": "seed"}, statuses, everywhere=True)
-
-
 def _store():
+    """Return the store to read from, None where its file is missing: nothing is created."""
+    file = database()
+    if file and not file.exists():
+        return None
     from tinycnn.track.mlflow_store import Store  # importing MLflow takes seconds
 
     return Store.to_read()

@@ -14,7 +14,7 @@ from tinycnn.spec import Spec
 from tinycnn.spec import load as experiments
 
 MOST_VARIANTS = 20
-"""Variants of one data set that are shown: the latest, since the best would be selected on the test set."""
+"""Variants that are shown: the latest, since the best would be selected on the test set."""
 
 _ENDED = {"FAILED": "failed", "KILLED": "killed", "RUNNING": "still running", "SCHEDULED": "not started"}
 _OTHER_SPEC = "of another spec than the current one, so not judged"
@@ -121,37 +121,32 @@ def _note_what_is_left_out(name, mine, notes):
         notes.append(f"{name}: of its runs in the store {'; '.join(words)}.")
 
 
-def variants(frame: pd.DataFrame, records: dict[str, Record], specs: dict) -> tuple[pd.DataFrame, dict]:
+def variants(frame: pd.DataFrame, records: dict[str, Record], specs: dict, notes: list[str]) -> pd.DataFrame:
     """Return the runs that have an experiment's name but another spec than its record: made with --set, or earlier.
 
-    A row per spec, as ``statistics.summarise`` returns it, with its ``settings`` in words; and by data set how many
-    more there are. ``frame``: rows of ``runs.read()``; ``specs``: the current ones. Runs on validation images or on a
-    fallback data set are left out.
+    A row per spec, as ``statistics.summarise`` returns it, with its ``settings`` in words. ``frame``: rows of
+    ``runs.read()``; ``specs``: the current ones. Runs on validation images or on a fallback data set are left out.
     """
     shown = {(name, spec_hash) for name, record in records.items() for spec_hash in record.hashes}
     mine = frame[(frame["status"] == "FINISHED") & (frame["evaluated_on"] == "test") & (frame["fallback"] == "false")]
     mine = mine[mine["experiment"].isin(records) & ~mine.set_index(_VARIANT[1:]).index.isin(shown)]
     groups = [runs.of_latest_code(part) for _, part in mine.groupby(_VARIANT, sort=False)]
     groups.sort(key=lambda part: part["started"].max(), reverse=True)
-    by_data = {}
-    for part in groups:
-        by_data.setdefault(part["data"].iloc[0], []).append(part)
-    chosen = [part for parts in by_data.values() for part in parts[:MOST_VARIANTS]]
-    more = {data: len(parts) - MOST_VARIANTS for data, parts in by_data.items() if len(parts) > MOST_VARIANTS}
-    rows = []
+    if len(groups) > MOST_VARIANTS:
+        notes.append(f"Only the latest {MOST_VARIANTS} of {len(groups)} variants are shown.")
+    chosen, rows = groups[:MOST_VARIANTS], []
     epochs = dict(list(evidence.of_runs(pd.concat(chosen)).groupby(_VARIANT))) if chosen else {}
-    for run, part in ((part.iloc[0], epochs.get(tuple(part.iloc[0][_VARIANT]))) for part in chosen):
+    for run in (part.iloc[0] for part in chosen):
+        part = epochs.get(tuple(run[_VARIANT]))
         if part is not None and statistics.runs_of(part):
             settings = _settings(run, specs.get(run["experiment"]))
             rows.append(statistics.summarise(part) | {"settings": settings, "spec_hash": run["spec_hash"]})
-    found = pd.DataFrame(rows, columns=None if rows else [*_VARIANT, "settings"])
-    alike = found.duplicated(["data", "experiment", "settings"], keep=False)
-    found.loc[alike, "settings"] += " (spec " + found.loc[alike, "spec_hash"] + ")"
-    return found.sort_values("experiment", key=lambda names: names.map([*specs].index), kind="stable"), more
+    found = pd.DataFrame(rows, columns=None if rows else _VARIANT)
+    return found.sort_values("experiment", key=lambda names: names.map([*specs].index), kind="stable")
 
 
 def _settings(run, spec) -> str:
-    """Return what a run's spec has that ``spec`` has not: as typed, or else by comparing them, or else its hash."""
+    """Return what a run's spec has that ``spec`` has not: as typed, or else by comparing them, a dash if not known."""
     recorded = recorded_spec(run)
-    text = run["settings"] or (statistics.difference_in_words(recorded, spec) if recorded and spec else "")
-    return (text if len(text) <= 60 else f"{text[:58]} …") or f"spec {run['spec_hash']}"
+    text = run["settings"] or (statistics.difference_in_words(recorded, spec) if recorded and spec else "-")
+    return text if len(text) <= 60 else f"{text[:58]} …"

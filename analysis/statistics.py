@@ -119,11 +119,20 @@ def as_text(value) -> str:
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def difference_as_text(found: dict) -> str:
+    """Return a difference, as ``tinycnn.track.statistics.difference`` returns it, in words."""
+    pairs = f"{found['n']} seeds, paired" if found["paired"] else f"at least {found['n']} seeds a side, not paired"
+    text, low, high = f"{found['difference']:+.3f} points ({pairs})", found["low"], found["high"]
+    if low is None or math.isnan(low):
+        return f"{text}, no interval from so few seeds"
+    return f"{text}, 95 % interval {low:+.3f} to {high:+.3f}" + (": not significant" if low <= 0 <= high else "")
+
+
 def confusion(mistakes: pd.DataFrame, classes: int) -> np.ndarray:
     """Return how often a run takes each class for which, on average over the seeds: float64 (true, predicted)."""
-    matrix = np.zeros((classes, classes))
-    np.add.at(matrix, (mistakes["label"].to_numpy(int), mistakes["predicted"].to_numpy(int)), 1)
-    return matrix / max(1, mistakes["seed"].nunique())
+    counts = pd.crosstab(mistakes["label"], mistakes["predicted"])
+    counts = counts.reindex(index=range(classes), columns=range(classes), fill_value=0)
+    return counts.to_numpy() / max(1, mistakes["seed"].nunique())
 
 
 def wrong_for_every_seed(mistakes: pd.DataFrame) -> pd.DataFrame:

@@ -32,10 +32,12 @@ def learning_curves(epochs: pd.DataFrame, target: float | None = None) -> Figure
     figure, (axes,) = axis.column(2.6)
     series = dict(zip(names, style.SERIES, strict=False))
     _curves(axes, runs, series)
-    axis.error_axis(axes, _with_target(runs["errors"], target), 11)
+    wanted = _target_errors(runs["errors"], target)
+    axis.error_axis(axes, [*runs["errors"], *wanted], 11)
     axis.count_axis(axes, runs["epoch"])
     entries = [(names[name], axis.line_style(each)) for name, each in series.items()]
-    if _draw_target(axes, target):
+    for errors in wanted:
+        axes.axhline(errors, **style.TARGET)
         entries.append((f"target {target:g} %", style.TARGET))
     axis.legend(figure, entries)
     return figure
@@ -62,19 +64,10 @@ def _curves(axes, runs, series):
     )  # fmt: skip
 
 
-def _with_target(errors, target):
-    """Add the target's errors to those that an axis must hold, where it is within a factor of five of one of them."""
-    wanted = None if target is None else float(axis.errors_of(target))
-    near = wanted is not None and errors.min() / 5 < wanted < errors.max() * 5
-    return [*errors, wanted] if near else [*errors]
-
-
-def _draw_target(axes, target) -> bool:
-    low, high = axes.get_ylim()
-    inside = target is not None and low <= axis.errors_of(target) <= high
-    if inside:
-        axes.axhline(axis.errors_of(target), **style.TARGET)
-    return inside
+def _target_errors(errors, target) -> list[float]:
+    """Return the target's errors where they are within a factor of five of one of ``errors``, [] elsewhere."""
+    wanted = [] if target is None else [float(axis.errors_of(target))]
+    return [each for each in wanted if errors.min() / 5 < each < errors.max() * 5]
 
 
 def _many_curves(runs, names, target) -> Figure:
@@ -82,15 +75,17 @@ def _many_curves(runs, names, target) -> Figure:
     means = runs.groupby(["experiment", "epoch"], sort=False)["errors"].mean().reset_index()
     behind = [part[["epoch", "errors"]].to_numpy() for _, part in means.groupby("experiment")]
     figure, panels, left, bottom = axis.multiples(len(names))
+    wanted = _target_errors(runs["errors"], target)
     for number, (axes, name) in enumerate(zip(panels, names, strict=True)):
         axes.add_collection(LineCollection(behind, colors=style.PALE, linewidths=0.6, zorder=1, rasterized=True))
         _curves(axes, runs[runs["experiment"] == name], {name: style.SERIES[0]})
-        axis.error_axis(axes, _with_target(runs["errors"], target), 5, accuracies=False)
-        _draw_target(axes, target)
+        axis.error_axis(axes, [*runs["errors"], *wanted], 5, accuracies=False)
+        for errors in wanted:
+            axes.axhline(errors, **style.TARGET)
         axes.set_title(names[name], loc="left", fontsize=7)
         axes.set_ylabel("errors per 10,000" if left[number] else "")
         axis.count_axis(axes, runs["epoch"], "epoch" if bottom[number] else "")
-    figure.suptitle("grey: the others" + ("" if target is None else f"; dotted: target {target:g} %"), fontsize=7)
+    figure.suptitle("grey: the others" + (f"; dotted: target {target:g} %" if wanted else ""), fontsize=7)
     return figure
 
 
@@ -139,31 +134,23 @@ def _seed_row(axes, row, accuracies, interval):
 def schedules(epochs: pd.DataFrame) -> Figure:
     """Draw the learning rate of each experiment at the last step of its epochs; equal schedules share a line.
 
-    Rates of less than a thousandth of the largest are off the axis.
+    Rates of less than a thousandth of the largest are off the axis. Of many schedules the first have a name.
     """
     frame = epochs.dropna(subset=["learning_rate"])
     rates, shared = frame.groupby(["experiment", "epoch"], sort=False)["learning_rate"].first(), {}
     for name, line in rates.groupby("experiment", sort=False):
         shared.setdefault(tuple(line.droplevel(0).sort_index().items()), []).append(name)
-    together, series = len(shared) <= len(style.SERIES), style.SERIES
-    if together:
-        figure, panels = axis.column(2.2)
-        panels, left, bottom = panels * len(shared), [True] * len(shared), [True] * len(shared)
-    else:
-        figure, panels, left, bottom = axis.multiples(len(shared))
-        series = style.SERIES[:1] * len(shared)
+    figure, (axes,) = axis.column(2.2)
     entries = [
-        (_shared_name(names), axis.line_style(each)) for names, each in zip(shared.values(), series, strict=False)
+        (_shared_name(names), axis.line_style(each)) for names, each in zip(shared.values(), style.SERIES, strict=False)
     ]
-    for number, (line, (name, options)) in enumerate(zip(shared, entries, strict=True)):
-        axes, values = panels[number], rates.to_numpy() if together else np.array([rate for _, rate in line])
-        axes.plot(*zip(*line, strict=True), markersize=3, **options)
-        axis.log_axis(axes, np.maximum(values, values.max() / 1000), 6)
-        axis.count_axis(axes, frame["epoch"], "epoch" if bottom[number] else "")
-        axes.set_ylabel("learning rate" if left[number] else "")
-        axes.set_title("" if together else name, loc="left", fontsize=7)
-    if together:
-        axis.legend(figure, entries)
+    entries += [("others", {"color": style.PALE, "zorder": 1})] * (len(shared) > len(entries))
+    for number, line in enumerate(shared):
+        axes.plot(*zip(*line, strict=True), markersize=3, **entries[min(number, len(entries) - 1)][1])
+    axis.log_axis(axes, np.maximum(rates, rates.max() / 1000), 6)
+    axis.count_axis(axes, frame["epoch"])
+    axes.set_ylabel("learning rate")
+    axis.legend(figure, entries)
     return figure
 
 

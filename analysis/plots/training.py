@@ -65,23 +65,14 @@ def contact_sheet(originals, augmented) -> Figure:
 
     ``originals``: float (K, C, H, W) in [0, 1], C 1 or 3, the first row; ``augmented``: (R, K, C, H, W), R rows.
     """
-    rows = np.concatenate([np.asarray(originals)[None], np.asarray(augmented)])
-    draws, columns, _, height, width = rows.shape
-    gap = 2  # pixels of white around each image
-    sheet = np.ones((draws * (height + gap) + gap, columns * (width + gap), 3), np.float32)
-    tops = [row * (height + gap) + gap * (row > 0) for row in range(draws)]  # a double gap under the originals
-    for row, top in enumerate(tops):
-        for column in range(columns):
-            left = column * (width + gap)
-            sheet[top : top + height, left : left + width] = as_rgb(rows[row, column]).clip(0, 1)
-    inches = 0.8 / width  # per pixel
-    figure = style.new(sheet.shape[1] * inches + 0.8, sheet.shape[0] * inches + 0.1)
-    axes = figure.subplots()
-    axes.imshow(sheet, interpolation="nearest")
-    names = ["original", *(f"draw {row}" for row in range(1, draws))]
-    axes.set_yticks([top + height / 2 - 0.5 for top in tops], names, fontsize=9)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
+    rows = np.concatenate([np.asarray(originals)[None], np.asarray(augmented)]).clip(0, 1)
+    figure = style.new(0.8 * rows.shape[1] + 0.6, 0.8 * rows.shape[0])
+    panels = figure.subplots(*rows.shape[:2], squeeze=False)
+    for number, (line, row) in enumerate(zip(panels, rows, strict=True)):
+        for axes, image in zip(line, row, strict=True):
+            axes.imshow(as_rgb(image), interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        name = f"draw {number}" if number else "original"
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure

@@ -1,7 +1,5 @@
 """What a report says of the results, of each iteration and of each study, as elements of a document."""
 
-import math
-
 import pandas as pd
 
 from analysis.diagnosis import diagnose
@@ -10,7 +8,7 @@ from analysis.report import figures
 from analysis.report.data import ReportData
 from analysis.report.document import bullets, heading, number, paragraph, table, with_epoch
 from analysis.report.document import figures as figure_group
-from analysis.statistics import as_text, changed_fields, seeds_needed
+from analysis.statistics import as_text, changed_fields, difference_as_text, seeds_needed
 from tinycnn.errors import SpecError
 from tinycnn.spec import load as experiments
 from tinycnn.track.description import sections as docstring_parts
@@ -92,22 +90,20 @@ def _interval(row) -> str:
 
 
 def _variants(report, data: str) -> list[dict]:
-    mine, more = report.variants[report.variants["data"] == data], report.more_variants.get(data, 0)
+    mine = report.variants[report.variants["data"] == data]
     if mine.empty:
         return []
     text = "Runs of an experiment with other values than those shown for it: set with --set, or of an earlier file. "
     text += "They are not judged."
-    if more:
-        text += f" These are the {len(mine)} that were run last; {more} earlier ones are not shown."
-    head = ("experiment", "settings", "n", "last epoch", "std", "95 % interval", "min", "parameters")
+    head = ("experiment", "settings", "spec", "n", "last epoch", "std", "95 % interval", "min", "parameters")
     rows = [
         (
-            row.experiment, row.settings, row.n, number(row.last, 3), number(row.last_std, 3), _interval(row),
-            number(row.last_min), number(row.parameters, 0),
+            row.experiment, row.settings, row.spec_hash, row.n, number(row.last, 3), number(row.last_std, 3),
+            _interval(row), number(row.last_min), number(row.parameters, 0),
         )
         for row in mine.itertuples()
     ]  # fmt: skip
-    return [heading(3, f"Variants on {data}"), paragraph(text), table(head, rows, "<<" + ">" * 6)]
+    return [heading(3, f"Variants on {data}"), paragraph(text), table(head, rows, "<<<" + ">" * 6)]
 
 
 def _iteration(report, name: str, saved, known_fields: dict) -> list[dict]:
@@ -163,19 +159,10 @@ def _result(report, row, first) -> list[dict]:
     )  # fmt: skip
     found = [table(head, [cells], ">" * 8 + "<"), paragraph(f"{row.verdict}: {row.reason}.", "Verdict")]
     for change in report.changes[report.changes["experiment"] == row.experiment].itertuples():
-        found.append(paragraph(_difference(change), f"Against {change.parent}"))
+        found.append(paragraph(f"{difference_as_text(change._asdict())}.", f"Against {change.parent}"))
     origin = f"commit {str(first.get('commit'))[:12]}, torch {first.get('torch')}, {first.get('device')}"
     threads = f"threads {first.get('threads')}"
     return [*found, paragraph(f"Numbers from {report.sources[row.experiment]}; {origin}, {threads}.")]
-
-
-def _difference(change) -> str:
-    pairs = f"{change.n} seeds, paired" if change.paired else f"at least {change.n} seeds a side, not paired"
-    text = f"{change.difference:+.3f} points in the mean of the last epoch ({pairs})"
-    if math.isnan(change.low):
-        return f"{text}; so few seeds give no interval."
-    not_significant = ": not significant" if change.low <= 0 <= change.high else ""
-    return f"{text}, 95 % interval {change.low:+.3f} to {change.high:+.3f}{not_significant}."
 
 
 def _layers(measured, fields) -> list[dict]:
@@ -219,11 +206,8 @@ def _study(trials, result: dict) -> list[dict]:
     rows = [(field, _range(searched), as_text(best[field].iloc[0])) for field, searched in fields.items()]
     tables = [table(("field", "searched", f"best (trial {result['best']})"), rows, "<<<")] if rows else []
     if compared := result.get("comparison"):
-        line = f"{compared['promoted']} against {compared['base']} on the test set, {compared['seeds']} seeds, paired: "
-        line += f"{compared['difference']:+.3f} points"
-        if compared.get("low") is not None:
-            line += f", 95 % interval {compared['low']:+.3f} to {compared['high']:+.3f}"
-        lines.insert(0, f"{line}: {compared['word']}.")
+        words = difference_as_text({"n": compared["seeds"], "paired": True} | compared)
+        lines.insert(0, f"{compared['promoted']} against {compared['base']} on the test set: {words}.")
     if result.get("value") is not None and result.get("base_value") is not None:
         base = f"{result.get('base')} itself {result['base_value']:.5g}"
         lines.insert(0, f"The best value is {result['value']:.5g}, that of {base}; the best of many is optimistic.")

@@ -19,15 +19,13 @@ class ReportData:
 
     By name of the experiment: ``specs``, what was run, None where that is not known; ``documents``, the spec whose
     docstring describes it; ``measured``, the network, None where it cannot be built; ``sources`` of the numbers.
-    ``more_variants``: by data set, how many are not in ``variants``; ``studies``: as ``evidence.studies`` returns them;
-    ``notes``: a line for whatever was left out or needs care.
+    ``studies``: as ``evidence.studies`` returns them; ``notes``: a line for whatever was left out or needs care.
     """
 
     epochs: pd.DataFrame
     summary: pd.DataFrame
     changes: pd.DataFrame
     variants: pd.DataFrame
-    more_variants: dict
     mistakes: pd.DataFrame
     evaluations: pd.DataFrame
     class_counts: dict
@@ -99,14 +97,12 @@ def _report_data(epochs, records, current, frame, only, notes) -> ReportData:
         notes.append(f"Shown as recorded, without a file in experiments/: {_listed(recorded_only)}.")
     _note_origin(epochs, specs, notes)
     mistakes = _mistakes(records, names, notes)
-    variants, more_variants = select.variants(frame, records, current)
     studies, lines = evidence.studies()
     return ReportData(
         epochs=epochs,
         summary=pd.DataFrame(summary),
         changes=statistics.changes(epochs, specs),
-        variants=variants,
-        more_variants=more_variants,
+        variants=select.variants(frame, records, current, notes),
         mistakes=mistakes,
         evaluations=evidence.evaluations(evidence.evaluated(frame)),
         class_counts=_class_counts(records),

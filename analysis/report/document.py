@@ -33,7 +33,7 @@ def table(head, rows, sides: str) -> dict:
 
 
 def figures(saved: list) -> dict:
-    """Return a group of ``SavedFigure``s."""
+    """Return a group of figures, as ``FigureFolder.add`` returns them."""
     return {"kind": "figures", "figures": saved}
 
 

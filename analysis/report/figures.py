@@ -4,7 +4,6 @@ import functools
 import gc
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -20,15 +19,6 @@ MOST = 20
 """Experiments in one figure, and networks whose receptive fields are drawn; more could not be told apart."""
 
 
-@dataclass(frozen=True)
-class SavedFigure:
-    """A figure on disk: its file's name without ending, what it shows, and whether it takes a page's width."""
-
-    name: str
-    caption: str
-    wide: bool
-
-
 class FigureFolder:
     """The figures of one report in a folder: PNG, SVG and, as CSV, their data. Failures become lines of ``notes``."""
 
@@ -36,8 +26,11 @@ class FigureFolder:
         self.folder, self.notes, self.names = folder, notes, []
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, name: str, caption: str, data: pd.DataFrame, plot) -> list[SavedFigure]:
-        """Save the figure that ``plot()`` returns, and ``data``; return it, [] if it cannot be drawn."""
+    def add(self, name: str, caption: str, data: pd.DataFrame, plot) -> list[dict]:
+        """Save the figure that ``plot()`` returns, and ``data``; return its name, caption and whether it is wide.
+
+        Returns [] if it cannot be drawn.
+        """
         name = re.sub(r"[^\w-]", "_", name)  # a data set or an experiment in a store may have any name
         try:
             figure = plot()
@@ -50,7 +43,7 @@ class FigureFolder:
         gc.collect()  # a figure refers to itself in circles, so that many would stay in memory
         data.to_csv(self.folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.8g")
         self.names.append(name)
-        return [SavedFigure(name, caption, figure.get_figwidth() > style.COLUMN)]
+        return [{"name": name, "caption": caption, "wide": figure.get_figwidth() > style.COLUMN}]
 
     def remove_others(self):
         """Delete what an earlier report left in the folder, but for the README's figures."""
@@ -60,7 +53,7 @@ class FigureFolder:
                 path.unlink()
 
 
-def learning_curves(saved: FigureFolder, epochs, summary, name: str) -> list[SavedFigure]:
+def learning_curves(saved: FigureFolder, epochs, summary, name: str) -> list[dict]:
     """Draw the learning curves of the experiments of one data set."""
     caption = "Test errors per 10,000 over the epochs: means over seeds, in a band from the lowest to the highest seed."
     target = _most_frequent(summary["target_accuracy"])
@@ -68,7 +61,7 @@ def learning_curves(saved: FigureFolder, epochs, summary, name: str) -> list[Sav
     return saved.add(name, caption, data, lambda: runs.learning_curves(data, target))
 
 
-def accuracy_against_parameters(saved: FigureFolder, summary, references, name: str) -> list[SavedFigure]:
+def accuracy_against_parameters(saved: FigureFolder, summary, references, name: str) -> list[dict]:
     """Draw accuracy against parameters for one data set, beside the published figures."""
     caption = (
         "Test errors against parameters. Filled: tinycnn, the mean of the last epoch with its 95 % interval, and its "
@@ -87,7 +80,7 @@ def _most_frequent(column: pd.Series):
     return float(found.iloc[0]) if len(found) else None
 
 
-def comparison(report: ReportData, data: str, saved: FigureFolder) -> list[SavedFigure]:
+def comparison(report: ReportData, data: str, saved: FigureFolder) -> list[dict]:
     """Draw what compares the experiments of one data set."""
     summary = report.summary[report.summary["data"] == data]
     if len(summary) > MOST:
@@ -118,7 +111,7 @@ def comparison(report: ReportData, data: str, saved: FigureFolder) -> list[Saved
     return drawn
 
 
-def fields_of(report: ReportData, name: str, saved: FigureFolder, known: dict) -> tuple[list[SavedFigure], list]:
+def fields_of(report: ReportData, name: str, saved: FigureFolder, known: dict) -> tuple[list[dict], list]:
     """Draw the receptive fields of an experiment's network, once for each network; return also the fields.
 
     ``known``: what was drawn before, by network.
@@ -140,7 +133,7 @@ def fields_of(report: ReportData, name: str, saved: FigureFolder, known: dict) -
     return known.get(key, ([], []))
 
 
-def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[SavedFigure]:
+def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict]:
     """Draw an experiment's confusion matrix and the images that every seed gets wrong, where its runs recorded them."""
     mine = report.mistakes[report.mistakes["experiment"] == name]
     data, seeds = None if mine.empty else str(mine["data"].iloc[0]), mine["seed"].nunique()
@@ -173,7 +166,7 @@ def _test_set(data: str):
         return None
 
 
-def study(name: str, trials, curves, result: dict, saved: FigureFolder) -> list[SavedFigure]:
+def study(name: str, trials, curves, result: dict, saved: FigureFolder) -> list[dict]:
     """Draw an Optuna study."""
     shares = pd.DataFrame(sorted((result.get("importances") or {}).items()), columns=["field", "share"])
     data = {"importances": shares, "curves": curves}

@@ -193,7 +193,7 @@ def test_studies_are_shown_with_their_figures(tmp_path, monkeypatch):
     assert names == {f"study_made_up_{kind}" for kind in ("history", "importances", "slices", "curves")}
     text = (tmp_path / "reports" / "report.md").read_text().split("### Study made_up")[1]
     assert "- optimizer.lr: at the upper end\n" in text
-    assert "exp9 against exp3 on the test set, 5 seeds, paired: +0.020 points" in text and "inconclusive" in text
+    assert "exp9 against exp3 on the test set: +0.020 points (5 seeds, paired), 95 % interval -0.010 to +0.050" in text
     assert any(note.startswith("study damaged: cannot be read") for note in notes)
 
 
@@ -208,9 +208,9 @@ def test_a_figure_that_cannot_be_drawn_costs_no_other_and_old_ones_are_removed(t
 
 
 def variants(text) -> list[list[str]]:
-    """Return experiment, settings and n of each row of the table of variants."""
+    """Return experiment, settings, spec and n of each row of the table of variants."""
     rows = [line for line in text.split("### Variants on ")[1].split("\n#")[0].splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in row.split("|")[1:4]] for row in rows[2:]]
+    return [[cell.strip() for cell in row.split("|")[1:5]] for row in rows[2:]]
 
 
 def test_runs_with_other_settings_are_listed_apart_by_what_differs(
@@ -226,10 +226,11 @@ def test_runs_with_other_settings_are_listed_apart_by_what_differs(
     report.write(None, repository)
     text = (repository / "report.md").read_text()
     assert next(line for line in text.splitlines() if line.startswith("| tiny ")).split("|")[4].strip() == "2"
-    expected = [["tiny", "optimizer.lr 0.01 → 0.03; train.epochs 3 → 2", "1"], ["tiny", "optimizer.lr=0.02", "2"],
-                ["tiny", "spec aaaaaaaaaaaa", "1"]]  # fmt: skip
+    expected = [["tiny", "-", "a" * 12, "1"],
+                ["tiny", "optimizer.lr 0.01 → 0.03; train.epochs 3 → 2", older.hash, "1"],
+                ["tiny", "optimizer.lr=0.02", typed.spec.hash, "2"]]  # fmt: skip
     assert sorted(variants(text)) == expected
     monkeypatch.setattr(select, "MOST_VARIANTS", 1)
     report.write(None, repository)
     text = (repository / "report.md").read_text()
-    assert "; 2 earlier ones are not shown" in text and len(variants(text)) == 1
+    assert "Only the latest 1 of 3 variants are shown" in text and len(variants(text)) == 1

@@ -86,14 +86,10 @@ def test_fewer_mistakes_than_asked_for_are_all_shown(count):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_contact_sheet_holds_every_image_in_its_row(channels):
     rows = torch.rand(4, 5, channels, 8, 8, generator=torch.Generator().manual_seed(0))
-    axes = training.contact_sheet(rows[0], rows[1:]).axes[0]
-    sheet = np.asarray(axes.images[0].get_array())
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["original", "draw 1", "draw 2", "draw 3"]
-    for middle, row in zip(axes.get_yticks(), rows, strict=True):
-        top = int(middle + 0.5) - 4
-        for column, image in enumerate(row):
-            cell = sheet[top : top + 8, column * 10 : column * 10 + 8]
-            np.testing.assert_array_equal(cell, image.permute(1, 2, 0).expand(8, 8, 3))
+    panels = training.contact_sheet(rows[0], rows[1:]).axes
+    assert [axes.get_ylabel() for axes in panels[::5]] == ["original", "draw 1", "draw 2", "draw 3"]
+    for axes, image in zip(panels, rows.flatten(0, 1), strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), image.permute(1, 2, 0).expand(8, 8, 3))
 
 
 def test_the_figures_of_a_run_need_matplotlib_and_numpy_only():
