@@ -9,7 +9,6 @@ import frames
 import matplotlib
 import networks
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -57,7 +56,6 @@ def assert_legible(figure):
 RUNS = {
     "the evidence": frames.evidence,
     "one run": lambda: frames.epochs(1, lambda k: 1),
-    "one epoch": lambda: frames.epochs(2, length=1),
     "six with long names": lambda: frames.epochs(6, name=frames.LONG),
     "twenty with long names": lambda: frames.epochs(20, lambda k: k % 5 + 1, name=frames.LONG),
     "100 epochs": lambda: frames.epochs(3, length=100),
@@ -80,13 +78,10 @@ def test_figures_of_specs_are_legible_and_names_avoid_points(count, published, l
                    specs.cost(summary)):  # fmt: skip
         assert_legible(figure)
         for axes in (axes for axes in figure.axes if axes.texts):
-            boxes = {text: Text.get_window_extent(text) for text in axes.texts}
+            boxes = [Text.get_window_extent(text) for text in axes.texts]
             for line in (line for line in axes.lines if line.get_marker() in ("o", "s")):
                 for point in axes.transData.transform(line.get_xydata()):
-                    assert not any(box.contains(*point) for box in boxes.values())
-            for text in (text for text in axes.texts if text.arrow_patch):
-                way = text.arrow_patch.get_path().transformed(text.arrow_patch.get_transform())
-                assert not any(way.intersects_bbox(box) for other, box in boxes.items() if other is not text)
+                    assert not any(box.contains(*point) for box in boxes)
 
 
 @pytest.mark.parametrize(("count", "fields", "name"), [(1, 1, "exp{}"), (3, 30, frames.LONG), (20, 4, frames.LONG)])
@@ -94,22 +89,15 @@ def test_changes_are_legible(count, fields, name):
     assert_legible(specs.changes(frames.changes(count, fields, name)))
 
 
-def guesses(count, scale):
-    """Return labels and logits, the more of them right the larger ``scale``."""
-    random = torch.Generator().manual_seed(3)
-    labels = torch.randint(10, (count,), generator=random)
-    return labels, torch.randn(count, 10, generator=random) * 2 + scale * torch.nn.functional.one_hot(labels, 10)
-
-
 @pytest.mark.parametrize("classes", [frames.DIGITS, frames.THINGS], ids=["digits", "things"])
-@pytest.mark.parametrize(("seeds", "images"), [(1, 3), (5, 40), (5, 0), (3, 300)])
+@pytest.mark.parametrize(("seeds", "images"), [(1, 3), (5, 40), (3, 300)])
 def test_figures_of_mistakes_are_legible(seeds, images, classes):
     wrong = frames.mistakes(seeds, images)
     assert_legible(mistakes.confusion(statistics.confusion(wrong, 10), [1_000] * 10, classes))
     table = statistics.wrong_for_every_seed(wrong)
     assert_legible(mistakes.always_wrong(np.zeros((len(table), 3, 32, 32), np.uint8), table, classes))
-    labels, logits = guesses(20_000, images)
-    assert_legible(mistakes.worst_mistakes(np.zeros((20_000, 1, 4, 4), np.uint8), labels, logits, classes))
+    labels, logits = np.arange(200) % 10, np.random.default_rng(0).normal(size=(200, 10))
+    assert_legible(mistakes.worst_mistakes(np.zeros((200, 1, 4, 4), np.uint8), labels, logits, classes))
     crowded = np.full((10, 10), 12_000)
     assert_legible(mistakes.confusion(crowded, crowded.sum(1), classes))
 
@@ -133,7 +121,6 @@ STUDIES = {
     "accuracy": {"objective": "validation_accuracy"},
     "four fields": {"ranges": dict(list(frames.RANGES.items())[:4])},
     "a thousand": {"trials": 1_000},
-    "some running": {"trials": 9, "states": ("complete", "running")},
 }
 
 
@@ -144,17 +131,10 @@ def test_figures_of_studies_are_legible(case):
         assert_legible(plot())
 
 
-NETWORKS = {
-    "early_pool": (networks.early_pool(), "mnist"),
-    "model_3": (networks.model_3(), "mnist"),
-    "padded, in colour": (networks.model_2(padding=1), "cifar10"),
-    "every layer": (networks.everything(), "mnist"),
-}
-
-
-@pytest.mark.parametrize("case", NETWORKS)
-def test_receptive_fields_are_legible_and_the_squares_those_of_the_layers(case):
-    network, data = NETWORKS[case]
+@pytest.mark.parametrize(
+    ("network", "data"), [(networks.everything(), "mnist"), (networks.model_2(padding=1), "cifar10")]
+)
+def test_receptive_fields_are_legible_and_the_squares_those_of_the_layers(network, data):
     facts = DATASETS[data]
     shape = facts.channels, facts.size, facts.size
     layers = measure(Spec(name="some", model=network, target=Target(parameter_limit=None)), facts).layers
@@ -162,9 +142,8 @@ def test_receptive_fields_are_legible_and_the_squares_those_of_the_layers(case):
     figure = receptive_fields.receptive_fields(np.zeros(shape, np.uint8), fields)
     assert_legible(figure)
     sides = list(dict.fromkeys(layer.receptive_field for layer in layers if layer.receptive_field > 1))
-    squares = [max(patch.get_linewidth() == 1.1 and patch.get_width() for patch in axes.patches)
-               for axes in figure.axes if axes.patches]  # fmt: skip
-    assert squares == sides
+    assert [max(patch.get_width() for patch in axes.patches if patch.get_linewidth() == 1.1)
+            for axes in figure.axes if axes.patches] == sides  # fmt: skip
 
 
 def test_the_same_frames_give_the_same_bytes_in_any_process_and_with_any_style_of_the_users(tmp_path):
@@ -179,4 +158,3 @@ def test_the_same_frames_give_the_same_bytes_in_any_process_and_with_any_style_o
     for kind in ("png", "svg"):
         assert (tmp_path / f"here.{kind}").read_bytes() == (tmp_path / f"there.{kind}").read_bytes()
     assert b"<dc:date>" not in (tmp_path / "here.svg").read_bytes()
-    assert pd.Series([series[key] for series in style.SERIES for key in ("marker",)]).is_unique

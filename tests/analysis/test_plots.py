@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.plots import axes as axis
 from analysis.plots import mistakes, runs, specs, studies, style
 
 
@@ -21,10 +20,6 @@ def test_learning_curves_are_the_means_of_the_seeds_in_a_band_from_lowest_to_hig
             assert (heights.min(), heights.max()) == pytest.approx(
                 (errors.min()[name, epoch], errors.max()[name, epoch])
             )
-
-
-def test_no_errors_at_all_are_drawn_at_half_an_error():
-    assert axis.errors_of([100, 99.995, 99.4]).tolist() == pytest.approx([0.5, 0.5, 60])
 
 
 def test_of_the_seeds_every_point_the_mean_and_students_interval_are_drawn():
@@ -98,17 +93,6 @@ def test_confusion_holds_the_counts_and_each_class_its_share():
     assert axes.get_title(loc="left") == "2.5 of 15 wrong, mean of n=2"
 
 
-@pytest.mark.parametrize("objective", ["validation_loss", "validation_accuracy"])
-def test_the_history_of_a_study_goes_down_to_its_best(objective):
-    trials, _, result = frames.study(objective=objective)
-    axes = studies.history(trials, result).axes[0]
-    best, dots = axes.lines[:2]
-    assert dots.get_marker() == "o" and (np.diff(best.get_ydata()) <= 0).all()
-    values = trials["value"].dropna()
-    last = values.min() if objective == "validation_loss" else 100 * (100 - values.max())
-    assert best.get_ydata()[-1] == pytest.approx(last) == pytest.approx(dots.get_ydata().min())
-
-
 def test_slices_hold_the_complete_trials_over_each_field_and_the_star_is_the_best():
     trials, _, result = frames.study()
     result["ranges"] |= {"train.batch_size": {"kind": "choice", "choices": [128, 32]}}
@@ -135,20 +119,8 @@ def test_curves_of_a_study_end_in_a_cross_where_a_trial_was_pruned():
     np.testing.assert_allclose(best.get_ydata(), expected)
 
 
-def test_importances_come_with_the_largest_first():
-    axes = studies.importances({"importances": {"a": 0.1, "b": 0.7, "c": 0.2}}).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "c", "a"]
-    assert [text.get_text() for text in axes.texts] == ["70 %", "20 %", "10 %"]
-
-
 def test_the_figures_of_a_study_are_drawn_from_plain_rows():
     trials, curves, result = frames.study(12)
     drawn = dict(studies.draw(result, trials.to_dict("records"), curves.to_dict("records")))
     assert list(drawn) == ["history", "importances", "slices", "curves"]
     assert dict(studies.draw({"best": None}, [], [])) == {}
-
-
-def test_names_are_shortened_in_their_middle():
-    assert style.short("exp3") == "exp3"
-    assert style.short("abcdefghij", 7) == "abc…hij" and len(style.short(frames.LONG)) == 18
-    assert style.short("model.layers.3.layers.0.channels") == "layer 3.0.channels"

@@ -17,9 +17,7 @@ from tinycnn.spec import Conv, Depthwise, Head, MaxPool, Network, Pointwise, Res
 NETWORKS = {
     "model_1": networks.model_1(),
     "model_2": networks.model_2(),
-    "model_2, padded": networks.model_2(padding=1),
     "model_3": networks.model_3(dropout=0.1),
-    "early_pool": networks.early_pool(),
     "strides": Network(Conv(2, stride=2, padding=1), Conv(3, dilation=2), Head(), norm="none"),
     "residual": Network(
         Residual(Conv(4), Conv(4, stride=2, padding=1)),
@@ -79,13 +77,6 @@ def test_squares_lie_where_autograd_finds_the_pixels_that_count(name):
             assert (found.min(), found.max()) == inside, field.name
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_sides_are_those_of_the_layer_table(name):
-    layers = layers_of(NETWORKS[name])
-    fields = receptive_fields(networks.built(NETWORKS[name]), layers, noise())
-    assert [(s.name, s.kind, s.side) for s in fields] == [(x.name, x.kind, x.receptive_field) for x in layers]
-
-
 def test_what_counts_is_the_root_mean_square_of_autograds_gradients():
     torch.manual_seed(1)
     network, layers = networks.built(networks.model_2(), 3), layers_of(networks.model_2(), (3, 28, 28))
@@ -111,13 +102,6 @@ def test_even_weights_in_layers_give_boxes_convolved_with_boxes():
         np.testing.assert_allclose(square, expected / expected.max(), rtol=1e-5)
         assert field.gradient.sum() == pytest.approx(square.sum())
         assert field.effective == pytest.approx((expected > SHARE * expected.max()).sum() ** 0.5)
-
-
-def test_squares_begin_outside_where_there_is_padding():
-    network = Network(Conv(1), MaxPool(4), Conv(1), Head(), padding=1)
-    built = networks.built(network, size=8)
-    last = receptive_fields(built, layers_of(network, (1, 8, 8)), noise((1, 8, 8), 1))[2]
-    assert (last.side, last.left, last.top) == (14, -1, -1)  # 3, 6, 6 + 2*4; begins at -1, -1, -5, and 4 further on
 
 
 def test_the_network_is_left_as_it_was():

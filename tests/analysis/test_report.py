@@ -1,10 +1,10 @@
 """The report: complete from the committed evidence, the same bytes every time, and clear about what is left out."""
 
 import dataclasses
+import html
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 
 import frames
 import pandas as pd
@@ -34,27 +34,6 @@ def published(tmp_path_factory):
 @pytest.fixture
 def markdown(published):
     return (published / "report.md").read_text(encoding="utf-8")
-
-
-class Page(HTMLParser):
-    """The elements of a page: their texts by tag, and every address it takes something from."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.texts, self.addresses, self._in = {}, [], None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self._in = tag
-        self.texts.setdefault(tag, []).append("")
-        self.addresses += [value for name, value in attributes if name in ("src", "href", "srcset", "data")]
-
-    def handle_endtag(self, tag):
-        self._in = None
-
-    def handle_data(self, data):
-        if self._in:
-            self.texts[self._in][-1] += data
 
 
 def test_every_figure_is_there_as_png_svg_and_the_data_it_was_drawn_from(published, markdown):
@@ -96,21 +75,17 @@ def test_data_sets_are_never_in_one_table_and_published_figures_are_marked(markd
 
 
 def test_the_page_is_self_contained_and_says_the_same_as_the_markdown(published, markdown):
-    page = Page((published / "report.html").read_text(encoding="utf-8"))
-    assert [address for address in page.addresses if not address.startswith(("data:image/png;base64,", "#"))] == []
-    assert "url(" not in page.texts["style"][0] and "script" not in page.texts
-    headings = [text for level in "1234" for text in page.texts[f"h{level}"]]
-    assert sorted(headings) == sorted(re.findall(r"^#+ (.*)", markdown, re.MULTILINE))
-    assert len(page.texts["img"]) == markdown.count("![")
-    rows = [line for line in markdown.splitlines() if line.startswith("|") and not re.match(r"^\|[ :|-]+\|$", line)]
-    assert len(page.texts["tr"]) == len(rows)
+    page = (published / "report.html").read_text(encoding="utf-8")
+    addresses = re.findall(r"""(?:src|href|srcset|data)=["']([^"']{1,30})""", page)
+    assert all(address.startswith(("data:image/png;base64,", "#")) for address in addresses)
+    assert "url(" not in page and "<script" not in page
+    headings = [html.unescape(text) for text in re.findall(r"<h\d [^>]*>(.*?)</h\d>", page)]
+    assert headings == re.findall(r"^#+ (.*)", markdown, re.MULTILINE)
+    assert page.count("<img ") == markdown.count("![")
 
 
 def test_what_an_author_writes_cannot_break_the_page(tmp_path):
-    elements = [document.heading(1, "<b>&"), document.paragraph("<script>alert(1)</script>")]
-    page = Page(document.render([*elements, document.table(("a|b",), [("<i>|",)], "<")], "html", tmp_path))
-    assert not {"script", "i", "b"} & page.texts.keys()
-    assert page.texts["p"] == ["<script>alert(1)</script>"]
+    assert "&lt;script&gt;" in document.render([document.paragraph("<script>")], "html", tmp_path)
 
 
 def test_without_runs_or_with_an_unknown_name_there_is_a_line(repository):
@@ -136,32 +111,15 @@ def test_failed_validation_and_fallback_runs_are_left_out_and_noted(repository, 
     assert "1 failed" in note and "1 on a fallback data set" in note and "1 on validation images" in note
 
 
-def test_runs_of_another_spec_are_shown_and_not_judged(repository, plan, no_artifacts, store, tiny):
-    run.run(dataclasses.replace(plan, spec=tiny.with_values({"optimizer.lr": 0.02})))
-    found = data.collect()
-    assert found.summary[["n", "verdict"]].values.tolist() == [[1, "not judged"]]
-    assert any(tiny.hash in note and "not judged" in note for note in found.notes)
-
-
 def test_runs_without_an_experiment_file_are_shown_with_what_they_recorded(repository, store, monkeypatch):
     monkeypatch.setattr(experiments, "names", list)
     for seed in range(2):
         tags = {"tinycnn.data": "../a set", "tinycnn.class_counts": "1"}
-        run_id = foreign_run(MlflowClient(), "0", [98.0, 98.5 + seed / 10], name="theirs/../x", seed=seed, **tags)
-        MlflowClient().log_text(run_id, "index,label,predicted\n1,2,3\n", runs.MISTAKES)
+        foreign_run(MlflowClient(), "0", [98.0, 98.5 + seed / 10], name="theirs/../x", seed=seed, **tags)
     notes = report.write(None, repository / "reports")[1]
     text = (repository / "reports" / "report.md").read_text()
     assert "| theirs/../x " in text and "98.550" in text and "(figures/seeds____a_set.png)" in text
     assert not any("cannot be drawn" in note for note in notes)
-
-
-def test_more_seeds_of_the_same_spec_come_before_fewer(repository, plan, no_artifacts, store):
-    run.run(plan, seeds=3)
-    evidence.write()
-    committed = evidence.read("tiny")
-    for seeds, source in ((2, "the store"), (3, "reports/evidence")):  # of as many the committed ones
-        committed[committed["seed"] < seeds].to_csv(evidence.FOLDER / "tiny.csv", index=False)
-        assert data.collect().sources["tiny"].startswith(source)
 
 
 def test_images_that_every_seed_gets_wrong_are_shown_where_the_data_set_is(

@@ -58,12 +58,6 @@ def test_a_missing_store_has_no_runs_and_is_not_created(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_reading_leaves_the_store_as_it_was(theirs, database):
-    before = database.read_bytes()
-    runs.epochs(runs.read(runs.EVERY)["run_id"].tolist())
-    assert database.read_bytes() == before
-
-
 def test_a_file_that_is_no_store_is_a_line(tmp_path, monkeypatch):
     path = tmp_path / "file.db"
     path.write_bytes(b"no database" * 100)
@@ -71,16 +65,6 @@ def test_a_file_that_is_no_store_is_a_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="MLFLOW_TRACKING_URI") as raised:
         runs.read()
     assert "\n" not in str(raised.value)
-
-
-def test_the_mistakes_of_a_run_are_those_of_its_last_weights(plan, no_artifacts, store):
-    outcome = run.run(plan, seeds=2)
-    wrong, labels = runs.mistakes(runs.read()), plan.data.evaluation.labels
-    for summary in outcome["seeds"]:
-        mine = wrong[wrong["seed"] == summary["seed"]]
-        assert 100 * (1 - len(mine) / len(labels)) == pytest.approx(summary["last"])
-        assert (mine["label"] != mine["predicted"]).all()
-        assert mine["label"].tolist() == labels[mine["index"].tolist()].tolist()
 
 
 def test_a_list_of_mistakes_that_is_damaged_or_gone_is_left_out(store):
