@@ -6,10 +6,9 @@ import networks
 import numpy as np
 import pytest
 import torch
-from scipy.signal import convolve2d
 from torch import nn
 
-from analysis.receptive_field import SHARE, receptive_fields
+from analysis.receptive_field import receptive_fields
 from tinycnn.data.catalog import DATASETS
 from tinycnn.network.profile import measure
 from tinycnn.spec import Conv, Depthwise, Head, MaxPool, Network, Pointwise, Residual, Spec, Target
@@ -85,23 +84,6 @@ def test_what_counts_is_the_root_mean_square_of_autograds_gradients():
         squares = [jacobian(network, field.name, each).double() ** 2 for each in pictures]
         expected = torch.stack(squares).mean((0, 1, 2)).sqrt()
         np.testing.assert_allclose(field.gradient, expected / expected.max(), rtol=1e-4, atol=1e-7)
-
-
-def even(depth):
-    """Return so many 3×3 convolutions and nothing else, and a head."""
-    return Network(*(Conv(1) for _ in range(depth)), Head(), norm="none", activation="none")
-
-
-def test_even_weights_in_layers_give_boxes_convolved_with_boxes():
-    """Luo et al. 2016, section 2.1: of n layers of equal weights the gradient is n boxes convolved."""
-    network, layers = averaging(networks.built(even(5), size=31)), layers_of(even(5), (1, 31, 31))[:5]
-    expected = np.ones((1, 1))
-    for field in receptive_fields(network, layers, noise((1, 31, 31))):
-        expected = convolve2d(expected, np.ones((3, 3)))
-        square = field.gradient[field.top : field.top + field.side, field.left : field.left + field.side]
-        np.testing.assert_allclose(square, expected / expected.max(), rtol=1e-5)
-        assert field.gradient.sum() == pytest.approx(square.sum())
-        assert field.effective == pytest.approx((expected > SHARE * expected.max()).sum() ** 0.5)
 
 
 def test_the_network_is_left_as_it_was():
