@@ -94,9 +94,9 @@ def evaluated(frame: pd.DataFrame | None = None) -> pd.DataFrame:
     return both.drop_duplicates().sort_values(columns)
 
 
-def evaluations(specs: pd.DataFrame) -> pd.DataFrame:
-    """Return how many different ``specs``, rows of ``evaluated()``, each test set has evaluated: data, specs."""
-    return specs.groupby("data")["spec_hash"].nunique().rename("specs").reset_index()
+def evaluations(frame: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return how many different specs each test set has evaluated, of the rows of ``evaluated(frame)``: data, specs."""
+    return evaluated(frame).groupby("data")["spec_hash"].nunique().rename("specs").reset_index()
 
 
 def write(experiment_names: list[str] | None = None) -> list[Path]:

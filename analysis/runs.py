@@ -18,25 +18,14 @@ EPOCH_METRICS = (
     "train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate", "seconds", "clean_train_accuracy",
 )  # fmt: skip
 _RUN = ("run_id", "started", "status", "artifacts")
+_REQUIRED = ("experiment", "spec_hash", "seed", "data", "code_hash", "evaluated_on", "fallback")
 _TAGS = {
-    "experiment": "tinycnn.experiment",
-    "spec_hash": "tinycnn.spec_hash",
-    "seed": "tinycnn.seed",
-    "data": "tinycnn.data",
-    "code_hash": "tinycnn.code_hash",
-    "evaluated_on": "tinycnn.evaluated_on",
-    "fallback": "tinycnn.fallback",
-    "data_digest": "tinycnn.data_digest",
+    **{name: f"tinycnn.{name}" for name in (*_REQUIRED, "data_digest", "device", "spec", "settings", "class_counts")},
     "commit": "mlflow.source.git.commit",
     "dirty": "tinycnn.git_dirty",
     "torch": "tinycnn.version.torch",
     "threads": "tinycnn.machine.threads",
-    "device": "tinycnn.device",
-    "spec": "tinycnn.spec",
-    "settings": "tinycnn.settings",
-    "class_counts": "tinycnn.class_counts",
 }
-_REQUIRED = list(_TAGS)[:7]
 _METRICS = ("test_accuracy", "validation_accuracy", "parameters", "macs")
 _MOST_NOTES = 10
 
@@ -115,8 +104,7 @@ def epochs(run_ids: list[str], kind: str = "test") -> pd.DataFrame:
     long = pd.DataFrame(values, columns=["run_id", "metric", "epoch", "value", "time"])
     long["metric"] = long["metric"].map(metrics)
     long = long.astype({"epoch": "int64", "value": float}).sort_values("time", kind="stable")
-    impossible = long["metric"].str.endswith("accuracy") & ~long["value"].between(0, 100)
-    long["value"] = long["value"].mask(impossible)
+    long["value"] = long["value"].mask(long["metric"].str.endswith("accuracy") & ~long["value"].between(0, 100))
     wide = long.pivot_table("value", ["run_id", "epoch"], "metric", aggfunc="last", dropna=False)
     wide = wide.reindex(columns=EPOCH_METRICS).dropna(how="all").reset_index().rename_axis(columns=None)
     order = wide["run_id"].map({run_id: number for number, run_id in enumerate(run_ids)})
@@ -168,10 +156,7 @@ def of_spec(frame: pd.DataFrame, spec) -> pd.DataFrame:
 
 
 def of_latest_code(mine: pd.DataFrame) -> pd.DataFrame:
-    """Return, of runs of one spec, those of the latest code and data, one for each seed: the first, not the best.
-
-    ``mine``: the oldest first.
-    """
+    """Return, of runs of one spec, those of the latest code and data, one for each seed: the first, not the best."""
     if len(mine):
         digests = mine["data_digest"].fillna("")
         mine = mine[(mine["code_hash"] == mine["code_hash"].iloc[-1]) & (digests == digests.iloc[-1])]

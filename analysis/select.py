@@ -37,11 +37,6 @@ class Record:
     runs: pd.DataFrame | None = None
     epochs: pd.DataFrame | None = None
 
-    @property
-    def hashes(self) -> set[str]:
-        """Return the hashes of the specs it is of."""
-        return set((self.epochs if self.runs is None else self.runs)["spec_hash"].astype(str))
-
 
 def current_spec(name: str, notes: list[str]) -> Spec | None:
     """Return the spec of that name as it is now; None where its file is missing, or cannot be loaded."""
@@ -127,7 +122,10 @@ def variants(frame: pd.DataFrame, records: dict[str, Record], specs: dict, notes
     A row per spec, as ``statistics.summarise`` returns it, with its ``settings`` in words. ``frame``: rows of
     ``runs.read()``; ``specs``: the current ones. Runs on validation images or on a fallback data set are left out.
     """
-    shown = {(name, spec_hash) for name, record in records.items() for spec_hash in record.hashes}
+    shown = set()
+    for name, record in records.items():
+        hashes = (record.epochs if record.runs is None else record.runs)["spec_hash"]
+        shown |= {(name, spec_hash) for spec_hash in hashes.unique()}
     mine = frame[(frame["status"] == "FINISHED") & (frame["evaluated_on"] == "test") & (frame["fallback"] == "false")]
     mine = mine[mine["experiment"].isin(records) & ~mine.set_index(_VARIANT[1:]).index.isin(shown)]
     groups = [runs.of_latest_code(part) for _, part in mine.groupby(_VARIANT, sort=False)]

@@ -116,5 +116,5 @@ def empty(why: str) -> Figure:
     figure = style.new(style.COLUMN, 1.0)
     axes = figure.subplots()
     axes.set_axis_off()
-    axes.text(0.5, 0.5, style.wrapped(why, 44, 4), ha="center", va="center", color=style.GREY)
+    axes.text(0.5, 0.5, why, ha="center", va="center", color=style.GREY)
     return figure

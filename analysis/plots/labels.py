@@ -31,8 +31,8 @@ def label_points(axes, labels, segments=()) -> list:
     for x0, y0, x1, y1 in segments:
         space.occupy_line(*axes.transData.transform([(x0, y0), (x1, y1)]))
     for point, (x, y, text, color) in zip(points, labels, strict=True):
-        note = axes.annotate(text, (x, y), (0, 0), textcoords="offset points", fontsize=6.2, ha="center", va="center",
-                             color=color, annotation_clip=False)  # fmt: skip
+        options = {"textcoords": "offset points", "fontsize": 6.2, "ha": "center", "va": "center", "color": color}
+        note = axes.annotate(text, (x, y), (0, 0), annotation_clip=False, **options)
         size = note.get_window_extent()
         note.remove()
         found = space.occupy(point, np.array([size.width + 2 * unit, size.height + 0.5 * unit]), unit)
@@ -40,9 +40,8 @@ def label_points(axes, labels, segments=()) -> list:
             continue
         middle, end = found
         line = {"arrowstyle": "-", "linewidth": 0.4, "color": style.GREY, "shrinkA": 0, "shrinkB": 2.5, "relpos": end}
-        note = axes.annotate(text, (x, y), (middle - point) / unit, textcoords="offset points", fontsize=6.2,
-                             ha="center", va="center", color=color, annotation_clip=False,
-                             arrowprops=None if end is None else line)  # fmt: skip
+        line = None if end is None else line
+        note = axes.annotate(text, (x, y), (middle - point) / unit, annotation_clip=False, arrowprops=line, **options)
         written.append(note)
     return written
 

@@ -155,6 +155,6 @@ def schedules(epochs: pd.DataFrame) -> Figure:
 
 
 def _shared_name(names) -> str:
-    if len(names) == 2 and len(names[0]) + len(names[1]) <= 20:
-        return f"{names[0]}, {names[1]}"
-    return style.short(names[0]) if len(names) == 1 else f"{style.short(names[0], 11)} and {len(names) - 1} more"
+    if len(names) == 1 or sum(map(len, names)) <= 20:
+        return style.short(", ".join(names), 22)
+    return f"{style.short(names[0], 11)} and {len(names) - 1} more"

@@ -168,8 +168,9 @@ def changes(changes: pd.DataFrame) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False)
     axes.margins(x=0.06)
-    kinds = (True, ("paired by seed", _PAIRED)), (False, ("not paired", _UNPAIRED))
-    axis.legend(figure, [entry for paired, entry in kinds if (changes["paired"].astype(bool) == paired).any()])
+    pairs = changes["paired"].astype(bool)
+    entries = [("paired by seed", _PAIRED)] * pairs.any() + [("not paired", _UNPAIRED)] * (not pairs.all())
+    axis.legend(figure, entries)
     return figure
 
 

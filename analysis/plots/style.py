@@ -45,7 +45,6 @@ styled = context(
             "font.size": 7,
             "grid.color": GRID,
             "grid.linewidth": 0.5,
-            "legend.fontsize": 7,
             "legend.frameon": False,
             "legend.handlelength": 2.6,
             "lines.linewidth": 1.2,
@@ -53,8 +52,6 @@ styled = context(
             "savefig.dpi": 200,
             "svg.fonttype": "path",
             "svg.hashsalt": "tinycnn",
-            "xtick.labelsize": 7,
-            "ytick.labelsize": 7,
         },
     ]
 )

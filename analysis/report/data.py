@@ -52,10 +52,9 @@ def collect(names: list[str] | None = None) -> ReportData:
         if name not in known:
             raise SpecError(f"no experiment is called {name!r}; {nearest(name, known)}")
     specs = {name: select.current_spec(name, notes) for name in dict.fromkeys(names or known)}
-    by_name = dict(list(frame.groupby("experiment", sort=False)))
     records = {}
     for name, spec in specs.items():
-        if record := select.record_of(name, spec, by_name.get(name, frame[:0]), notes):
+        if record := select.record_of(name, spec, frame[frame["experiment"] == name], notes):
             records[name] = record
         else:
             notes.append(f"{name}: no finished run on test images; make {name} makes one.")
@@ -79,7 +78,7 @@ def _epochs(records, notes) -> pd.DataFrame:
     epochs = pd.concat(parts, ignore_index=True)
     complete = set(statistics.last_epochs(epochs).dropna(subset=["test_accuracy"])["experiment"])
     if left_out := sorted(records.keys() - complete):
-        notes.append(f"Left out, without a test accuracy after the last epoch: {_listed(left_out)}.")
+        notes.append(f"Left out, without a test accuracy after the last epoch: {', '.join(left_out)}.")
     return epochs[epochs["experiment"].isin(complete)]
 
 
@@ -94,7 +93,7 @@ def _report_data(epochs, records, current, frame, only, notes) -> ReportData:
         for name, part in epochs.groupby("experiment", sort=False)
     ]
     if recorded_only := [name for name in names if current[name] is None and not records[name].not_judged]:
-        notes.append(f"Shown as recorded, without a file in experiments/: {_listed(recorded_only)}.")
+        notes.append(f"Shown as recorded, without a file in experiments/: {', '.join(recorded_only)}.")
     _note_origin(epochs, specs, notes)
     mistakes = _mistakes(records, names, notes)
     studies, lines = evidence.studies()
@@ -104,7 +103,7 @@ def _report_data(epochs, records, current, frame, only, notes) -> ReportData:
         changes=statistics.changes(epochs, specs),
         variants=select.variants(frame, records, current, notes),
         mistakes=mistakes,
-        evaluations=evidence.evaluations(evidence.evaluated(frame)),
+        evaluations=evidence.evaluations(frame),
         class_counts=_class_counts(records),
         references=evidence.references(),
         specs=specs,
@@ -150,7 +149,7 @@ def _mistakes(records, names, notes) -> pd.DataFrame:
     parts += [runs.mistakes(pd.concat(stored, ignore_index=True), notes)] if stored else []
     found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     if missing := [name for name in names if name not in set(found["experiment"])]:
-        notes.append(f"No figures of mistakes for want of a record of them: {_listed(missing)}.")
+        notes.append(f"No figures of mistakes for want of a record of them: {', '.join(missing)}.")
     return found
 
 
@@ -160,11 +159,6 @@ def _class_counts(records) -> dict:
         for run in () if record.runs is None else record.runs.dropna(subset=["class_counts"]).itertuples():
             counts.setdefault(run.data, [int(count) for count in run.class_counts.split()])
     return counts
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(names[:12]) + more
 
 
 def _note_origin(epochs, specs, notes):
@@ -177,8 +171,8 @@ def _note_origin(epochs, specs, notes):
     ]
     if older:
         notes.append(
-            f"Trained before the latest change of the code that numbers depend on: {_listed(older)}; training again "
+            f"Trained before the latest change of the code that numbers depend on: {', '.join(older)}; training again "
             "shows whether that changes anything."
         )
     if dirty := [name for name in first.index if str(first["dirty"][name]).lower() == "true"]:
-        notes.append(f"Trained with uncommitted changes: {_listed(dirty)}.")
+        notes.append(f"Trained with uncommitted changes: {', '.join(dirty)}.")

@@ -57,15 +57,11 @@ def render(elements: list[dict], kind: str, folder: Path) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {"markdown": markdown, "anchor": _anchor}
-    environment.globals |= {"embedded": lambda name: _embedded(folder / "figures" / f"{name}.png")}
+    environment.globals |= {"markdown": markdown, "anchor": _anchor, "base64": base64.b64encode}
+    environment.globals["png"] = lambda name: (folder / "figures" / f"{name}.png").read_bytes()
     return environment.get_template(f"report.{kind}.j2").render(elements=elements)
 
 
 def _anchor(text: str) -> str:
     """Return the name by which a heading can be linked to."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def _embedded(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

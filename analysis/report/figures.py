@@ -2,7 +2,6 @@
 
 import functools
 import gc
-import os
 import re
 from pathlib import Path
 
@@ -27,17 +26,12 @@ class FigureFolder:
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, name: str, caption: str, data: pd.DataFrame, plot) -> list[dict]:
-        """Save the figure that ``plot()`` returns, and ``data``; return its name, caption and whether it is wide.
-
-        Returns [] if it cannot be drawn.
-        """
+        """Save the figure that ``plot()`` returns, and ``data``; return what a document needs of it, or []."""
         name = re.sub(r"[^\w-]", "_", name)  # a data set or an experiment in a store may have any name
         try:
             figure = plot()
             style.save(figure, self.folder / name)
         except Exception as error:  # one figure that strange numbers break must not cost the others
-            if os.environ.get("TINYCNN_DEBUG"):
-                raise
             self.notes.append(f"figure {name}: cannot be drawn ({type(error).__name__}: {error}).")
             return []
         gc.collect()  # a figure refers to itself in circles, so that many would stay in memory

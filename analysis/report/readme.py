@@ -95,6 +95,6 @@ def _row(name: str) -> tuple:
 
 def _evaluated() -> str:
     """Return how many specs each test set has evaluated, from the committed list."""
-    counts = evidence.evaluations(evidence.evaluated())
+    counts = evidence.evaluations()
     listed = ", ".join(f"{row.data} {row.specs}" for row in counts.itertuples())
     return f"Specs evaluated so far, by test set: {listed}." if listed else ""
