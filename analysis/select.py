@@ -116,18 +116,18 @@ def _note_what_is_left_out(name, mine, notes):
         notes.append(f"{name}: of its runs in the store {'; '.join(words)}.")
 
 
-def variants(frame: pd.DataFrame, records: dict[str, Record], specs: dict, notes: list[str]) -> pd.DataFrame:
+def variants(frame: pd.DataFrame, selected: dict[str, Record], specs: dict, notes: list[str]) -> pd.DataFrame:
     """Return the runs that have an experiment's name but another spec than its record: made with --set, or earlier.
 
     A row per spec, as ``statistics.summarise`` returns it, with its ``settings`` in words. ``frame``: rows of
     ``runs.read()``; ``specs``: the current ones. Runs on validation images or on a fallback data set are left out.
     """
     shown = set()
-    for name, record in records.items():
+    for name, record in selected.items():
         hashes = (record.epochs if record.runs is None else record.runs)["spec_hash"]
         shown |= {(name, spec_hash) for spec_hash in hashes.unique()}
     mine = frame[(frame["status"] == "FINISHED") & (frame["evaluated_on"] == "test") & (frame["fallback"] == "false")]
-    mine = mine[mine["experiment"].isin(records) & ~mine.set_index(_VARIANT[1:]).index.isin(shown)]
+    mine = mine[mine["experiment"].isin(selected) & ~mine.set_index(_VARIANT[1:]).index.isin(shown)]
     groups = [runs.of_latest_code(part) for _, part in mine.groupby(_VARIANT, sort=False)]
     groups.sort(key=lambda part: part["started"].max(), reverse=True)
     if len(groups) > MOST_VARIANTS:

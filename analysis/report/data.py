@@ -52,64 +52,64 @@ def collect(names: list[str] | None = None) -> ReportData:
         if name not in known:
             raise SpecError(f"no experiment is called {name!r}; {nearest(name, known)}")
     specs = {name: select.current_spec(name, notes) for name in dict.fromkeys(names or known)}
-    records = {}
+    selected = {}
     for name, spec in specs.items():
         if record := select.record_of(name, spec, frame[frame["experiment"] == name], notes):
-            records[name] = record
+            selected[name] = record
         else:
             notes.append(f"{name}: no finished run on test images; make {name} makes one.")
-    epochs = _epochs(records, notes)
+    epochs = _epochs(selected, notes)
     if epochs.empty:
         which = f" of {', '.join(names)}" if names else ""
         raise UserError(
             f"nothing to report: no finished run{which} in store or evidence{invalid}; "
             f"make {names[0] if names else 'exp3'} makes one"
         )
-    return _report_data(epochs, records, specs, frame, names, notes)
+    return _report_data(epochs, selected, specs, frame, names, notes)
 
 
-def _epochs(records, notes) -> pd.DataFrame:
+def _epochs(selected, notes) -> pd.DataFrame:
     """Return the epochs of all records; those without a test accuracy after the last epoch are left out."""
-    parts = [record.epochs for record in records.values() if record.epochs is not None]
-    if stored := [record.runs for record in records.values() if record.runs is not None]:
+    parts = [record.epochs for record in selected.values() if record.epochs is not None]
+    if stored := [record.runs for record in selected.values() if record.runs is not None]:
         parts.append(evidence.of_runs(pd.concat(stored, ignore_index=True)))
     if not parts:
         return pd.DataFrame()
     epochs = pd.concat(parts, ignore_index=True)
     complete = set(statistics.last_epochs(epochs).dropna(subset=["test_accuracy"])["experiment"])
-    if left_out := sorted(records.keys() - complete):
+    if left_out := sorted(selected.keys() - complete):
         notes.append(f"Left out, without a test accuracy after the last epoch: {', '.join(left_out)}.")
     return epochs[epochs["experiment"].isin(complete)]
 
 
-def _report_data(epochs, records, current, frame, only, notes) -> ReportData:
+def _report_data(epochs, selected, current, frame, only, notes) -> ReportData:
     names = in_order(epochs, current)
     epochs = epochs.set_index("experiment").loc[names].reset_index()
-    specs = {name: records[name].spec for name in names}
+    specs = {name: selected[name].spec for name in names}
     documents = {name: current[name] or specs[name] for name in names}
     measured = measure_all(documents | {name: spec for name, spec in specs.items() if spec})
     summary = [
-        statistics.summarise(part, specs[name], measured[name], records[name].not_judged)
+        statistics.summarise(part, specs[name], measured[name], selected[name].not_judged)
         for name, part in epochs.groupby("experiment", sort=False)
     ]
-    if recorded_only := [name for name in names if current[name] is None and not records[name].not_judged]:
+    if recorded_only := [name for name in names if current[name] is None and not selected[name].not_judged]:
         notes.append(f"Shown as recorded, without a file in experiments/: {', '.join(recorded_only)}.")
     _note_origin(epochs, specs, notes)
-    mistakes = _mistakes(records, names, notes)
+    mistakes = _mistakes(selected, names, notes)
     studies, lines = evidence.studies()
     return ReportData(
         epochs=epochs,
         summary=pd.DataFrame(summary),
         changes=statistics.changes(epochs, specs),
-        variants=select.variants(frame, records, current, notes),
+        variants=select.variants(frame, selected, current, notes),
         mistakes=mistakes,
         evaluations=evidence.evaluations(frame),
-        class_counts=_class_counts(records),
+        class_counts=_class_counts(selected),
         references=evidence.references(),
         specs=specs,
         documents=documents,
         measured=measured,
-        sources={name: records[name].source for name in names},
+        sources={name: selected[name].source for name in names},
         studies={name: study for name, study in studies.items() if not only or study[2].get("base") in only},
         notes=notes + lines,
     )
@@ -143,9 +143,9 @@ def measure_all(specs: dict) -> dict:
     return found
 
 
-def _mistakes(records, names, notes) -> pd.DataFrame:
-    stored = [records[name].runs for name in names if records[name].runs is not None]
-    parts = [evidence.mistakes(name) for name in names if records[name].runs is None]
+def _mistakes(selected, names, notes) -> pd.DataFrame:
+    stored = [selected[name].runs for name in names if selected[name].runs is not None]
+    parts = [evidence.mistakes(name) for name in names if selected[name].runs is None]
     parts += [runs.mistakes(pd.concat(stored, ignore_index=True), notes)] if stored else []
     found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     if missing := [name for name in names if name not in set(found["experiment"])]:
@@ -153,9 +153,9 @@ def _mistakes(records, names, notes) -> pd.DataFrame:
     return found
 
 
-def _class_counts(records) -> dict:
+def _class_counts(selected) -> dict:
     counts = evidence.class_counts()
-    for record in records.values():
+    for record in selected.values():
         for run in () if record.runs is None else record.runs.dropna(subset=["class_counts"]).itertuples():
             counts.setdefault(run.data, [int(count) for count in run.class_counts.split()])
     return counts
