@@ -110,10 +110,6 @@ def test_curves_of_a_run_are_legible(epochs, errors):
     assert_legible(training.curves(history, 99.4))
 
 
-def test_a_contact_sheet_is_legible():
-    assert_legible(training.contact_sheet(torch.rand(10, 1, 28, 28), torch.rand(6, 10, 1, 28, 28)))
-
-
 STUDIES = {
     "many": {},
     "one trial": {"trials": 1},
@@ -134,16 +130,12 @@ def test_figures_of_studies_are_legible(case):
 @pytest.mark.parametrize(
     ("network", "data"), [(networks.everything(), "mnist"), (networks.model_2(padding=1), "cifar10")]
 )
-def test_receptive_fields_are_legible_and_the_squares_those_of_the_layers(network, data):
+def test_receptive_fields_are_legible(network, data):
     facts = DATASETS[data]
     shape = facts.channels, facts.size, facts.size
     layers = measure(Spec(name="some", model=network, target=Target(parameter_limit=None)), facts).layers
     fields = receptive_field.receptive_fields(network.build(shape, 10), layers, torch.randn(2, *shape))
-    figure = receptive_fields.receptive_fields(np.zeros(shape, np.uint8), fields)
-    assert_legible(figure)
-    sides = list(dict.fromkeys(layer.receptive_field for layer in layers if layer.receptive_field > 1))
-    assert [max(patch.get_width() for patch in axes.patches if patch.get_linewidth() == 1.1)
-            for axes in figure.axes if axes.patches] == sides  # fmt: skip
+    assert_legible(receptive_fields.receptive_fields(np.zeros(shape, np.uint8), fields))
 
 
 def test_the_same_frames_give_the_same_bytes_in_any_process_and_with_any_style_of_the_users(tmp_path):

@@ -42,15 +42,6 @@ def test_one_run_has_wilsons_interval_in_dashes_and_an_arrow_means_beyond_the_ax
     assert {line.get_marker(): float(line.get_xdata()[0]) for line in axes.lines[3:]} == {"<": low, ">": high}
 
 
-def test_experiments_of_one_schedule_share_its_line():
-    epochs = frames.epochs(3)
-    epochs.loc[epochs["experiment"] == "exp2", "learning_rate"] = epochs.loc[
-        epochs["experiment"] == "exp0", "learning_rate"].to_numpy()  # fmt: skip
-    figure = runs.schedules(epochs)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["exp0, exp2", "exp1"]
-    np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [0.02 / epoch for epoch in range(1, 16)])
-
-
 def test_the_front_is_of_those_that_no_smaller_network_beats():
     summary = frames.summary(60)
     axes = specs.accuracy_against_parameters(summary, frames.references()[:0], None).axes[0]

@@ -12,7 +12,7 @@ import pytest
 from foreign import foreign_run
 from mlflow import MlflowClient
 
-from analysis import evidence, report, runs, select
+from analysis import evidence, report, runs
 from analysis.report import data, document, figures
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import load as experiments
@@ -187,7 +187,3 @@ def test_runs_with_other_settings_are_listed_apart_by_what_differs(
                 ["tiny", "optimizer.lr 0.01 → 0.03; train.epochs 3 → 2", older.hash, "1"],
                 ["tiny", "optimizer.lr=0.02", typed.spec.hash, "2"]]  # fmt: skip
     assert sorted(variants(text)) == expected
-    monkeypatch.setattr(select, "MOST_VARIANTS", 1)
-    report.write(None, repository)
-    text = (repository / "report.md").read_text()
-    assert "Only the latest 1 of 3 variants are shown" in text and len(variants(text)) == 1

@@ -2,14 +2,11 @@
 
 import dataclasses
 
-import pandas as pd
 import pytest
 from foreign import TAGS, foreign_run
 from mlflow import MlflowClient
-from mlflow.entities import Metric
 
 from analysis import runs
-from tinycnn.errors import UserError
 from tinycnn.track import mlflow_store, run
 
 
@@ -38,14 +35,6 @@ def test_runs_and_epochs_are_what_mlflow_itself_says(theirs):
         assert mine["train_loss"].isna().all()
 
 
-def test_an_epoch_logged_twice_counts_once_as_it_was_last(store):
-    client = MlflowClient()
-    run_id = foreign_run(client, "0", [98.0])
-    client.log_batch(run_id, [Metric("test_accuracy", 98.5, 5000, 1), Metric("test_loss", float("nan"), 5000, 1)])
-    row = runs.epochs([run_id]).iloc[0]
-    assert row["test_accuracy"] == 98.5 and pd.isna(row["test_loss"])
-
-
 def test_many_runs_take_few_calls(theirs, monkeypatch):
     calls = []
     monkeypatch.setattr(mlflow_store.Store, "histories", lambda self, ids, name: calls.append(len(ids)) or [])
@@ -56,26 +45,6 @@ def test_many_runs_take_few_calls(theirs, monkeypatch):
 def test_a_missing_store_has_no_runs_and_is_not_created(tmp_path):
     assert runs.read().empty and runs.epochs([]).empty
     assert not (tmp_path / "store").exists()
-
-
-def test_a_file_that_is_no_store_is_a_line(tmp_path, monkeypatch):
-    path = tmp_path / "file.db"
-    path.write_bytes(b"no database" * 100)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI") as raised:
-        runs.read()
-    assert "\n" not in str(raised.value)
-
-
-def test_a_list_of_mistakes_that_is_damaged_or_gone_is_left_out(store):
-    client, notes = MlflowClient(), []
-    texts = ("no list", None, "index,label,predicted\n5,1,2\n")
-    ids = [foreign_run(client, "0", [98.0], seed=seed, **{"tinycnn.class_counts": "1 1"}) for seed in range(3)]
-    for run_id, text in zip(ids, texts, strict=True):
-        if text:
-            client.log_text(run_id, text, runs.MISTAKES)
-    assert runs.mistakes(runs.read(), notes)["seed"].tolist() == [2]
-    assert len(notes) == 1 and notes[0].startswith(f"run {ids[0]}: its mistakes.csv")
 
 
 def test_runs_with_an_incomplete_record_are_named_and_left_out(store, monkeypatch):
