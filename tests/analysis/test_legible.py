@@ -112,7 +112,6 @@ def test_curves_of_a_run_are_legible(epochs, errors):
 
 STUDIES = {
     "many": {},
-    "one trial": {"trials": 1},
     "nothing complete": {"states": ("pruned", "over_limit")},
     "accuracy": {"objective": "validation_accuracy"},
     "four fields": {"ranges": dict(list(frames.RANGES.items())[:4])},

@@ -13,7 +13,7 @@ from foreign import foreign_run
 from mlflow import MlflowClient
 
 from analysis import evidence, report, runs
-from analysis.report import data, document, figures
+from analysis.report import data, figures
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import load as experiments
 from tinycnn.track import run
@@ -58,13 +58,6 @@ def test_an_iteration_has_its_five_parts_with_the_authors_and_the_computed_words
     assert "Neither under- nor over-fitting" in section
 
 
-def test_the_numbers_are_those_of_the_evidence(markdown):
-    last = evidence.read("exp3").query("epoch == 15")["test_accuracy"]
-    row = next(line for line in markdown.splitlines() if line.startswith("| exp3 "))
-    cells = [cell.strip() for cell in row.split("|")[1:-1]]
-    assert cells[1:6] == [f"{last.mean():.3f}", cells[2], str(len(last)), f"{last.std():.3f}", f"{last.min():.2f}"]
-
-
 def test_data_sets_are_never_in_one_table_and_published_figures_are_marked(markdown):
     for table in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE):
         assert not ("| cifar1 " in table and "| exp3 " in table)
@@ -81,10 +74,6 @@ def test_the_page_is_self_contained_and_says_the_same_as_the_markdown(published,
     headings = [html.unescape(text) for text in re.findall(r"<h\d [^>]*>(.*?)</h\d>", page)]
     assert headings == re.findall(r"^#+ (.*)", markdown, re.MULTILINE)
     assert page.count("<img ") == markdown.count("![")
-
-
-def test_what_an_author_writes_cannot_break_the_page(tmp_path):
-    assert "&lt;script&gt;" in document.render([document.paragraph("<script>")], "html", tmp_path)
 
 
 def test_without_runs_or_with_an_unknown_name_there_is_a_line(repository):
