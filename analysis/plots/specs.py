@@ -169,8 +169,8 @@ def changes(changes: pd.DataFrame) -> Figure:
     axes.grid(visible=False)
     axes.margins(x=0.06)
     pairs = changes["paired"].astype(bool)
-    entries = [("paired by seed", _PAIRED)] * pairs.any() + [("not paired", _UNPAIRED)] * (not pairs.all())
-    axis.legend(figure, entries)
+    kinds = (pairs.any(), ("paired by seed", _PAIRED)), (not pairs.all(), ("not paired", _UNPAIRED))
+    axis.legend(figure, [entry for drawn, entry in kinds if drawn])
     return figure
 
 

@@ -99,7 +99,7 @@ def importances(result: dict) -> Figure:
     axis.row_axis(axes, [style.short(name, 22) for name in shares.index])
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
-    axes.set(xticks=[], xlim=(0, 1.15 * shares.max()), xlabel="share of the objective's variation")
+    axes.set(xticks=[], xlim=(0, 1.15 * max(shares.max(), 1)), xlabel="share of the objective's variation")
     return figure
 
 
@@ -121,7 +121,7 @@ def slices(trials: pd.DataFrame, result: dict) -> Figure:
         positions = _field_axis(axes, done[name], searched)
         axes.plot(positions, done["value"], **_TRIAL)
         axes.plot(positions[best], done["value"].iloc[best], **_BEST)
-        axis.log_axis(axes, done["value"], 5)
+        axis.log_axis(axes, done["value"], 4)
         axes.set_ylabel(style.wrapped(objective, 22, 2) if left[number] else "")
         axes.set_title(style.short(name, 26), loc="left", fontsize=7)
     return figure

@@ -85,7 +85,8 @@ def comparison(report: ReportData, data: str, saved: FigureFolder) -> list[dict]
     changed = report.changes[report.changes["experiment"].isin(summary["experiment"])]
     references = report.references[report.references["data"] == data]
     drawn = learning_curves(saved, epochs, summary, f"learning_curves_{data}")
-    drawn += accuracy_against_parameters(saved, summary, references, f"accuracy_parameters_{data}")
+    if summary["parameters"].notna().any():
+        drawn += accuracy_against_parameters(saved, summary, references, f"accuracy_parameters_{data}")
     caption = "Each seed's last epoch as a point, their mean and its 95 % interval (of a single run, over test images)."
     drawn += saved.add(f"seeds_{data}", caption, last, lambda: runs.seeds(last))
     if len(changed):
@@ -94,9 +95,9 @@ def comparison(report: ReportData, data: str, saved: FigureFolder) -> list[dict]
             "95 % interval, paired by seed where two or more are shared. An interval that includes 0 shows no effect."
         )
         drawn += saved.add(f"changes_{data}", caption, changed, lambda: specs.changes(changed))
-    caption = "The learning rate at the last step of each epoch."
     rates = epochs[["experiment", "seed", "epoch", "learning_rate"]]
     if rates["learning_rate"].notna().any():
+        caption = "The learning rate at the last step of each epoch."
         drawn += saved.add(f"schedules_{data}", caption, rates, lambda: runs.schedules(rates))
     caption = "Test errors against the seconds of a whole training and the multiply-accumulates of one image."
     costs = summary[["experiment", "n", "last", "last_low", "last_high", "seconds", "macs"]]
