@@ -1,12 +1,10 @@
-"""What changed between experiments, and what it did."""
+"""What changed between experiments, and what that brought."""
 
 import textwrap
 
 import pandas as pd
 
-from analysis import evidence, load, records, statistics, stores
-from analysis.blocks import count, number
-from analysis.statistics import plain
+from analysis import evidence, runs, select, statistics
 from tinycnn.errors import UserError
 from tinycnn.network.check import check
 from tinycnn.track import verdict
@@ -17,63 +15,67 @@ from tinycnn.track.tables import markdown
 def compare(specs: list) -> dict:
     """Return, as plain values, what each spec changes of the first one, and its accuracies over its seeds.
 
-    The numbers of each are those a report shows: from the store, or else from the committed evidence. ``notes`` has a
-    line for whatever is not as one would expect. Raises UserError where a spec has no finished runs.
+    The numbers are those a report shows: from the store, or else from the committed evidence. ``notes`` has a line for
+    whatever was left out. Raises UserError where a spec has no finished runs.
     """
     notes = []
-    frame = load.runs(stores.EVERY, notes)
+    frame = runs.read(runs.EVERY, notes)
     rows, last = [], []
     for spec in specs:
         record = _record(spec, frame[frame["experiment"] == spec.name], notes)
-        epochs = record.epochs if record.rows is None else evidence.of_runs(record.rows, notes)
-        runs = statistics.runs_of(epochs)
-        last.append({seed: run["last"] for seed, run in runs.items()})
-        rows.append(_row(spec, record, epochs, runs) | {"changes": _changes(spec, specs[0])})
+        epochs = record.epochs if record.runs is None else evidence.of_runs(record.runs)
+        summaries = statistics.runs_of(epochs)
+        last.append({seed: run["last"] for seed, run in summaries.items()})
+        rows.append(_row(spec, specs[0], record, epochs, summaries))
     for row, mine in zip(rows, last, strict=True):
-        alike = all(row[name] == rows[0][name] for name in ("data", "evaluated_on"))
-        row["against_base"] = difference(mine, last[0]) if alike else None  # another data set's are nothing to compare
+        same_images = all(row[name] == rows[0][name] for name in ("data", "evaluated_on"))
+        row["against_base"] = difference(mine, last[0]) if same_images else None
     return {"base": specs[0].name, "experiments": rows, "notes": notes}
 
 
-def _record(spec, mine: pd.DataFrame, notes) -> records.Record:
-    """Return the record of a spec as it is. Raises UserError where there is none."""
-    if spec.data.validation:  # no report shows such runs, and no evidence has them
-        rows = load.of_spec(mine[mine["status"] == "FINISHED"], spec)
+def _record(spec, mine: pd.DataFrame, notes) -> select.Record:
+    """Return the record of a spec as it is now. Raises UserError where there is none."""
+    if spec.data.validation:  # neither reports nor evidence have such runs
+        rows = runs.of_spec(mine[mine["status"] == "FINISHED"], spec)
         source = f"the store, spec {spec.hash}, validation images"
-        found = records.Record(1, len(rows), spec, source, rows=rows) if len(rows) else None
+        found = select.Record(len(rows), True, spec, source, runs=rows) if len(rows) else None
     else:
-        found = records.of_experiment(spec.name, spec, mine, notes)
-    if found is None or found.barred:
-        rest = f" (only {found.source}: {found.barred})" if found else f" ({notes[0].rstrip('.')})" if notes else ""
+        found = select.record_of(spec.name, spec, mine, notes)
+    if found is None or found.not_judged:
+        rest = f" ({notes[0].rstrip('.')})" if notes else ""
+        rest = f" (only {found.source}: {found.not_judged})" if found else rest
         raise UserError(
             f"{spec.name}: no finished runs of this spec in store or evidence{rest}; make {spec.name} makes one"
         )
     return found
 
 
-def _changes(spec, base) -> dict:
-    """Return what a spec changes of another but for the target, which is no part of the numbers."""
-    changed = {name: pair for name, pair in spec.difference(base).items() if not name.startswith("target.")}
-    return {name: {"from": old, "to": new} for name, (old, new) in changed.items()}
-
-
-def _row(spec, record, epochs: pd.DataFrame, runs: dict) -> dict:
-    kind, each = ("validation", None) if spec.data.validation else ("test", images(spec.data.short))
-    row = {"experiment": spec.name, "source": record.source, "data": spec.data.short, "evaluated_on": kind}
-    row |= {"seeds": [int(seed) for seed in runs], "parameters": check(spec)[0].parameters}
-    row |= verdict.total([*runs.values()], each)
-    word = verdict.NOT_JUDGED if spec.data.validation else statistics.judge(epochs, spec)[0]
-    return row | {"verdict": word, "run_ids": list(epochs["run_id"].unique()) if "run_id" in epochs else []}
+def _row(spec, base, record, epochs: pd.DataFrame, summaries: dict) -> dict:
+    kind, count = ("validation", None) if spec.data.validation else ("test", images(spec.data.short))
+    changed = statistics.changed_fields(spec, base).items()
+    return {
+        "experiment": spec.name,
+        "source": record.source,
+        "data": spec.data.short,
+        "evaluated_on": kind,
+        "seeds": [int(seed) for seed in summaries],
+        "parameters": check(spec)[0].parameters,
+        **verdict.total([*summaries.values()], count),
+        "verdict": verdict.NOT_JUDGED if spec.data.validation else statistics.judge(epochs, spec)[0],
+        "run_ids": list(epochs["run_id"].unique()) if "run_id" in epochs else [],
+        "changes": {name: {"from": old, "to": new} for name, (old, new) in changed},
+    }
 
 
 def text(result: dict) -> str:
-    """Put a comparison into Markdown for the terminal, at most 80 columns wide."""
+    """Return a comparison as Markdown for the terminal, at most 80 columns wide."""
     rows = result["experiments"]
     head = ("experiment", "params", "n", "last %", "std", "min", "min of last 5", "target")
     cells = [
         (
-            row["experiment"], count(row["parameters"]), str(row["n"]), number(row["last"], 3),
-            number(row["last_std"], 3), number(row["last_min"]), number(row["min_last5"]), row["verdict"],
+            row["experiment"], f"{row['parameters']:,}", str(row["n"]), f"{row['last']:.3f}",
+            "-" if row["last_std"] is None else f"{row['last_std']:.3f}", f"{row['last_min']:.2f}",
+            f"{row['min_last5']:.2f}", row["verdict"],
         )
         for row in rows
     ]  # fmt: skip
@@ -82,17 +84,13 @@ def text(result: dict) -> str:
         interval = "" if row["last_low"] is None else f"95 % interval {row['last_low']:.2f} to {row['last_high']:.2f}, "
         lines.append(f"{row['experiment']}: {interval}numbers from\n  {row['source']}")
     for row in rows[1:]:
-        lines += ["", f"{row['experiment']} against {result['base']}: {_words(row['against_base'])}"]
-        changes = (f"{name}: {plain(c['from'])} -> {plain(c['to'])}" for name, c in row["changes"].items())
+        found = row["against_base"]
+        words = statistics.difference_as_text(found) if found else "evaluated on other images, so no difference"
+        lines += [
+            "",
+            textwrap.fill(f"{row['experiment']} against {result['base']}: {words}", 80, subsequent_indent="  "),
+        ]
+        changes = (f"{n}: {statistics.as_text(c['from'])} -> {statistics.as_text(c['to'])}"
+                   for n, c in row["changes"].items())  # fmt: skip
         lines += [textwrap.fill(c, 80, initial_indent="  ", subsequent_indent="    ") for c in changes]
     return "\n".join(lines)
-
-
-def _words(found: dict | None) -> str:
-    if found is None:
-        return "on other images, so no difference"
-    pairs = f"{found['n']} seeds, paired" if found["paired"] else f"{found['n']} seeds a side at least, not paired"
-    text = f"{found['difference']:+.3f} points ({pairs})"
-    if found["low"] is None:
-        return f"{text},\n  which cannot say how sure this is"
-    return f"{text},\n  95 % interval {found['low']:+.3f} to {found['high']:+.3f}"

@@ -1,7 +1,7 @@
-"""A computed diagnosis beside the author's words: fit, speed of convergence, stability of the last epochs.
+"""A computed diagnosis of one experiment's runs: fit, speed of convergence, stability of the last epochs.
 
-Accuracies are in percent, errors are what they lack of 100. One standard error of an accuracy p over N test images is
-sqrt(p (1 - p) / N): what is smaller than two of them is called noise.
+Accuracies are in percent. One standard error of an accuracy p over N test images is sqrt(p (1 - p) / N); differences
+below two of them are called noise.
 """
 
 import math
@@ -16,18 +16,14 @@ _LAST = 5  # epochs, as in the acceptance rule
 
 
 def diagnose(epochs: pd.DataFrame, target: float | None) -> list[str]:
-    """Return sentences about one experiment's runs; ``target``: the accuracy asked for, None where none is."""
+    """Return sentences about the epochs of one experiment; ``target``: the accuracy required, None without one."""
     epochs = epochs.dropna(subset=["test_accuracy"])
     if epochs.empty:
         return ["No test accuracy was recorded."]
     last = last_epochs(epochs)
-    noise = _standard_error(last["test_accuracy"].mean(), images(str(epochs["data"].iloc[0])))
+    share = last["test_accuracy"].mean() / 100
+    noise = 100 * math.sqrt(share * (1 - share) / images(str(epochs["data"].iloc[0])))
     return [_fit(last, target, noise), _speed(epochs, target), _stability(epochs, noise)]
-
-
-def _standard_error(accuracy: float, count: int) -> float:
-    share = min(max(accuracy / 100, 0), 1)
-    return 100 * math.sqrt(share * (1 - share) / count)
 
 
 def _fit(last, target, noise) -> str:
@@ -35,44 +31,42 @@ def _fit(last, target, noise) -> str:
     train, test = last["clean_train_accuracy"].mean(), last["test_accuracy"].mean()
     if math.isnan(train):
         return "Fit: the accuracy on clean training images was not recorded."
-    told = f"training images as in a test {100 - train:.2f} % wrong, test images {100 - test:.2f} %"
-    gap = train - test
+    errors, gap = f"error on clean training images {100 - train:.2f} %, on test images {100 - test:.2f} %", train - test
     if target is not None and train < target:
-        return f"Under-fitting: {told}; even the training images stay below the {target:g} % asked for."
+        return f"Under-fitting: {errors}; even the training images stay below the target of {target:g} %."
     if gap <= 2 * noise:
-        return f"Neither under- nor over-fitting: {told}, and that difference is within noise ({2 * noise:.2f})."
+        return f"Neither under- nor over-fitting: {errors}, a difference within noise ({2 * noise:.2f})."
     if (100 - test) >= 2 * (100 - train):
-        return f"Over-fitting: {told}, at least twice as many."
+        return f"Over-fitting: {errors}, at least twice as high."
     if gap < 0.1 * (100 - test):
-        return f"Under-fitting: {told}; hardly any of the error is a gap between the two."
-    return f"A gap, but little over-fitting: {told}."
+        return f"Under-fitting: {errors}; hardly any of the error is a gap between the two."
+    return f"A gap, but little over-fitting: {errors}."
 
 
 def _speed(epochs, target) -> str:
-    """Say in which epoch an accuracy was first reached: the target, or else most of the way to the last one."""
+    """Say in which epoch an accuracy was first reached: the target, or else twice the last epoch's error."""
     runs = epochs.groupby("seed")
     final = runs["test_accuracy"].last()
     if target is None or (final < target).all():
-        # twice the last error: a level that every network has its own of
         wanted, level = 100 - 2 * (100 - final), "at most twice the last epoch's error"
     else:
         wanted, level = pd.Series(target, final.index), f"{target:g} %"
     reached = epochs[epochs["test_accuracy"] >= epochs["seed"].map(wanted)].groupby("seed")["epoch"].min()
     second = epochs.loc[epochs["epoch"] == 2, "test_accuracy"]
-    at_once = f" After epoch 2: {second.mean():.2f} % on average." if len(second) else ""
+    after_two = f" After epoch 2: {second.mean():.2f} % on average." if len(second) else ""
     if reached.empty:
-        return f"Convergence: no run came to {level}.{at_once}"
-    which = "the run" if len(final) == 1 else f"{len(reached)} of {len(final)} runs"
-    span = f"{reached.min()}" if reached.nunique() == 1 else f"{reached.min()} to {reached.max()}"
-    middle = "" if reached.nunique() == 1 else f", the median {reached.median():g}"
-    return f"Convergence: {which} first had {level} in epoch {span}{middle}.{at_once}"
+        return f"Convergence: no run reached {level}.{after_two}"
+    span = f"{reached.min()}"
+    if reached.nunique() > 1:
+        span = f"{reached.min()} to {reached.max()}, the median {reached.median():g}"
+    return f"Convergence: {len(reached)} of {len(final)} runs first reached {level} in epoch {span}.{after_two}"
 
 
 def _stability(epochs, noise) -> str:
-    """Say how much the last epochs move, and whether they still rise."""
+    """Say how much the last epochs vary, and whether accuracy still rises."""
     count = min(_LAST, epochs["epoch"].nunique())
     if count < 2:
-        return "Stability: one epoch says nothing of it."
+        return "Stability: not known after one epoch."
     late = epochs[epochs["epoch"] > epochs["epoch"].max() - count]
     spread = late.groupby("seed")["test_accuracy"].agg(np.ptp).mean()
     means = late.groupby("epoch")["test_accuracy"].mean()
@@ -82,8 +76,8 @@ def _stability(epochs, noise) -> str:
     if rise > max(2 * noise, 0.5 * spread):
         rates = epochs["learning_rate"]
         falling = rates[epochs["epoch"] == epochs["epoch"].max()].mean() < 0.01 * rates.max()
-        still = " They still rise" + (", as the learning rate falls." if falling else ": training has not finished.")
+        still = " It still rises" + (", as the learning rate falls." if falling else ": training has not finished.")
     return (
-        f"Stability: {word}; within the last {count} epochs a run's accuracy moves by {spread:.2f} points on average "
+        f"Stability: {word}; within the last {count} epochs a run's accuracy varies by {spread:.2f} points on average "
         f"(one standard error: {noise:.2f}).{still}"
     )

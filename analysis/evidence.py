@@ -1,63 +1,137 @@
-"""The store's runs -> the small record in git: a CSV per spec, its mistakes, and the list of specs judged."""
+"""The committed record in ``reports/evidence/`` <-> pandas frames.
 
+A CSV per experiment, its mistakes, the list of specs evaluated on a test set, the studies, and the published figures.
+"""
+
+import json
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from analysis import committed, load, readme, stores
-from tinycnn.data.catalog import DATASETS
+from analysis import runs
+from tinycnn import ROOT
 from tinycnn.errors import UserError, visible
 from tinycnn.spec import load as experiments
 
-_RECORD = ("commit", "dirty", "code_hash", "torch", "device", "threads", "data", "data_digest", "parameters", "macs",
-           "run_id")  # fmt: skip
+FOLDER = ROOT / "reports" / "evidence"
+EVALUATED = "specs_evaluated.csv"
+CLASSES = "classes.csv"
+REFERENCES = Path(__file__).with_name("references.csv")
+_ORIGIN = (
+    "commit", "dirty", "code_hash", "torch", "device", "threads", "data", "data_digest", "parameters", "macs", "run_id",
+)  # fmt: skip
+_NUMBERS = ["seed", "epoch", "test_accuracy", "train_accuracy", "clean_train_accuracy", "learning_rate", "seconds"]
+_REQUIRED = {"experiment", "spec_hash", "data", "data_digest", "code_hash", "dirty", "parameters", *_NUMBERS}
 
 
-def write(names: list[str] | None = None) -> list[Path]:
-    """Write the CSVs of each experiment that has finished runs, the list of specs judged, and the README's part.
+def names() -> list[str]:
+    """Return the experiments that there is evidence of, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.csv") if path.name != EVALUATED)
 
-    A CSV of more seeds than the store has is replaced only where its experiment is named. What had to be left out is
-    said on stderr.
 
-    Return the files written. Raises UserError for an experiment that is named but has no runs.
+def read(name: str) -> pd.DataFrame:
+    """Return the evidence of an experiment, a row per seed and epoch. Raises UserError for missing or damaged files."""
+    path = FOLDER / f"{name}.csv"
+    if not path.exists():
+        raise UserError(f"{name}: no evidence at {path}; make {name}, then make evidence")
+    frame = _read_csv(path)
+    if missing := _REQUIRED - set(frame.columns):
+        raise UserError(f"{path}: the column {', '.join(sorted(missing))} is missing; make evidence writes it again")
+    numeric = all(pd.api.types.is_numeric_dtype(frame[column]) for column in _NUMBERS)
+    if not numeric or frame.loc[frame["epoch"] == frame["epoch"].max(), "test_accuracy"].isna().all():
+        raise UserError(f"{path}: is damaged (a number is missing); restore it from git")
+    return frame
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype={"spec_hash": str, "code_hash": str})  # 12 digits may look like a number
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); restore it from git") from None
+
+
+def mistakes(name: str) -> pd.DataFrame:
+    """Return the committed mistakes of an experiment, a row per run and image, as ``runs.mistakes`` does."""
+    path = FOLDER / "mistakes" / f"{name}.csv"
+    return _read_csv(path) if path.exists() else runs.mistakes(pd.DataFrame(columns=["class_counts", "artifacts"]))
+
+
+def class_counts() -> dict[str, list[int]]:
+    """Return the number of test images of each class, in the classes' order, by data set."""
+    path = FOLDER / "mistakes" / CLASSES
+    return {data: part["images"].tolist() for data, part in _read_csv(path).groupby("data")} if path.exists() else {}
+
+
+def references() -> pd.DataFrame:
+    """Return the published figures: name, source, data, parameters, best, best_epoch, last, min_last5, recipe, note."""
+    return pd.read_csv(REFERENCES)
+
+
+def studies() -> tuple[dict[str, tuple], list[str]]:
+    """Return (trials, curves, result) by study, as ``analysis.studies`` wrote them, and a line for each damaged one."""
+    found, lines = {}, []
+    for path in sorted((FOLDER / "studies").glob("*.json")):
+        try:
+            result, curves = json.loads(path.read_text(encoding="utf-8")), path.with_name(f"{path.stem}_epochs.csv")
+            trials = _read_csv(path.with_suffix(".csv"))
+            found[path.stem] = trials, _read_csv(curves) if curves.exists() else pd.DataFrame(), result
+        except (OSError, ValueError, UserError) as error:
+            lines.append(f"study {path.stem}: cannot be read ({' '.join(str(error).split())}), so it is left out.")
+    return found, lines
+
+
+def evaluated(frame: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return data, data_digest, experiment and spec_hash of each spec evaluated on a test set.
+
+    The committed list, with that of the runs in ``frame``, if given.
     """
-    notes = []
-    every = load.runs(stores.EVERY, notes)
-    frame = every[every["status"] == "FINISHED"]
-    written = []
-    committed.FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in names or experiments.names():
+    path, columns = FOLDER / EVALUATED, ["data", "data_digest", "experiment", "spec_hash"]
+    known = pd.read_csv(path, dtype=str) if path.exists() else pd.DataFrame(columns=columns, dtype=str)
+    if frame is None:
+        return known
+    both = pd.concat([known, frame.loc[frame["evaluated_on"] == "test", columns]])
+    return both.drop_duplicates().sort_values(columns)
+
+
+def evaluations(frame: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return how many different specs each test set has evaluated, of the rows of ``evaluated(frame)``: data, specs."""
+    return evaluated(frame).groupby("data")["spec_hash"].nunique().rename("specs").reset_index()
+
+
+def write(experiment_names: list[str] | None = None) -> list[Path]:
+    """Write the CSVs of each experiment with finished runs in the store, and the list of specs evaluated.
+
+    A CSV of more seeds than the store has is replaced only for an experiment that is named. Notes go to stderr.
+    Returns the files written. Raises UserError for an experiment that is named but has no runs.
+    """
+    notes, written = [], []
+    every = runs.read(runs.EVERY, notes)
+    for name in experiment_names or experiments.names():
         spec = experiments.load(name)
-        mine = load.of_spec(frame, spec)
-        if mine.empty:
-            if names:
-                raise UserError(f"{name}: no finished runs of this spec in the store; make {name} makes one")
+        mine = runs.of_spec(every[every["status"] == "FINISHED"], spec)
+        path = FOLDER / f"{spec.name}.csv"
+        if mine.empty and experiment_names:
+            raise UserError(f"{name}: no finished runs of this spec in the store; make {name} makes one")
+        if mine.empty or spec.data.validation:  # evidence is of test sets
             continue
-        path = committed.FOLDER / f"{spec.name}.csv"
-        if spec.data.validation or _loses_seeds(path, mine, named=bool(names)):
-            continue  # evidence is of test sets; and less is not to take the place of more unasked
-        written += [_save(of_runs(mine, notes), path), *_write_mistakes(mine, spec, notes)]
-    written.append(_write_judged(every))
+        if not experiment_names and path.exists() and read(path.stem)["seed"].nunique() > len(mine):
+            continue
+        written += [_save(of_runs(mine), path), *_write_mistakes(mine, spec, notes)]
+    written.append(_save(evaluated(every), FOLDER / EVALUATED))
     for note in notes:
         print(f"note: {visible(note)}", file=sys.stderr)
-    return [*written, *readme.write()]
+    return written
 
 
-def _loses_seeds(path: Path, mine: pd.DataFrame, named: bool) -> bool:
-    return not named and path.exists() and committed.read(path.stem)["seed"].nunique() > len(mine)
+def of_runs(mine: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per epoch of each run in rows of ``runs.read()``: its numbers, and where they come from.
 
-
-def of_runs(mine: pd.DataFrame, notes: list | None = None) -> pd.DataFrame:
-    """Return a row per run and epoch of rows of ``load.runs()``: the numbers, and where they come from.
-
-    All of them were evaluated on images of the same kind. What had to be left out is said in ``notes``.
+    All runs were evaluated on images of the same kind.
     """
-    who = mine[["run_id", "experiment", "spec_hash", "seed", *(c for c in _RECORD if c != "run_id")]]
-    numbers = load.epochs(mine["run_id"].tolist(), notes, mine["evaluated_on"].iloc[0])
-    frame = numbers.merge(who, on="run_id", how="left")
-    first = ["experiment", "spec_hash", "seed", "epoch", *load.EPOCH_METRICS]
-    return frame[[*first, *_RECORD]]
+    who = mine[["experiment", "spec_hash", "seed", *_ORIGIN]]
+    frame = runs.epochs(mine["run_id"].tolist(), mine["evaluated_on"].iloc[0]).merge(who, on="run_id", how="left")
+    return frame[["experiment", "spec_hash", "seed", "epoch", *runs.EPOCH_METRICS, *_ORIGIN]]
 
 
 def _save(frame: pd.DataFrame, path: Path) -> Path:
@@ -67,37 +141,14 @@ def _save(frame: pd.DataFrame, path: Path) -> Path:
 
 
 def _write_mistakes(mine: pd.DataFrame, spec, notes) -> list[Path]:
-    """Write which images each run got wrong and how many the classes have; of runs that do not tell, nothing."""
-    wrong, folder = load.mistakes(mine, notes), committed.FOLDER / "mistakes"
-    told = mine["class_counts"].dropna()
-    if told.empty:
+    """Write the misclassified images of each run, and the size of each class of the data set."""
+    recorded, folder = mine["class_counts"].dropna(), FOLDER / "mistakes"
+    if recorded.empty:
         return []
-    counts = committed.class_counts() | {spec.data.short: [int(count) for count in told.iloc[0].split()]}
-    rows = [
-        {"data": data, "class": name, "images": images}
-        for data in sorted(counts)
-        for name, images in zip(_classes(data, spec, len(counts[data])), counts[data], strict=True)
-    ]
-    return [_save(wrong, folder / f"{spec.name}.csv"), _save(pd.DataFrame(rows), folder / committed.CLASSES)]
-
-
-def _classes(data: str, spec, count: int) -> tuple[str, ...]:
-    """Return the names of a data set's classes; of one's own that is not at hand, their numbers."""
-    if data in DATASETS:
-        return DATASETS[data].classes
-    return spec.data.facts().classes if data == spec.data.short else tuple(map(str, range(count)))
-
-
-def _write_judged(frame: pd.DataFrame) -> Path:
-    """Add to the list of specs that each test set has judged; what an earlier store held stays on it."""
-    both = with_judged(frame)
-    path = committed.FOLDER / committed.JUDGED
-    both.to_csv(path, index=False, lineterminator="\n")
-    return path
-
-
-def with_judged(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the committed list of specs judged together with those of the runs in ``frame``."""
-    known = committed.judged()
-    now = frame[frame["evaluated_on"] == "test"][known.columns]
-    return pd.concat([known, now]).drop_duplicates().sort_values([*known.columns])
+    sizes = pd.DataFrame({"class": spec.data.facts().classes, "images": recorded.iloc[0].split()})
+    sizes.insert(0, "data", spec.data.short)
+    path = folder / CLASSES
+    if path.exists():
+        known = _read_csv(path)
+        sizes = pd.concat([known[known["data"] != spec.data.short], sizes]).sort_values("data", kind="stable")
+    return [_save(runs.mistakes(mine, notes), folder / f"{spec.name}.csv"), _save(sizes, path)]

@@ -1,28 +1,26 @@
-"""Epochs -> the summary of each experiment and what each change brought, by the figures of ``tinycnn``."""
+"""Epochs -> the summary of each experiment, what each change brought, and what is misclassified.
 
-from types import SimpleNamespace
+Means, intervals and differences over seeds are those of ``tinycnn.track.statistics``, verdicts those of
+``tinycnn.track.verdict``. Frames of epochs are as ``analysis.evidence`` describes them.
+"""
+
+import math
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from tinycnn.track import verdict
 from tinycnn.track.statistics import difference, images
 
-SUMMARY = (
-    "experiment", "parent", "data", "parameters", "macs", "receptive_field", "n", "last_mean", "last_std", "last_min",
-    "last_low", "last_high", "best_mean", "best_epoch_median", "min_last5", "clean_train", "seconds", "verdict",
-    "target_accuracy", "limit",
-)  # fmt: skip
 
-
-def runs_needed(distance: float, deviation: float) -> int:
-    """Return how many seeds a side show a difference of means, 8 times in 10 and at 5 % (two-sided, normal).
+def seeds_needed(distance: float, deviation: float) -> int:
+    """Return how many seeds a side detect a difference of means, with power 0.8 at 5 % (two-sided, normal).
 
     n = 2 (z_0.975 + z_0.8)^2 (deviation / distance)^2.
     """
-    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
-    return int(np.ceil(2 * (z * deviation / distance) ** 2))
+    z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
+    return math.ceil(2 * (z * deviation / distance) ** 2)
 
 
 def last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -31,56 +29,45 @@ def last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def runs_of(epochs: pd.DataFrame, target=None) -> dict:
-    """Return ``verdict.summarise`` of each run of one experiment by its seed, those without a last accuracy left out.
+    """Return ``verdict.summarise`` of each run of one experiment by its seed; of complete runs only.
 
-    An epoch without a test accuracy is passed over.
+    An epoch without a test accuracy is skipped.
     """
     found, end = {}, epochs["epoch"].max()
     known = epochs.dropna(subset=["test_accuracy"]).sort_values(["seed", "epoch"])
+    clean = known["clean_train_accuracy"].astype(object)
+    known = known.assign(accuracy=known["test_accuracy"], clean_train_accuracy=clean.where(clean.notna(), None))
     for seed, run in known.groupby("seed"):
         if run["epoch"].iloc[-1] == end:
-            history = [
-                SimpleNamespace(
-                    epoch=row.epoch, accuracy=float(row.test_accuracy), train_accuracy=row.train_accuracy,
-                    clean_train_accuracy=None if pd.isna(row.clean_train_accuracy) else row.clean_train_accuracy,
-                )
-                for row in run.itertuples()
-            ]  # fmt: skip
-            found[seed] = verdict.summarise(history, target)
+            found[seed] = verdict.summarise([*run.itertuples()], target)
     return found
 
 
-def summarise(epochs: pd.DataFrame, spec=None, measured=None, barred: str = "") -> dict:
-    """Return one experiment's row of the summary, with the columns SUMMARY, and the verdict's ``reason``.
+def summarise(epochs: pd.DataFrame, spec=None, measured=None, not_judged: str = "") -> dict:
+    """Return one experiment's row of the summary: what ``verdict.total`` returns, and the columns below.
 
-    ``spec``: what was run, None where it is not known as it was; ``measured``: its network; ``barred``: why it cannot
-    be judged, "" where it can. At least one run has an accuracy after the last epoch.
+    Accuracies in percent, what is not known NaN or None. ``spec``: what was run, None where that is not known;
+    ``measured``: its network; ``not_judged``: why it cannot be judged, "" where it can. At least one run must have an
+    accuracy after the last epoch.
     """
     data, target = str(epochs["data"].iloc[0]), spec.target if spec else None
     found = verdict.total([*runs_of(epochs).values()], images(data))
-    word, reason = (verdict.NOT_JUDGED, barred) if barred else judge(epochs, spec)
-    return dict(
-        zip(
-            SUMMARY,
-            (
-                epochs["experiment"].iloc[0], spec.parent if spec else None, data,
-                _known(epochs, "parameters", measured), _known(epochs, "macs", measured),
-                measured.receptive_field if measured else None, found["n"],
-                found["last"], _or_nan(found["last_std"]), found["last_min"], found["last_low"], found["last_high"],
-                found["best"], found["best_epoch"], found["min_last5"], _or_nan(found["clean_train"]),
-                epochs.groupby("seed")["seconds"].sum(min_count=1).mean(), word,
-                target.accuracy if target else None, target.parameter_limit if target else None,
-            ),
-            strict=True,
-        )
-    ) | {"reason": reason}  # fmt: skip
+    word, reason = (verdict.NOT_JUDGED, not_judged) if not_judged else judge(epochs, spec)
+    return {
+        "experiment": epochs["experiment"].iloc[0],
+        "data": data,
+        "parameters": _recorded(epochs, "parameters", measured),
+        "macs": _recorded(epochs, "macs", measured),
+        **{name: np.nan if value is None else value for name, value in found.items()},
+        "seconds": epochs.groupby("seed")["seconds"].sum(min_count=1).mean(),
+        "verdict": word,
+        "reason": reason,
+        "target_accuracy": target.accuracy if target else None,
+        "limit": target.parameter_limit if target else None,
+    }
 
 
-def _or_nan(value) -> float:
-    return np.nan if value is None else value
-
-
-def _known(epochs, column, measured):
+def _recorded(epochs, column, measured):
     """Return what the runs recorded of their network, or else what is measured of it now."""
     recorded = epochs[column].dropna() if column in epochs else ()
     return float(recorded.iloc[0]) if len(recorded) else getattr(measured, column, None)
@@ -89,7 +76,7 @@ def _known(epochs, column, measured):
 def judge(epochs: pd.DataFrame, spec) -> tuple[str, str]:
     """Return the verdict on the runs of ``epochs`` by the acceptance rule, and its reason in words."""
     if spec is None:
-        return verdict.NOT_JUDGED, "made by a spec that is not here as it was then"
+        return verdict.NOT_JUDGED, "the spec of these runs is not known"
     if spec.data.short != epochs["data"].iloc[0]:
         return verdict.NOT_JUDGED, f"trained on the fallback data set {epochs['data'].iloc[0]}"
     if (epochs.groupby("seed")["test_accuracy"].count() < spec.train.epochs).any():
@@ -98,9 +85,13 @@ def judge(epochs: pd.DataFrame, spec) -> tuple[str, str]:
 
 
 def changes(epochs: pd.DataFrame, specs: dict) -> pd.DataFrame:
-    """Return a row per experiment whose parent was run on the same data: what it changed and what that brought."""
-    rows, last = [], {name: part.set_index("seed")["test_accuracy"] for name, part in _by_name(last_epochs(epochs))}
-    data = epochs.groupby("experiment", sort=False)["data"].first()
+    """Return a row per experiment whose parent was run on the same data: what it changed and what that brought.
+
+    Columns: experiment, parent, fields (in words), difference, low and high (of its 95 % interval), n, paired.
+    """
+    rows, data = [], epochs.groupby("experiment", sort=False)["data"].first()
+    groups = last_epochs(epochs).groupby("experiment", sort=False)
+    last = {name: part.set_index("seed")["test_accuracy"] for name, part in groups}
     for name in last:
         parent = specs[name].parent if specs.get(name) else None
         if parent in last and specs.get(parent) and data[parent] == data[name]:
@@ -110,18 +101,46 @@ def changes(epochs: pd.DataFrame, specs: dict) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
 
 
-def _by_name(frame):
-    return frame.groupby("experiment", sort=False)
+def changed_fields(spec, parent) -> dict[str, tuple]:
+    """Return (old, new) of each field that a spec changes of its parent; the target, which alters no number, is not."""
+    return {name: pair for name, pair in spec.difference(parent).items() if not name.startswith("target.")}
 
 
 def difference_in_words(spec, parent) -> str:
-    """Return what a spec changes of its parent but for the target, e.g. ``optimizer.lr 0.01 → 0.007``."""
-    found = {n: pair for n, pair in spec.difference(parent).items() if not n.startswith("target.")}
-    return "; ".join(f"{name} {plain(old)} → {plain(new)}" for name, (old, new) in found.items())
+    """Return what a spec changes of its parent, e.g. ``optimizer.lr 0.01 → 0.007``."""
+    fields = changed_fields(spec, parent).items()
+    return "; ".join(f"{name} {as_text(old)} → {as_text(new)}" for name, (old, new) in fields)
 
 
-def plain(value) -> str:
-    """Return a field's value as a table shows it; absent is a dash."""
+def as_text(value) -> str:
+    """Return a field's value as a table shows it; a missing one is a dash."""
     if isinstance(value, list | tuple):
-        return " ".join(map(plain, value))
+        return " ".join(map(as_text, value))
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def difference_as_text(found: dict) -> str:
+    """Return a difference, as ``tinycnn.track.statistics.difference`` returns it, in words."""
+    pairs = f"{found['n']} seeds, paired" if found["paired"] else f"at least {found['n']} seeds a side, not paired"
+    text, low, high = f"{found['difference']:+.3f} points ({pairs})", found["low"], found["high"]
+    if low is None or math.isnan(low):
+        return f"{text}, no interval from so few seeds"
+    return f"{text}, 95 % interval {low:+.3f} to {high:+.3f}" + (": not significant" if low <= 0 <= high else "")
+
+
+def confusion(mistakes: pd.DataFrame, classes: int) -> np.ndarray:
+    """Return how often a run takes each class for which, on average over the seeds: float64 (true, predicted)."""
+    counts = pd.crosstab(mistakes["label"], mistakes["predicted"])
+    counts = counts.reindex(index=range(classes), columns=range(classes), fill_value=0)
+    return counts.to_numpy() / max(1, mistakes["seed"].nunique())
+
+
+def wrong_for_every_seed(mistakes: pd.DataFrame) -> pd.DataFrame:
+    """Return the images that every run of one experiment gets wrong: index, label, predicted, seeds.
+
+    ``predicted`` is what most runs say, the smallest class in a tie; ``seeds``: how many say so.
+    """
+    votes = mistakes.groupby(["index", "label", "predicted"]).size().rename("seeds").reset_index()
+    always = votes[votes.groupby("index")["seeds"].transform("sum") == mistakes["seed"].nunique()]
+    first = always.sort_values(["index", "seeds", "predicted"], ascending=[True, False, True])
+    return first.drop_duplicates("index").reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""The committed evidence of the studies: their trials, the epochs these trained, and what they came to."""
+"""The committed evidence of the studies: their trials, the epochs these trained, and their results."""
 
 import json
 import sys
@@ -6,41 +6,35 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.committed import FOLDER
+from analysis import evidence
 from tinycnn.errors import UserError
-from tinycnn.study import definition as studies_of
-from tinycnn.study import results as findings
-from tinycnn.study import storage as search
-
-STUDIES = FOLDER / "studies"
+from tinycnn.study import definition, storage
+from tinycnn.study.results import curves as curves_of
+from tinycnn.study.results import findings as results_of  # to be: results, trials, curves
+from tinycnn.study.results import frame as trials_of
 
 
 def write() -> list[Path]:
     """Write ``NAME.csv`` (a row per trial), ``NAME_epochs.csv`` and ``NAME.json`` of each study in the storage.
 
-    A record of more trials than the storage has is left as it is.
+    A record of more trials than the storage has is left as it is. Returns the files written.
     """
-    stored, written = search.names(), []
-    for name in studies_of.names():
-        if name not in stored:
-            continue
-        study = studies_of.load(name)
+    stored, written, folder = storage.names(), [], evidence.FOLDER / "studies"
+    for name in (name for name in definition.names() if name in stored):
+        study, path = definition.load(name), folder / f"{name}.csv"
         try:
-            found = search.opened(study)
-        except UserError as error:  # its file has changed since, or it was searched on stand-in data
+            found = storage.opened(study)
+        except UserError as error:  # its file has changed since, or it was run on stand-in data
             print(f"note: {error}", file=sys.stderr)
             continue
-        with search.troubles():
-            trials, epochs = findings.frame(study, found), findings.curves(found)
-            facts = findings.findings(study, found)
-        path = STUDIES / f"{name}.csv"
+        trials, epochs = pd.DataFrame(trials_of(study, found)), pd.DataFrame(curves_of(found))
+        result = results_of(study, found) | {"comparison": found.user_attrs.get("comparison")}
         if path.exists() and len(pd.read_csv(path)) > len(trials):
             continue
-        STUDIES.mkdir(parents=True, exist_ok=True)
-        facts |= {"comparison": found.user_attrs.get("comparison")}
-        for frame, to in ((trials, path), (epochs, STUDIES / f"{name}_epochs.csv")):
-            frame.to_csv(to, index=False, lineterminator="\n", float_format="%.6g")
-            written.append(to)
-        (STUDIES / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
-        written.append(STUDIES / f"{name}.json")
+        folder.mkdir(parents=True, exist_ok=True)
+        files = path, folder / f"{name}_epochs.csv", folder / f"{name}.json"
+        for frame, file in ((trials, files[0]), (epochs, files[1])):
+            frame.to_csv(file, index=False, lineterminator="\n", float_format="%.6g")
+        files[2].write_text(json.dumps(result, indent=1) + "\n")
+        written += files
     return written

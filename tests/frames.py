@@ -1,4 +1,4 @@
-"""Made-up frames as ``analysis.load`` gives them, for the tests of figures."""
+"""Made-up frames as ``analysis.evidence`` and ``analysis.statistics`` give them, for the tests of figures."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ DIGITS, THINGS = DATASETS["mnist"].classes, DATASETS["fashion_mnist"].classes
 LONG = "an-experiment-with-a-name-that-is-as-long-as-a-name-can-be-{:02d}"
 
 
-def epochs(experiments=3, seeds=lambda number: 3, length=15, name="exp{}", data=lambda number: "mnist"):
+def epochs(experiments=3, seeds=lambda number: 3, length=15, name="exp{}"):
     """Return a row for each epoch of so many experiments, errors falling to between 40 and 90 per 10,000."""
     random, rows = np.random.default_rng(experiments), []
     for number in range(experiments):
@@ -19,7 +19,7 @@ def epochs(experiments=3, seeds=lambda number: 3, length=15, name="exp{}", data=
             for epoch in range(1, length + 1):
                 wrong = 40 + 50 * number / experiments + 900 / epoch**2 + luck + random.normal(0, 2)
                 rows.append({
-                    "experiment": name.format(number), "data": data(number), "seed": seed, "epoch": epoch,
+                    "experiment": name.format(number), "data": "mnist", "seed": seed, "epoch": epoch,
                     "test_accuracy": 100 - max(wrong, 0) / 100, "learning_rate": 0.01 * (number % 9 + 1) / epoch,
                 })  # fmt: skip
     return pd.DataFrame(rows)
@@ -27,27 +27,18 @@ def epochs(experiments=3, seeds=lambda number: 3, length=15, name="exp{}", data=
 
 def evidence():
     """Return the committed epochs of this repository."""
-    names = ("exp1", "exp2", "exp3", "sprint", "cifar1")
+    names = ("exp1", "exp2", "exp3", "exp4", "sprint")
     return pd.concat([pd.read_csv(ROOT / "reports" / "evidence" / f"{name}.csv") for name in names], ignore_index=True)
 
 
-def with_gaps(frame):
-    """Return epochs of runs one of which failed in its first epoch, one later, and one was never evaluated."""
-    frame = frame.copy()
-    gone = (frame["experiment"] == "exp0") & (frame["seed"] == 1) & (frame["epoch"] > 4)
-    frame.loc[(frame["experiment"] == "exp1"), "test_accuracy"] = np.nan
-    frame.loc[(frame["experiment"] == "exp2") & (frame["seed"] > 0), "learning_rate"] = np.nan
-    return frame[~gone]
-
-
-def summary(experiments=3, name="exp{}", data=lambda number: "mnist"):
+def summary(experiments=3, name="exp{}"):
     """Return a row for each experiment, most of them just below the limit."""
     random = np.random.default_rng(experiments)
     sizes = random.choice([28_624, 7_344, 7_872, 7_728, 7_990, 5_100, 3_000], experiments)
     mean = 99.4 + 0.1 * random.normal(size=experiments)
     return pd.DataFrame({
         "experiment": [name.format(number) for number in range(experiments)],
-        "data": [data(number) for number in range(experiments)], "parameters": sizes, "n": 3, "last_mean": mean,
+        "data": "mnist", "parameters": sizes, "n": 3, "last": mean,
         "last_low": mean - 0.06, "last_high": mean + 0.06, "seconds": random.uniform(20, 200, experiments),
         "macs": random.uniform(5e5, 4e6, experiments),
     })  # fmt: skip
@@ -92,19 +83,20 @@ RANGES = {
     "schedule.step_size": {"kind": "int", "low": 2, "high": 8, "log": False},
     "schedule.gamma": {"kind": "float", "low": 0.05, "high": 0.7, "log": True},
     "optimizer.name": {"kind": "choice", "choices": ["SGD", "Adam", "AdamW"]},
-    **{f"model.widths.{k}": {"kind": "int", "low": 4, "high": 24, "log": False} for k in range(7)},
+    "model.layers.2": {"kind": "choice", "choices": ["MaxPool(2)", "AvgPool(2)", "BlurPool(2)", "GatedPool(2)"]},
+    **{f"model.layers.{k}.channels": {"kind": "int", "low": 4, "high": 24, "log": False} for k in range(4)},
 }
 
 
 def study(trials=60, states=("complete", "pruned", "over_limit", "complete", "failed", "complete", "interrupted"),
           ranges=RANGES, objective="validation_loss"):  # fmt: skip
-    """Return trials, curves and facts of a study whose objective gets worse with dropout."""
+    """Return trials, curves and result of a study whose objective gets worse with dropout."""
     random, rows, curves = np.random.default_rng(0), [], []
     for number in range(trials):
         row = {"number": number, "state": states[number % len(states)], "worker": 0, "run_id": "x"}
         row["parameters"] = random.integers(8_001, 15_000) if row["state"] == "over_limit" else 7_000 + number
-        for field, facts in ranges.items():
-            row[field] = _draw(facts, random)
+        for field, searched in ranges.items():
+            row[field] = _draw(searched, random)
         value = 0.02 + 0.3 * row["model.dropout"] + 0.005 * random.random()
         row |= {"excess": row["parameters"] - 8_000, "accuracy": 100 - 30 * value, "value": np.nan}
         if row["state"] == "complete":
@@ -118,17 +110,17 @@ def study(trials=60, states=("complete", "pruned", "over_limit", "complete", "fa
     frame = pd.DataFrame(rows, columns=columns)
     done = frame.dropna(subset=["value"])
     best = (done["value"] if objective == "validation_loss" else -done["value"]).idxmin() if len(done) else None
-    facts = {
+    result = {
         "study": "made-up", "base": "exp3", "objective": objective, "limit": 8_000, "ranges": ranges, "best": best,
         "importances": {field: 2.0 ** -(k + 1) for k, field in enumerate(ranges)},
     }  # fmt: skip
-    return frame, pd.DataFrame(curves, columns=["trial", "seed", "epoch", "validation_loss"]), facts
+    return frame, pd.DataFrame(curves, columns=["trial", "seed", "epoch", "validation_loss"]), result
 
 
-def _draw(facts, random):
-    if facts["kind"] == "choice":
-        return str(random.choice(facts["choices"]))
-    if facts["kind"] == "int":
-        return int(random.integers(facts["low"], facts["high"] + 1))
-    low, high = facts["low"], facts["high"]
-    return float(np.exp(random.uniform(np.log(low), np.log(high))) if facts["log"] else random.uniform(low, high))
+def _draw(searched, random):
+    if searched["kind"] == "choice":
+        return str(random.choice(searched["choices"]))
+    if searched["kind"] == "int":
+        return int(random.integers(searched["low"], searched["high"] + 1))
+    low, high = searched["low"], searched["high"]
+    return float(np.exp(random.uniform(np.log(low), np.log(high))) if searched["log"] else random.uniform(low, high))

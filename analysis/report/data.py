@@ -1,0 +1,178 @@
+"""Everything a report is made from: the record of each experiment, and what follows from it."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis import evidence, runs, select, statistics
+from tinycnn.data.catalog import DATASETS
+from tinycnn.errors import SpecError, UserError, nearest
+from tinycnn.network.profile import measure
+from tinycnn.source import code_hash
+from tinycnn.spec import load as experiments
+from tinycnn.track.provenance import code
+
+
+@dataclass
+class ReportData:
+    """What there is to report, in frames as ``evidence``, ``statistics`` and ``select`` describe them.
+
+    By name of the experiment: ``specs``, what was run, None where that is not known; ``documents``, the spec whose
+    docstring describes it; ``measured``, the network, None where it cannot be built; ``sources`` of the numbers.
+    ``studies``: as ``evidence.studies`` returns them; ``notes``: a line for whatever was left out or needs care.
+    """
+
+    epochs: pd.DataFrame
+    summary: pd.DataFrame
+    changes: pd.DataFrame
+    variants: pd.DataFrame
+    mistakes: pd.DataFrame
+    evaluations: pd.DataFrame
+    class_counts: dict
+    references: pd.DataFrame
+    specs: dict
+    documents: dict
+    measured: dict
+    sources: dict
+    studies: dict
+    notes: list[str]
+
+
+def collect(names: list[str] | None = None) -> ReportData:
+    """Read the store and the evidence; ``names``: of which experiments, or else of all that have a record.
+
+    With ``names``, only the studies based on one of them. Raises SpecError for an unknown name, and UserError where
+    there is nothing to report.
+    """
+    notes = []
+    frame = runs.read(runs.EVERY, notes)
+    invalid = f" ({notes[0].rstrip('.')})" if notes else ""
+    known = [*dict.fromkeys([*experiments.names(), *evidence.names(), *sorted(frame["experiment"].unique())])]
+    for name in names or ():
+        if name not in known:
+            raise SpecError(f"no experiment is called {name!r}; {nearest(name, known)}")
+    specs = {name: select.current_spec(name, notes) for name in dict.fromkeys(names or known)}
+    selected = {}
+    for name, spec in specs.items():
+        if record := select.record_of(name, spec, frame[frame["experiment"] == name], notes):
+            selected[name] = record
+        else:
+            notes.append(f"{name}: no finished run on test images; make {name} makes one.")
+    epochs = _epochs(selected, notes)
+    if epochs.empty:
+        which = f" of {', '.join(names)}" if names else ""
+        raise UserError(
+            f"nothing to report: no finished run{which} in store or evidence{invalid}; "
+            f"make {names[0] if names else 'exp3'} makes one"
+        )
+    return _report_data(epochs, selected, specs, frame, names, notes)
+
+
+def _epochs(selected, notes) -> pd.DataFrame:
+    """Return the epochs of all records; those without a test accuracy after the last epoch are left out."""
+    parts = [record.epochs for record in selected.values() if record.epochs is not None]
+    if stored := [record.runs for record in selected.values() if record.runs is not None]:
+        parts.append(evidence.of_runs(pd.concat(stored, ignore_index=True)))
+    if not parts:
+        return pd.DataFrame()
+    epochs = pd.concat(parts, ignore_index=True)
+    complete = set(statistics.last_epochs(epochs).dropna(subset=["test_accuracy"])["experiment"])
+    if left_out := sorted(selected.keys() - complete):
+        notes.append(f"Left out, without a test accuracy after the last epoch: {', '.join(left_out)}.")
+    return epochs[epochs["experiment"].isin(complete)]
+
+
+def _report_data(epochs, selected, current, frame, only, notes) -> ReportData:
+    names = in_order(epochs, current)
+    epochs = epochs.set_index("experiment").loc[names].reset_index()
+    specs = {name: selected[name].spec for name in names}
+    documents = {name: current[name] or specs[name] for name in names}
+    measured = measure_all(documents | {name: spec for name, spec in specs.items() if spec})
+    summary = [
+        statistics.summarise(part, specs[name], measured[name], selected[name].not_judged)
+        for name, part in epochs.groupby("experiment", sort=False)
+    ]
+    if recorded_only := [name for name in names if current[name] is None and not selected[name].not_judged]:
+        notes.append(f"Shown as recorded, without a file in experiments/: {', '.join(recorded_only)}.")
+    _note_origin(epochs, specs, notes)
+    mistakes = _mistakes(selected, names, notes)
+    studies, lines = evidence.studies()
+    return ReportData(
+        epochs=epochs,
+        summary=pd.DataFrame(summary),
+        changes=statistics.changes(epochs, specs),
+        variants=select.variants(frame, selected, current, notes),
+        mistakes=mistakes,
+        evaluations=evidence.evaluations(frame),
+        class_counts=_class_counts(selected),
+        references=evidence.references(),
+        specs=specs,
+        documents=documents,
+        measured=measured,
+        sources={name: selected[name].source for name in names},
+        studies={name: study for name, study in studies.items() if not only or study[2].get("base") in only},
+        notes=notes + lines,
+    )
+
+
+def in_order(epochs, specs) -> list[str]:
+    """Return the experiments by data set, in the order of ``DATASETS``, each after its parent."""
+    data = epochs.groupby("experiment")["data"].first()
+    order = {name: number for number, name in enumerate(DATASETS)}
+
+    def line_of(name):
+        line = [name]
+        while (spec := specs.get(line[0])) and spec.parent in data.index and spec.parent not in line:
+            line.insert(0, spec.parent)
+        return line
+
+    return sorted(data.index, key=lambda name: (order.get(data[name], len(order)), str(data[name]), line_of(name)))
+
+
+def measure_all(specs: dict) -> dict:
+    """Return each spec's network as measured now, each network once; None for one that cannot be built."""
+    found, by_network = {}, {}
+    for name, spec in specs.items():
+        key = spec and (spec.model.model_dump_json(), spec.data.short)
+        if key not in by_network:
+            try:
+                by_network[key] = measure(spec, spec.data.facts()) if spec else None
+            except UserError:
+                by_network[key] = None
+        found[name] = by_network[key]
+    return found
+
+
+def _mistakes(selected, names, notes) -> pd.DataFrame:
+    stored = [selected[name].runs for name in names if selected[name].runs is not None]
+    parts = [evidence.mistakes(name) for name in names if selected[name].runs is None]
+    parts += [runs.mistakes(pd.concat(stored, ignore_index=True), notes)] if stored else []
+    found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    if missing := [name for name in names if name not in set(found["experiment"])]:
+        notes.append(f"No figures of mistakes for want of a record of them: {', '.join(missing)}.")
+    return found
+
+
+def _class_counts(selected) -> dict:
+    counts = evidence.class_counts()
+    for record in selected.values():
+        for run in () if record.runs is None else record.runs.dropna(subset=["class_counts"]).itertuples():
+            counts.setdefault(run.data, [int(count) for count in run.class_counts.split()])
+    return counts
+
+
+def _note_origin(epochs, specs, notes):
+    """Note which numbers are from other code than the present, or from uncommitted changes."""
+    first = epochs.groupby("experiment", sort=False)[["code_hash", "dirty"]].first()
+    older = [
+        name
+        for name, spec in specs.items()
+        if spec and first["code_hash"][name] not in {code_hash(code(spec, kernels)) for kernels in ("native", "torch")}
+    ]
+    if older:
+        notes.append(
+            f"Trained before the latest change of the code that numbers depend on: {', '.join(older)}; training again "
+            "shows whether that changes anything."
+        )
+    if dirty := [name for name in first.index if str(first["dirty"][name]).lower() == "true"]:
+        notes.append(f"Trained with uncommitted changes: {', '.join(dirty)}.")

@@ -1,0 +1,100 @@
+"""The README's generated part: its table and its figures, from the committed evidence and nothing else."""
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import evidence, select, statistics
+from analysis.report.data import in_order
+from analysis.report.document import number, with_epoch
+from analysis.report.figures import FigureFolder, accuracy_against_parameters, learning_curves
+from tinycnn import ROOT
+from tinycnn.errors import UserError
+from tinycnn.track import verdict
+from tinycnn.track.tables import markdown
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- results: written by `make evidence` -->", "<!-- end of results -->"
+_FIGURES = """\
+![Test errors over the epochs, means and ranges over seeds](reports/figures/readme_learning_curves.png)
+![Test errors against parameters, beside published figures](reports/figures/readme_accuracy_parameters.png)"""
+
+
+def write() -> list[Path]:
+    """Write the README's table and figures again; return the files."""
+    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    return [README, *figures(figures_folder())]
+
+
+def check():
+    """Raise UserError where the README's table, or the data of one of its figures, differs from the evidence."""
+    text = README.read_text(encoding="utf-8")
+    if with_table(text) != text:
+        raise UserError("README.md: its table differs from reports/evidence; make evidence writes it again")
+    with tempfile.TemporaryDirectory() as folder:
+        for path in figures(Path(folder)):
+            committed = figures_folder() / path.name
+            if not committed.exists() or (path.suffix == ".csv" and committed.read_bytes() != path.read_bytes()):
+                raise UserError(f"{committed}: differs from reports/evidence; make evidence draws it again")
+
+
+def figures_folder() -> Path:
+    """Return the folder of the README's figures."""
+    return README.parent / "reports" / "figures"
+
+
+def figures(folder: Path) -> list[Path]:
+    """Draw the README's figures into a folder, with their data; of the first data set that there is evidence of."""
+    if not evidence.names():
+        return []
+    own = {name: evidence.read(name) for name in evidence.names()}
+    specs = {name: select.current_spec(name, []) for name in own}
+    order = in_order(pd.concat(own.values()), specs)
+    data = own[order[0]]["data"].iloc[0]
+    own = {name: own[name] for name in order if own[name]["data"].iloc[0] == data}
+    summary = pd.DataFrame([statistics.summarise(part, specs[name]) for name, part in own.items()])
+    references, saved = evidence.references(), FigureFolder(folder, [])
+    learning_curves(saved, pd.concat(own.values(), ignore_index=True), summary, "readme_learning_curves")
+    accuracy_against_parameters(saved, summary, references[references["data"] == data], "readme_accuracy_parameters")
+    return [folder / f"{name}.{kind}" for name in saved.names for kind in ("png", "csv")]
+
+
+def with_table(text: str) -> str:
+    """Return the README with its generated part made again. Raises UserError where its marks are missing."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"README.md: the marks {BEGIN} and {END} are missing; restore them from git")
+    return f"{before}{BEGIN}\n{results_table()}\n\n{_evaluated()}\n\n{_FIGURES}\n{END}{after}"
+
+
+def results_table() -> str:
+    """Return the README's table: each iteration of the original document beside the one of tinycnn."""
+    rows, names = [], evidence.names()
+    published = evidence.references().dropna(subset=["experiment"])
+    for row in published.itertuples():
+        best, train = with_epoch(row.best, row.best_epoch), f"{row.train:.2f} (best)"
+        rows.append((row.experiment, "original", f"{row.parameters:,.0f}", "1", train, "-", "-", "-", best, "-"))
+        rows += [_row(row.experiment)] if row.experiment in names else []
+    rows += [_row(name) for name in names if name not in set(published["experiment"])]
+    head = ("iteration", "whose", "parameters", "n", "train %", "test % (last epoch)", "std", "min", "best % (epoch)",
+            "min of last 5")  # fmt: skip
+    return markdown(head, rows, "<<" + ">" * 8)
+
+
+def _row(name: str) -> tuple:
+    epochs = evidence.read(name)
+    found = verdict.total([*statistics.runs_of(epochs).values()])
+    return (
+        name, "tinycnn", number(epochs["parameters"].iloc[0], 0), str(found["n"]), number(found["clean_train"]),
+        number(found["last"], 3), number(found["last_std"], 3), number(found["last_min"]),
+        with_epoch(found["best"], found["best_epoch"]), number(found["min_last5"]),
+    )  # fmt: skip
+
+
+def _evaluated() -> str:
+    """Return how many specs each test set has evaluated, from the committed list."""
+    counts = evidence.evaluations()
+    listed = ", ".join(f"{row.data} {row.specs}" for row in counts.itertuples())
+    return f"Specs evaluated so far, by test set: {listed}." if listed else ""

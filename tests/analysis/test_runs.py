@@ -1,0 +1,80 @@
+"""Stores -> frames: what MLflow itself says, which runs count for a spec, and runs whose record is incomplete."""
+
+import dataclasses
+
+import pytest
+from foreign import TAGS, foreign_run
+from mlflow import MlflowClient
+
+from analysis import runs
+from tinycnn.track import run
+
+
+@pytest.fixture
+def theirs(store):
+    """A store with runs of another program: two finished, one failed, one deleted, one that is not tinycnn's."""
+    client, experiment = MlflowClient(), MlflowClient().create_experiment("another name")
+    ids = [foreign_run(client, experiment, [98.0, 99.0], seed=seed) for seed in (1, 0)]
+    ids.append(foreign_run(client, experiment, [97.0], "FAILED", seed=2))
+    client.delete_run(foreign_run(client, experiment, [1.0], seed=3))
+    client.create_run(experiment)
+    return ids
+
+
+def test_runs_and_epochs_are_what_mlflow_itself_says(theirs):
+    client, frame = MlflowClient(), runs.read()
+    assert frame["run_id"].tolist() == theirs[:2]
+    assert frame[["experiment", "seed"]].values.tolist() == [["theirs", 1], ["theirs", 0]]
+    assert runs.read(runs.EVERY)["status"].value_counts().to_dict() == {"FINISHED": 2, "FAILED": 1}
+    epochs = runs.epochs(theirs[::-1])
+    assert epochs["run_id"].drop_duplicates().tolist() == theirs[::-1]
+    for run_id in theirs:
+        history = client.get_metric_history(run_id, "test_accuracy")
+        mine = epochs[epochs["run_id"] == run_id]
+        assert mine[["epoch", "test_accuracy"]].values.tolist() == [[each.step, each.value] for each in history]
+        assert mine["train_loss"].isna().all()
+
+
+def test_a_missing_store_has_no_runs_and_is_not_created(tmp_path):
+    assert runs.read().empty and runs.epochs([]).empty
+    assert not (tmp_path / "store").exists()
+
+
+def test_runs_with_an_incomplete_record_are_named_and_left_out(store, monkeypatch):
+    monkeypatch.setattr(runs, "_MOST_NOTES", 100)
+    client, expected, notes = MlflowClient(), {}, []
+    required = {*TAGS, "tinycnn.experiment", "tinycnn.seed"} - {"tinycnn.role"}
+    for tag in required:
+        client.delete_tag(run_id := foreign_run(client, "0", [99.0]), tag)
+        expected[run_id] = f"it has no tag {tag}"
+    expected[foreign_run(client, "0", [99.0], seed="1.5")] = "'1.5', not a whole number"
+    expected[foreign_run(client, "0", [])] = "finished without a test_accuracy"
+    expected[foreign_run(client, "0", [99.0, float("nan")])] = "test_accuracy is nan, not a percentage"
+    expected[foreign_run(client, "0", [99.0, -5.0])] = "test_accuracy is -5, not a percentage"
+    good = [foreign_run(client, "0", [98.0, 1e9, 99.0], seed=seed) for seed in (1, 0)]
+    assert runs.read(notes=notes)["run_id"].tolist() == good
+    assert runs.epochs(good)["epoch"].tolist() == [1, 3, 1, 3]  # of an impossible value nothing is left
+    told = {note.split()[1].rstrip(":"): note for note in notes}
+    assert told.keys() == expected.keys() and all(words in told[run_id] for run_id, words in expected.items())
+    monkeypatch.setattr(runs, "_MOST_NOTES", 3)
+    runs.read(notes=(few := []))
+    assert len(few) == 4 and few[-1].startswith(f"{len(expected) - 3} more runs")
+
+
+def test_only_runs_of_the_spec_as_it_is_count_for_it(plan, no_artifacts, store, tiny):
+    outcome = run.run(plan, seeds=2)
+    changed = dataclasses.replace(plan, spec=tiny.with_values({"optimizer.lr": 0.02}))
+    fallback = dataclasses.replace(plan, fallback="FALLBACK: mnist is missing")
+    validation = dataclasses.replace(plan, data=dataclasses.replace(plan.data, kind="validation"))
+    for other in (changed, fallback, validation, plan):  # the last is a seed run twice: the first counts, not the best
+        run.run(other)
+    frame = runs.read()
+    assert len(frame) == 6
+    assert runs.of_spec(frame, tiny)["run_id"].tolist() == [each["run_id"] for each in outcome["seeds"]]
+
+
+def test_runs_of_older_code_are_not_mixed_with_newer_ones(plan, no_artifacts, store, tiny, monkeypatch):
+    run.run(plan, seeds=2)
+    monkeypatch.setattr(run.provenance, "code", lambda *_: {"tinycnn/train/loop.py:train": "0" * 12})
+    newest = run.run(plan, first_seed=1)
+    assert runs.of_spec(runs.read(), tiny)["run_id"].tolist() == [newest["run_id"]]
