@@ -76,11 +76,3 @@ def contact_sheet(originals, augmented) -> Figure:
         name = f"draw {number}" if number else "original"
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
-
-
-def draw(history, split, logits, measured, target):
-    """Yield (file name, figure) of what a training came to."""
-    images, labels = split.evaluation.images, split.evaluation.labels
-    yield "curves.png", curves(history, target, kind=split.kind, evaluated=len(labels))
-    yield "confusion.png", confusion(labels, logits.argmax(1), split.classes)
-    yield "worst_mistakes.png", worst_mistakes(images, labels, logits, split.classes)

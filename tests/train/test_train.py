@@ -21,7 +21,6 @@ from tinycnn.data import Images, Split, files
 from tinycnn.data import augment as operations
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import Diverged, SpecError, UserError
-from tinycnn.network import teacher as teachers
 from tinycnn.spec import (
     SGD,
     Adam,
@@ -38,6 +37,7 @@ from tinycnn.spec import (
     StepLR,
     Train,
 )
+from tinycnn.spec import teacher as teachers
 from tinycnn.train import checkpoint
 from tinycnn.train import loop as trainer
 from tinycnn.train.device import pick_device

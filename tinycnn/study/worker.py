@@ -16,7 +16,7 @@ from tinycnn.study.definition import Study, check_study
 from tinycnn.track import provenance
 from tinycnn.track.address import shown, studies
 from tinycnn.track.mlflow_store import PARENT, Store
-from tinycnn.track.run import Plan, Reporter, prepare, record_tags
+from tinycnn.track.plan import Plan, Reporter, prepare, record_tags
 from tinycnn.train.loop import train
 
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
@@ -118,7 +118,7 @@ def _launch(study, plan, budget, workers: range, run_id, reporter):
         reporter.warning(f"{str(error).partition(';')[0]}. Another takes its place, and its trial is tried again")
         return worker if len(lost) < 10 else None
 
-    _map_tasks(
+    launch.map_tasks(
         functools.partial(_work, study, plan, budget, run_id),
         list(workers),
         workers=len(workers),
@@ -126,11 +126,6 @@ def _launch(study, plan, budget, workers: range, run_id, reporter):
         on_event=lambda name, *content: getattr(reporter, name)(*content),
         retry=retry,
     )
-
-
-def _map_tasks(function, tasks, *, retry, on_event, **options):  # to become launch.map_tasks
-    options |= {"name": lambda worker: f"worker {worker}", "again": lambda error: retry(0, error) is not None}
-    return launch.side_by_side(function, tasks, hear=on_event, **options)
 
 
 def _work(study: Study, plan: Plan, budget: int, parent: str, worker: int, send) -> None:
@@ -184,7 +179,9 @@ def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | Non
     try:
         with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
             tracked.open()
-            tracked.everything(plan.spec.brief(), _curves(outcome), {"tinycnn.trial_state": outcome.state})
+            tracked.params(plan.spec.brief())
+            tracked.curves(_curves(outcome))
+            tracked.tags({"tinycnn.trial_state": outcome.state})
             tracked.end(_STATUS[outcome.state], outcome.reason)
             return tracked.id
     except StoreTrouble as error:

@@ -12,10 +12,9 @@ import torch
 from tinycnn import source
 from tinycnn.data.files import Split
 from tinycnn.errors import DataMissing, UserError
-from tinycnn.network import teacher
 from tinycnn.network.check import check
 from tinycnn.network.profile import Measured
-from tinycnn.spec import Distillation
+from tinycnn.spec import Distillation, teacher
 from tinycnn.track import provenance
 from tinycnn.train import checkpoint
 from tinycnn.train.device import kernels, pick_device
@@ -139,7 +138,7 @@ def load(data, *, offline: bool) -> Split:
 
 
 def fetch_teacher(name: str, reporter) -> None:
-    """Bring the checkpoint of a run that teaches from the store to where ``network.teacher`` looks for it."""
+    """Bring the checkpoint of a run that teaches from the store to where ``spec.teacher`` looks for it."""
     if teacher.is_run(name) and not teacher.kept(name).exists():
         from tinycnn.track.mlflow_store import Store  # importing it takes seconds
 
