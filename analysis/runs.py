@@ -9,7 +9,7 @@ from io import StringIO
 import pandas as pd
 
 from tinycnn.errors import StoreTrouble, shown
-from tinycnn.spec.version1 import hash_now
+from tinycnn.spec.load import hash_now
 from tinycnn.track.address import database
 
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
@@ -65,7 +65,7 @@ def _store():
         return None
     from tinycnn.track.mlflow_store import Store  # importing MLflow takes seconds
 
-    return Store.to_read()
+    return Store(make=False)
 
 
 def _problem(row: dict) -> str:

@@ -11,7 +11,8 @@ import torch
 from tinycnn import ROOT
 from tinycnn.spec import Spec
 from tinycnn.spec import load as experiments
-from tinycnn.spec.version1 import hash_now, hash_then
+from tinycnn.spec.load import hash_now
+from tinycnn.spec.version1 import hash_then
 from tinycnn.train.loop import seeded, stream_seed
 
 FILES = {path.stem: path.read_text() for path in (Path(__file__).parents[1] / "version1").glob("*.json")}

@@ -1,5 +1,6 @@
 """Finding experiments: by name (``exp3``), by file, or by the ``spec.json`` of a run."""
 
+import json
 import traceback
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tinycnn import ROOT, source
 from tinycnn.errors import SpecError, UserError, nearest, shown
 from tinycnn.spec.section import explain
 from tinycnn.spec.spec import Spec
+from tinycnn.spec.version1 import hash_then
 
 FOLDER = ROOT / "experiments"
 _WANTED = "give the name of an experiment, a .py file with a SPEC, or the spec.json of a run"
@@ -82,3 +84,13 @@ def _line_in(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(path.resolve()):
         lines.append(error.lineno)
     return f", line {lines[-1]}" if lines else ""
+
+
+def hash_now(text: str, recorded: str) -> str | None:
+    """Return the present hash of a spec recorded as JSON under the hash ``recorded``; None where they do not match."""
+    try:
+        values = json.loads(text)
+        now = Spec.from_dict(values).hash
+        return now if recorded == (hash_then(values) if values.get("version") == 1 else now) else None
+    except (SpecError, AttributeError, KeyError, TypeError, ValueError):
+        return None

@@ -63,15 +63,3 @@ def hash_then(values: dict) -> str:
     if numbers["data"].get("images", 0) is None:
         del numbers["data"]["images"]
     return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def hash_now(text: str, recorded: str) -> str | None:
-    """Return the present hash of a spec recorded as JSON under the hash ``recorded``; None where they do not match."""
-    from tinycnn.spec.spec import Spec
-
-    try:
-        values = json.loads(text)
-        now = Spec.from_dict(values).hash
-        return now if recorded == (hash_then(values) if values.get("version") == 1 else now) else None
-    except (SpecError, AttributeError, KeyError, TypeError, ValueError):
-        return None

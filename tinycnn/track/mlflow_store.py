@@ -50,12 +50,17 @@ def store_errors():
 class Store:
     """The store at ``uri()``, made on first use under a lock: racing migrations leave a new SQLite file unusable.
 
-    ``announce`` is told what takes long. Raises UserError where it cannot be used.
+    ``announce`` is told what takes long. Without ``make`` nothing is made: for searches everywhere, and for histories.
+    Raises StoreTrouble where it cannot be used.
     """
 
-    def __init__(self, announce=lambda line: None):
-        self.announce = announce
+    def __init__(self, announce=lambda line: None, *, make=True):
+        self.announce, self.experiment_id = announce, None
         try:
+            mlflow.set_tracking_uri(uri())
+            self.client = MlflowClient()
+            if not make:
+                return
             if not check_store():
                 self._open()
                 return
@@ -70,20 +75,9 @@ class Store:
                     os.replace(partial, file)
                 self._open(artifacts)
         except _ERRORS as error:
-            raise UserError(f"the store {shown(uri())} cannot be used: {with_cure(error)}") from None
-
-    @classmethod
-    def to_read(cls) -> "Store":
-        """Return the store as it is, for searches everywhere and histories: nothing is made. Raises StoreTrouble."""
-        store = cls.__new__(cls)
-        with store_errors():
-            mlflow.set_tracking_uri(uri())
-            store.client, store.experiment_id = MlflowClient(), None
-        return store
+            raise StoreTrouble(f"the store {shown(uri())} cannot be used: {with_cure(error)}") from None
 
     def _open(self, artifacts=None):
-        mlflow.set_tracking_uri(uri())
-        self.client = MlflowClient()
         if self.client.get_experiment_by_name(EXPERIMENT) is None:
             with contextlib.suppress(MlflowException):  # on a server, another process may have been faster
                 self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)

@@ -11,13 +11,14 @@ from tinycnn import source
 from tinycnn.errors import Undelivered, UserError
 from tinycnn.launch.local import computing_with
 from tinycnn.spec import Spec
-from tinycnn.spec.version1 import hash_now
+from tinycnn.spec.load import hash_now
 from tinycnn.track import provenance, select
 from tinycnn.track.address import database
 from tinycnn.track.mlflow_store import PARENT, Store
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import CLOCKS
-from tinycnn.track.run import changed, outcome, train_seed, train_several
+from tinycnn.track.seed import changed, outcome, train_seed
+from tinycnn.track.several import train_several
 from tinycnn.train import checkpoint
 
 _ROLES = ("seed", "rerun", "seeds")
