@@ -610,9 +610,7 @@ def test_a_download_that_fails_ends_in_a_line(mirror, name, tmp_path):
     assert "Traceback" not in err and not (tmp_path / "out.png").exists() and left_in(tmp_path / "own") == []
 
 
-@pytest.mark.parametrize(
-    "address", ["http://", "http://[", "http://a:b:c/", "http:///", "http://a b/", "http://é\udcff/"]
-)
+@pytest.mark.parametrize("address", ["http://", "http://[", "http://a:b:c/", "http:///", "http://a b/", "http://é\udcff/"])
 @pytest.mark.parametrize("name", ["mnist"])
 def test_an_address_that_is_none_is_a_line(mirror, name, address, tmp_path, monkeypatch):
     monkeypatch.setenv("TINYCNN_MIRROR", address)

@@ -114,6 +114,7 @@ def test_a_file_that_is_none_is_a_line(tmp_path):
         with pytest.raises(UserError, match=words):
             Data(name="npz", path=str(tmp_path / name)).load()
 
+
     split = Data(name="folder", path=pictures(tmp_path)).load()
     assert split.classes == ("cat", "dog") and split.shape == (1, 20, 20)
     assert split.train.labels.tolist() == [0] * 6 + [1] * 6

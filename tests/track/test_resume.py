@@ -99,8 +99,8 @@ KINDS = [
 
 
 @pytest.mark.parametrize(
-    ("changes", "epoch"),
-    [(KINDS[0], 1), (KINDS[0], 0), (KINDS[1], 2), (KINDS[1], 3), (KINDS[2], 1), (KINDS[3], 2)] + [(KINDS[4], 2)],
+    ("changes", "epoch"), [(KINDS[0], 1), (KINDS[0], 0), (KINDS[1], 2), (KINDS[1], 3), (KINDS[2], 1), (KINDS[3], 2)]
+    + [(KINDS[4], 2)],
 )
 def test_interrupted_and_resumed_gives_the_numbers_and_weights_of_one_go(store, plan, changes, epoch):
     plan = runs.Plan(plan.spec.but(**changes), plan.data, plan.measured, plan.device)
