@@ -8,10 +8,7 @@ import pandas as pd
 
 from analysis import evidence
 from tinycnn.errors import UserError
-from tinycnn.study import definition, storage
-from tinycnn.study.results import curves as curves_of
-from tinycnn.study.results import findings as results_of  # to be: results, trials, curves
-from tinycnn.study.results import frame as trials_of
+from tinycnn.study import definition, results, storage
 
 
 def write() -> list[Path]:
@@ -27,8 +24,8 @@ def write() -> list[Path]:
         except UserError as error:  # its file has changed since, or it was run on stand-in data
             print(f"note: {error}", file=sys.stderr)
             continue
-        trials, epochs = pd.DataFrame(trials_of(study, found)), pd.DataFrame(curves_of(found))
-        result = results_of(study, found) | {"comparison": found.user_attrs.get("comparison")}
+        trials, epochs = pd.DataFrame(results.trials(study, found)), pd.DataFrame(results.curves(found))
+        result = results.results(study, found) | {"comparison": found.user_attrs.get("comparison")}
         if path.exists() and len(pd.read_csv(path)) > len(trials):
             continue
         folder.mkdir(parents=True, exist_ok=True)

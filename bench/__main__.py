@@ -1,7 +1,7 @@
-"""``make bench``: measure everything and write ``reports/bench.md``, ``bench.json`` and the README's summary.
+"""``make bench``: measure everything; write ``reports/bench.md``, ``bench.json`` and the summary in ``docs/speed.md``.
 
 ``python -m bench throughput`` measures that section alone and prints it; ``--out`` writes it to a folder.
-``--report-only`` writes ``reports/bench.md`` and the README's summary again from ``reports/bench.json``.
+``--report-only`` writes ``reports/bench.md`` and the summary in ``docs/speed.md`` again from ``reports/bench.json``.
 """
 
 import argparse
@@ -84,14 +84,14 @@ def where(spec) -> dict:
 
 
 def write(out: Path, found: dict):
-    """Write what was measured and its report into a folder; with ``reports``, the README's summary too."""
+    """Write what was measured and its report into a folder; with ``reports``, the summary in ``docs/speed.md`` too."""
     out.mkdir(parents=True, exist_ok=True)
     found = {name: found[name] for name in report.SECTIONS if name in found}
     (out / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
     (out / "bench.md").write_text(report.render(found))
     if out == REPORTS and set(found) >= set(report.SECTIONS) - {"start_up"}:
-        readme = ROOT / "README.md"
-        readme.write_text(report.with_summary(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
+        page = ROOT / "docs" / "speed.md"
+        page.write_text(report.with_summary(page.read_text(encoding="utf-8"), found), encoding="utf-8")
 
 
 def say(line):

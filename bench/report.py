@@ -181,7 +181,7 @@ What `--seeds` does (`tinycnn/launch/local.py`): each seed with one thread, as m
 
 
 def summary(found: dict) -> str:
-    """Return what the README says of a whole run of the benchmark."""
+    """Return what `docs/speed.md` says of a whole run of the benchmark."""
     start = ""
     if "start_up" in found:
         seconds = {name: each["median"] for name, each in found["start_up"]["seconds"].items()}
@@ -206,7 +206,7 @@ def summary(found: dict) -> str:
         f"side train {beside['median']:.1f} times as many images a second as one after the other.\n"
         f"{start}\n"
         f"Measured on {machine['cores']} cores ({machine['processor']}) by `make bench`; all of it, and what did not "
-        "pay, is in [reports/bench.md](reports/bench.md)."
+        "pay, is in [reports/bench.md](../reports/bench.md)."
     )
 
 
@@ -214,7 +214,7 @@ BEGIN, END = "<!-- speed: written by `make bench` -->", "<!-- end of speed -->"
 
 
 def with_summary(text: str, found: dict) -> str:
-    """Return the README's text with its summary as it should be."""
+    """Return the text of `docs/speed.md` with its summary as it should be."""
     before, _, rest = text.partition(BEGIN)
     return f"{before}{BEGIN}\n{summary(found)}\n{END}{rest.partition(END)[2]}"
 

@@ -11,7 +11,7 @@ from analysis.report.document import figures as figure_group
 from analysis.statistics import as_text, changed_fields, difference_as_text, seeds_needed
 from tinycnn.errors import SpecError
 from tinycnn.spec import load as experiments
-from tinycnn.track.description import sections as docstring_parts
+from tinycnn.track.description import parse_notes
 
 
 def content(report: ReportData, saved: figures.FigureFolder) -> list[dict]:
@@ -109,7 +109,7 @@ def _variants(report, data: str) -> list[dict]:
 def _iteration(report, name: str, saved, known_fields: dict) -> list[dict]:
     """Return an experiment's section: Target, Change, Result, Analysis, Receptive Field."""
     spec, document = report.specs[name], report.documents[name]
-    author = docstring_parts(document.notes) if document else {"title": ""}
+    author = parse_notes(document.notes) if document else {"title": ""}
     row = next(report.summary[report.summary["experiment"] == name].itertuples())
     epochs = report.epochs[report.epochs["experiment"] == name]
     target = None if pd.isna(row.target_accuracy) else row.target_accuracy

@@ -16,9 +16,7 @@ from tinycnn.track.tables import markdown
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results: written by `make evidence` -->", "<!-- end of results -->"
-_FIGURES = """\
-![Test errors over the epochs, means and ranges over seeds](reports/figures/readme_learning_curves.png)
-![Test errors against parameters, beside published figures](reports/figures/readme_accuracy_parameters.png)"""
+_FIGURE = "![Test errors over the epochs, means and ranges over seeds](reports/figures/readme_learning_curves.png)"
 
 
 def write() -> list[Path]:
@@ -66,7 +64,7 @@ def with_table(text: str) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise UserError(f"README.md: the marks {BEGIN} and {END} are missing; restore them from git")
-    return f"{before}{BEGIN}\n{results_table()}\n\n{_evaluated()}\n\n{_FIGURES}\n{END}{after}"
+    return f"{before}{BEGIN}\n{results_table()}\n\n{_evaluated()}\n\n{_FIGURE}\n{END}{after}"
 
 
 def results_table() -> str:

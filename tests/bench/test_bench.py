@@ -30,13 +30,13 @@ def test_an_unknown_section_is_refused_in_one_line():
     assert done.returncode == 2 and "unknown section speed; choose from throughput," in done.stderr
 
 
-def test_the_committed_report_and_the_readme_are_what_the_json_says():
+def test_the_committed_report_and_page_are_what_the_json_says():
     found = json.loads((ROOT / "reports" / "bench.json").read_text())
     assert list(found) == [name for name in report.SECTIONS if name in found]
     assert set(report.SECTIONS) - set(found) <= {"start_up"}
     assert (ROOT / "reports" / "bench.md").read_text() == report.render(found)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme == report.with_summary(readme, found) and report.summary(found) in readme
+    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    assert page == report.with_summary(page, found) and report.summary(found) in page
 
 
 def test_start_up_stands_in_the_report_and_the_summary_once_it_is_measured():

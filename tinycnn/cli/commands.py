@@ -82,14 +82,11 @@ def show(experiment, settings, offline, augmented):
 )  # fmt: skip
 def run(experiment, settings, device, offline, workers, no_fallback, require_target, **options):
     """Train an experiment and track it in MLflow."""
-    from tinycnn.network.check import check
-
-    spec = load_spec(experiment, settings)
-    check(spec)  # before the slow imports
     from tinycnn.cli.progress import Terminal
     from tinycnn.launch import local
     from tinycnn.track import run
 
+    spec = load_spec(experiment, settings)
     with Terminal(results=not json_wanted()) as reporter:
         ready = {"device": device, "offline": offline, "fallback": not no_fallback, "settings": " ".join(settings)}
         plan = run.prepare(spec, **ready, reporter=reporter, draw=draw_training)
@@ -184,13 +181,10 @@ def close(run_id):
 )  # fmt: skip
 def search(study, **options):
     """Run or continue an Optuna study until its trials are trained."""
-    from tinycnn.study import definition
+    from tinycnn.cli.progress import StudyTerminal
+    from tinycnn.study import definition, results, worker
 
     loaded = definition.load(study)
-    definition.check_study(loaded)  # before the slow imports
-    from tinycnn.cli.progress import StudyTerminal
-    from tinycnn.study import results, worker
-
     with StudyTerminal(study) as reporter:
         result = worker.run(loaded, **options, reporter=reporter, draw=draw_study)
     text = (
@@ -230,7 +224,9 @@ def confirm(study, name, seeds, workers, **options):
 
     with Terminal(results=not json_wanted()) as reporter:
         options["workers"] = workers or local.cores()
-        result = promotion.confirm(definition.load(study), name, seeds, **options, reporter=reporter)
+        result = promotion.confirm(
+            definition.load(study), name, seeds, **options, reporter=reporter, draw=draw_training
+        )
     show_result(result, promotion.text(result))
 
 
@@ -277,6 +273,6 @@ def evidence(experiments, check):
     if check:
         readme.check()
         return
-    written = evidence.write(list(experiments)) + ([] if experiments else studies.write())
+    written = evidence.write(list(experiments)) + ([] if experiments else studies.write()) + readme.write()
     paths = [str(path) for path in written]
     show_result({"written": paths}, "\n".join(paths))

@@ -116,7 +116,9 @@ def _short(value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def confirm(study: Study, name: str, seeds: int, *, workers=1, device="auto", offline=False, reporter=None) -> dict:
+def confirm(
+    study: Study, name: str, seeds: int, *, workers=1, device="auto", offline=False, reporter=None, draw=None
+) -> dict:
     """Train base and promoted spec with the same fresh seeds on all training images and compare them on the test set.
 
     What was trained before is not trained again. The result is also kept in the study's storage.
@@ -127,7 +129,7 @@ def confirm(study: Study, name: str, seeds: int, *, workers=1, device="auto", of
         raise SpecError(f"{name}: is {base.name} itself; give --name the spec that was promoted")
     accuracies = []
     for spec in (base, promoted):
-        plan = run.prepare(spec, device=device, offline=offline, fallback=False, reporter=reporter)
+        plan = run.prepare(spec, device=device, offline=offline, fallback=False, reporter=reporter, draw=draw)
         shape = {"seeds": seeds, "first_seed": FIRST_SEED, "missing": True, "workers": workers, "reporter": reporter}
         accuracies.append([each["last"] for each in run.run(plan, **shape)["seeds"]])
     result = compared(base.name, name, *accuracies)

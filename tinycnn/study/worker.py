@@ -172,7 +172,7 @@ def _train(study, plan, store, found, parent, asked, begun, send):
 def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | None:
     """Make the MLflow run of a trial that has ended, below the study's, without figures or a model; return its id.
 
-    So none is left RUNNING by a worker that is killed, and a trial goes on where the store is in trouble.
+    So none is left RUNNING by a worker that is killed, and a trial continues where the store fails.
     """
     own = {"role": "trial", "study": study.name, "trial": trial.number, "worker": trial.user_attrs["worker"]}
     tags = plan.tags | record_tags(plan) | _tags(own)
@@ -185,7 +185,7 @@ def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | Non
             tracked.end(_STATUS[outcome.state], outcome.reason)
             return tracked.id
     except StoreTrouble as error:
-        send("warning", f"{error}. The study goes on, but trial {trial.number} is not in the store")
+        send("warning", f"{error}. The study continues, but trial {trial.number} is not in the store")
 
 
 def train_trial(study, plan: Plan, report) -> Outcome:

@@ -49,7 +49,7 @@ def resume(run_id: str, *, offline=False, workers: int = 1, reporter=None, draw=
         _must_be_here(entity)
         for line in _differences(store, entity, plan):
             if not line.startswith("the processor"):  # most compute the same
-                raise UserError(f"run {run_id}: {line}; go back to that, or train anew: a run has one kind of numbers")
+                raise UserError(f"run {run_id}: {line}; go back to that, or train anew: a run cannot mix both")
         threads = int(tags["tinycnn.machine.threads"])
         if tags["tinycnn.role"] == "seeds":
             first, count = int(tags["tinycnn.first_seed"]), int(tags["tinycnn.seeds"])

@@ -22,7 +22,7 @@ def wilson(accuracy: float, count: int) -> tuple[float, float]:
 
     It says what other images would have given, not what another seed would have.
     """
-    from scipy import stats  # here and below: importing it takes a second, which most verbs need not wait
+    from scipy import stats  # here and below: importing it takes a second, which most commands need not wait for
 
     right = min(count, max(0, round(accuracy * count / 100)))
     found = stats.binomtest(right, count).proportion_ci(LEVEL, method="wilson")
