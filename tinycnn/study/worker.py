@@ -44,9 +44,7 @@ class Watcher(Reporter):
     def trial(self, number: int, outcome: Outcome, values: dict, parameters: int): ...
 
 
-def run(
-    study: Study, *, trials=None, workers=1, device="auto", offline=False, reporter=None, draw=lambda *found: ()
-) -> dict:
+def run(study: Study, *, trials=None, workers=1, device="auto", offline=False, reporter=None, draw=None) -> dict:
     """Search until ``trials`` (or the study's own number) have been trained, in all, and return ``results.results``.
 
     What other processes and earlier sessions did counts. ``workers`` processes share the cores; None is one per core,
@@ -245,7 +243,7 @@ def _record(tracked, study, found, result, draw, reporter):
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
         tracked.text("study.json", json.dumps(result | {"rows": trials, "curves": curves}, indent=1) + "\n")
         tracked.description(text)
-        for name, figure in draw(result, trials, curves):
+        for name, figure in draw(result, trials, curves) if draw else ():
             tracked.figure(f"{name}.png", figure)
     except StoreTrouble as error:
         reporter.warning(f"{error}. The study is complete in its storage; search again to record it")
