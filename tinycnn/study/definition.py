@@ -67,10 +67,10 @@ class Int(Float):
 class Choice(Section):
     """One of some values, in no order: numbers, words, layers, tuples of layers for ``model.layers``, sections."""
 
-    examples: Annotated[tuple[Any, ...], Field(min_length=2)]
+    values: Annotated[tuple[Any, ...], Field(min_length=2)]
 
     def __init__(self, *values):
-        super().__init__(examples=values)
+        super().__init__(values=values)
 
     def __contains__(self, value) -> bool:
         return value in self.words
@@ -78,11 +78,16 @@ class Choice(Section):
     @property
     def words(self) -> tuple:
         """The values as Optuna stores them."""
-        return tuple(map(as_stored, self.examples))
+        return tuple(map(as_stored, self.values))
 
     def trained(self, word):
         """Return what is trained for a suggested word."""
-        return self.examples[self.words.index(word)]
+        return self.values[self.words.index(word)]
+
+    @property
+    def examples(self) -> tuple:
+        """Values that must all be possible for the field."""
+        return self.values
 
 
 def as_stored(value):
@@ -122,8 +127,7 @@ class Study(Section):
     @property
     def digest(self) -> str:
         """12 hex digits that identify what is searched and how; the budget is no part of it."""
-        what = self.model_dump(mode="json", include={"fidelity", "objective", "seeds", "sampler_seed"})
-        what |= {"ranges": repr(sorted(self.ranges.items())), "base": self.trained.hash}
+        what = self.model_dump(mode="json", exclude={"base", "trials", "notes", "name"}) | {"base": self.trained.hash}
         what |= {"limit": self.base.target.parameter_limit, "first_seed": self.base.train.seed}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
