@@ -35,8 +35,9 @@ def load_file(path: Path) -> types.ModuleType:
     path = path.resolve()
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))  # so that a file may import another from ``experiments``
-    package = "experiments" if path.parent == ROOT / "experiments" else f"_of_{path.parent}"
-    name = f"{package}.{path.stem}"  # in the folder experiments the same module as for files that import from it
+    name = f"experiments.{path.stem}"  # in the folder experiments the same module as for files that import from it
+    if path.parent != ROOT / "experiments":  # without a dot: pickle would import what stands before it
+        name = f"_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     module = types.ModuleType(name)
     module.__file__ = str(path)
     code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
@@ -137,10 +138,11 @@ def code_hash(code: dict[str, str]) -> str:
 def _follow(path: Path, name: str, found: dict, skipped: set):
     """Add the definition of a name in a file, and all that it uses, to ``found``."""
     key = f"{_relative(path)}:{name}"
-    if key in found or path in skipped or _installed(path):
+    if key in found or key in skipped or path in skipped or _installed(path):
         return
     definitions, imports = _parsed(path, path.stat().st_mtime_ns)
     if name not in definitions:
+        skipped.add(key)  # two files may import everything from each other
         targets = [imports[name]] if name in imports else [(module, name) for module in imports.get("*", ())]
         for target in targets:
             _follow_import(target, found, skipped)

@@ -18,6 +18,7 @@ from tinycnn import ROOT
 from tinycnn.cli import commands, show
 from tinycnn.cli.main import program
 from tinycnn.track import resume, run
+from tinycnn.track import seed as trainer
 from tinycnn.track.mlflow_store import EVERY, Store
 
 COUNTS = {"exp1": 28624, "exp2": 7344, "exp3": 7872}
@@ -212,7 +213,7 @@ def test_a_rerun_says_whether_every_number_is_the_same(tinycnn, monkeypatch, sam
 
 def interrupt(monkeypatch, number, after):
     """Raise a signal in training, after this epoch; 0 is before the first."""
-    train = run.train
+    train = trainer.train
 
     def interrupted(spec, seed, **options):
         if not after:
@@ -222,7 +223,7 @@ def interrupt(monkeypatch, number, after):
             if result.epoch == after:
                 signal.raise_signal(number)
 
-    monkeypatch.setattr(run, "train", interrupted)
+    monkeypatch.setattr(trainer, "train", interrupted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

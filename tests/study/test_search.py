@@ -198,7 +198,7 @@ def test_a_store_in_trouble_does_not_stop_the_study(trained, small, monkeypatch)
     def refuse(self, *_):
         raise StoreTrouble("the store is full")
 
-    monkeypatch.setattr(Run, "everything", refuse)
+    monkeypatch.setattr(Run, "params", refuse)
     lines = []
     reporter = worker.Watcher()
     reporter.warning = lines.append

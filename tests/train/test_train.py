@@ -526,7 +526,7 @@ def test_a_teacher_that_is_none_or_has_seen_the_validation_images_is_a_line(tmp_
     with pytest.raises(SpecError, match="may have seen the validation images of mnist5k"):
         teachers.check(Distillation(str(path)), Data(name="mnist5k", validation=True))
     teachers.check(Distillation(str(path)), Data(name="mnist5k"))
-    with pytest.raises(UserError, match="cannot look at"):
+    with pytest.raises(UserError, match="does not fit"):
         Distillation(str(path)).build(replace(DATA, classes=tuple("abc")), torch.device("cpu"))
 
 

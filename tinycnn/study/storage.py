@@ -10,6 +10,7 @@ import hashlib
 import os
 import warnings
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -70,6 +71,8 @@ def storage() -> optuna.storages.BaseStorage:
     file, where = check_address(), address()
     with errors():
         if file == where:
+            if os.path.exists(file) and Path(file).read_bytes()[:1] not in (b"", b"{"):  # Optuna would append to it
+                raise UserError(f"OPTUNA_STORAGE: {file} is not a journal of studies; set it to another file")
             return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(file))
         return optuna.storages.RDBStorage(where)
 

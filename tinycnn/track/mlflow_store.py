@@ -29,10 +29,8 @@ EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 
 _ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, TypeError)
 """What MLflow, and what is below it, raise; the last three of an address or a file that cannot be used."""
-_IN_A_CALL = 800
-"""Metrics; MLflow takes 1,000 entries in a call, parameters and tags included."""
-_IN_BULK = 25_000
-"""Values of one metric that MLflow gives in one call."""
+_IN_A_CALL = 800  # metrics; MLflow takes 1,000 entries in a call, parameters and tags included
+_IN_BULK = 25_000  # values of one metric that MLflow gives in one call
 
 for _name, _level in (("mlflow", logging.CRITICAL), ("alembic", logging.ERROR), ("urllib3", logging.ERROR)):
     logging.getLogger(_name).setLevel(_level)  # MLflow prints a traceback for what it then raises
@@ -57,13 +55,10 @@ class Store:
     def __init__(self, announce=lambda line: None, *, make=True):
         self.announce, self.experiment_id = announce, None
         try:
-            mlflow.set_tracking_uri(uri())
-            self.client = MlflowClient()
             if not make:
-                return
+                return self._connect()
             if not check_store():
-                self._open()
-                return
+                return self._open()
             file = database()
             artifacts = (file.parent / "mlruns").resolve().as_uri()
             with FileLock(f"{file}.lock", timeout=300):  # not for ever: where no file can be made, it waits
@@ -77,7 +72,12 @@ class Store:
         except _ERRORS as error:
             raise StoreTrouble(f"the store {shown(uri())} cannot be used: {with_cure(error)}") from None
 
+    def _connect(self):
+        mlflow.set_tracking_uri(uri())
+        self.client = MlflowClient()  # which makes the database
+
     def _open(self, artifacts=None):
+        self._connect()
         if self.client.get_experiment_by_name(EXPERIMENT) is None:
             with contextlib.suppress(MlflowException):  # on a server, another process may have been faster
                 self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
