@@ -7,7 +7,7 @@ from foreign import TAGS, foreign_run
 from mlflow import MlflowClient
 
 from analysis import runs
-from tinycnn.track import run
+from tinycnn.track import provenance, run
 
 
 @pytest.fixture
@@ -75,6 +75,6 @@ def test_only_runs_of_the_spec_as_it_is_count_for_it(plan, no_artifacts, store, 
 
 def test_runs_of_older_code_are_not_mixed_with_newer_ones(plan, no_artifacts, store, tiny, monkeypatch):
     run.run(plan, seeds=2)
-    monkeypatch.setattr(run.provenance, "code", lambda *_: {"tinycnn/train/loop.py:train": "0" * 12})
+    monkeypatch.setattr(provenance, "code", lambda *_: {"tinycnn/train/loop.py:train": "0" * 12})
     newest = run.run(plan, first_seed=1)
     assert runs.of_spec(runs.read(), tiny)["run_id"].tolist() == [newest["run_id"]]

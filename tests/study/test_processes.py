@@ -23,7 +23,7 @@ from tinycnn.study import Float, Study
 MODEL = Network(Conv(16), Conv(16), MaxPool(2), Conv(16), MaxPool(2), Conv(16), Head())
 BASE = Spec(name="base", model=MODEL, data=Data(name="mnist5k"), optimizer=Adam(lr=0.01),
             train=Train(epochs=6, batch_size=32), target=Target(accuracy=None))
-STUDY = Study(name="real", base=BASE, fidelity={"data.images": 3500},
+STUDY = Study(name="real", base=BASE, fidelity={"data.images": 3000},
               ranges={"optimizer.lr": Float(0.001, 0.1, log=True)})
 """
 
