@@ -71,7 +71,7 @@ quick: setup ## the whole path on little data: exp3, 2 epochs, 5,000 digits that
 	$(python) -m tinycnn run exp3 $(options) $(call set,data.name=mnist5k train.epochs=2) $(call each,ARGS)
 
 test: setup ## the tests, without the slow ones (12 min)
-	$(python) -m pytest --numprocesses auto --dist loadfile $(call each,ARGS)
+	$(python) -m pytest --numprocesses auto --dist worksteal $(call each,ARGS)
 
 test-slow: setup ## only the slow tests (40 min)
 	$(python) -m pytest -m slow $(call each,ARGS)

@@ -86,7 +86,7 @@ def test_an_experiment_file_is_a_target(clone):
         ("report", "EXPERIMENTS=exp2 exp3", ".venv/bin/python -m tinycnn report exp2 exp3"),
         ("study", "STUDY=width|TRIALS=9", ".venv/bin/python -m tinycnn search width --trials 9"),
         ("setup", "TORCH_INDEX=https://a/b", '"$python" bootstrap.py https://a/b'),
-        ("test", "ARGS=-x", ".venv/bin/python -m pytest --numprocesses auto --dist loadfile -x"),
+        ("test", "ARGS=-x", ".venv/bin/python -m pytest --numprocesses auto --dist worksteal -x"),
     ],
 )
 def test_variables_become_options(clone, target, variables, command):
