@@ -57,7 +57,7 @@ def until(true):
     raise AssertionError("waited for a minute")
 
 
-@pytest.mark.parametrize("workers", [1, 2, 9])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_tasks_and_every_event_arrives(workers):
     events = []
     tasks = [("square", n) for n in range(5)]

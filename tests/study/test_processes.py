@@ -22,8 +22,8 @@ from tinycnn.study import Float, Study
 
 MODEL = Network(Conv(16), Conv(16), MaxPool(2), Conv(16), MaxPool(2), Conv(16), Head())
 BASE = Spec(name="base", model=MODEL, data=Data(name="mnist5k"), optimizer=Adam(lr=0.01),
-            train=Train(epochs=6, batch_size=32), target=Target(accuracy=None))
-STUDY = Study(name="real", base=BASE, fidelity={"data.images": 3000},
+            train=Train(epochs=4, batch_size=32), target=Target(accuracy=None))
+STUDY = Study(name="real", base=BASE, fidelity={"data.images": 2000},
               ranges={"optimizer.lr": Float(0.001, 0.1, log=True)})
 """
 
@@ -56,7 +56,7 @@ def wait_for(number, real, process):
         running = [each for each in trials(real) if each.state == TrialState.RUNNING and each.intermediate_values]
         if len(running) >= number:
             return running
-        time.sleep(0.1)
+        time.sleep(0.3)
     raise AssertionError(process.communicate()[1])
 
 
@@ -100,7 +100,7 @@ def kill_a_worker(real, store, workers, budget):
 
 
 def test_a_worker_killed_loses_only_its_trial_which_is_tried_again(real, store):
-    kill_a_worker(real, store, workers=2, budget=4)
+    kill_a_worker(real, store, workers=2, budget=3)
 
 
 @pytest.mark.slow

@@ -295,6 +295,27 @@ def test_a_record_that_was_altered_is_refused(store, plan, change):
     assert len(store.search({}, tracking.EVERY)) == 1
 
 
+def test_what_a_failing_store_does_not_take_is_delivered_once_by_resume(store, plan, monkeypatch):
+    whole = runs.run(plan)
+    reporter, log = Stop(), tracking.MlflowClient.log_batch
+
+    def failing(self, run_id, metrics=(), **others):
+        if any(metric.step > 1 for metric in metrics):
+            raise OSError(28, "No space left on device")
+        return log(self, run_id, metrics=metrics, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking.MlflowClient, "log_batch", failing)
+        done = runs.run(plan, reporter=reporter)
+    assert "No space left" in done["undelivered"] and len(reporter.trained) == 3
+    assert len([line for line in reporter.lines if "Training continues" in line]) == 1
+    assert store.entity(done["run_id"]).info.status == "FAILED" and file_of(done["run_id"]).exists()
+    again = Stop()
+    assert resume.resume(done["run_id"], reporter=again)["undelivered"] is None and again.trained == []
+    assert numbers(store, done["run_id"]) == numbers(store, whole["run_id"])
+    assert weights(store, done["run_id"]) == weights(store, whole["run_id"])
+
+
 def test_a_run_that_is_still_trained_is_left_alone(store, plan):
     run_id = interrupted(plan, 1)
     with checkpoint.claimed(run_id):
@@ -437,7 +458,7 @@ def finish(*arguments):
 def small(tiny, tmp_path):
     """A spec of some seconds, as a file."""
     path = tmp_path / "spec.json"
-    path.write_text(tiny.but(train={"epochs": 4, "batch_size": 128}).to_json())
+    path.write_text(tiny.but(data={"images": 1000}, train={"epochs": 12, "batch_size": 125}).to_json())
     return str(path)
 
 
@@ -447,7 +468,7 @@ def test_a_run_killed_while_it_trains_goes_on_as_if_nothing_had_happened(small, 
     said = []
     for line in child.stderr:
         said.append(line)
-        if ": epoch 2/4" in line:
+        if ": epoch 2/12" in line:
             child.kill()
     child.communicate()
     run_id = re.search(r"MLflow run ([0-9a-f]{32})", "".join(said))[1]

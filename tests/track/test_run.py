@@ -373,6 +373,7 @@ def test_seeds_side_by_side_give_the_numbers_of_one_after_the_other(store, plan,
     assert sorted(watch.trained) == [3, 4] and len(watch.results) == 2 * plan.spec.train.epochs
 
 
+@pytest.mark.slow
 def test_of_seeds_side_by_side_one_that_diverges_ends_all_with_its_own_reason(store, plan):
     broken = replace(plan, data=replace(plan.data, std=(float("nan"),)))
     with pytest.raises(Diverged, match="the training loss became nan"):

@@ -198,6 +198,7 @@ def fill(place: Path):
             file.write(bytes(4096))
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_gets_all_of_it_once_there_is_room(undisturbed, disk, spec):
     code, said, run_id = disturbed(lambda: fill(disk), "run", spec)
     assert_waiting(code, said, run_id)
