@@ -561,7 +561,7 @@ def test_training_does_not_import_torchs_compiler_and_whatever_needs_it_gets_the
     code = """
 import sys, types
 import torch
-from tinycnn.train.startup import postpone_compiler
+from tinycnn.network.startup import postpone_compiler
 postpone_compiler()
 network = torch.nn.Linear(2, 2)
 optimizer = torch.optim.Adam(network.parameters())

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tinycnn.errors import SpecError
+from tinycnn.network.startup import postpone_compiler
 from tinycnn.spec import Network, Repeat, Residual
 from tinycnn.spec.build import evaluation, output, result
 
@@ -60,6 +61,7 @@ def measure(spec, facts) -> Measured:
     Raises SpecError for a network that cannot be built or cannot take such images, or whose output is not (N, classes)
     and finite.
     """
+    postpone_compiler()  # which the counting of operations would import
     shape, classes = (facts.channels, facts.size, facts.size), len(facts.classes)
     with prefixed(spec), torch.random.fork_rng([]):
         torch.manual_seed(0)
@@ -78,6 +80,7 @@ def measure(spec, facts) -> Measured:
 
 def count_parameters(spec, facts) -> int:
     """Count the parameters of the network of ``spec``; those of a ``Network`` without computing anything."""
+    postpone_compiler()  # which the counting of operations would import
     shape, classes = (facts.channels, facts.size, facts.size), len(facts.classes)
     with prefixed(spec), torch.device("meta") if isinstance(spec.model, Network) else contextlib.nullcontext():
         return sum(p.numel() for p in spec.model.build(shape, classes).parameters())

@@ -14,10 +14,10 @@ from tinycnn.data.files import Images, Split
 from tinycnn.errors import Diverged
 from tinycnn.network.check import check_steps
 from tinycnn.network.profile import check_output, prefixed
+from tinycnn.network.startup import postpone_compiler
 from tinycnn.spec import Network
 from tinycnn.train.device import accelerated, autocast, memory_format, normalise, pick_device
 from tinycnn.train.randomness import seeded, stream_seed
-from tinycnn.train.startup import postpone_compiler
 
 _EVALUATION_BATCH = 1000  # images; small enough to stay in the processor's cache, results do not depend on it
 _STATISTICS = 10_000  # images that the batch-norm statistics of averaged weights are computed from

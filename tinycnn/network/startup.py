@@ -1,7 +1,8 @@
-"""Training without the three seconds that importing torch's compiler takes.
+"""Measuring and training without the three seconds that importing torch's compiler takes.
 
-Every torch optimizer imports ``torch._dynamo``, only to tell the compiler to leave it alone (``torch._compile`` and
-``torch.optim.optimizer`` in torch 2.14). Until something needs more of it than that, a stand-in answers.
+Every torch optimizer and dispatch mode imports ``torch._dynamo``, only to tell the compiler to leave it alone
+(``torch._compile`` and ``torch.optim.optimizer`` in torch 2.14). Until something needs more of it than
+that, a stand-in answers.
 """
 
 import importlib
