@@ -20,7 +20,7 @@ from tinycnn.errors import SpecError
 
 _WITHOUT_EFFECT = (
     "errors.py", "source.py", "spec/section.py", "spec/spec.py", "data/catalog.py", "data/download.py",
-    "network/check.py", "network/profile.py",
+    "network/check.py", "network/profile.py", "network/startup.py",
 )  # fmt: skip
 """Files of ``tinycnn`` that change no result: they describe, find, read and write."""
 _DESCRIPTIVE = {"describe", "notices", "check", "settles", "used", "kinds", "__repr__", "__str__"}
