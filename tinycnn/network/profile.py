@@ -80,7 +80,6 @@ def measure(spec, facts) -> Measured:
 
 def count_parameters(spec, facts) -> int:
     """Count the parameters of the network of ``spec``; those of a ``Network`` without computing anything."""
-    postpone_compiler()  # which the counting of operations would import
     shape, classes = (facts.channels, facts.size, facts.size), len(facts.classes)
     with prefixed(spec), torch.device("meta") if isinstance(spec.model, Network) else contextlib.nullcontext():
         return sum(p.numel() for p in spec.model.build(shape, classes).parameters())

@@ -31,13 +31,20 @@ def load(which: str) -> Spec:
         raise SpecError(f"{path}: is neither .py nor .json; {_WANTED}")
     if path.suffix == ".json":
         return Spec.from_json(_read(path), where=str(path))
+    return defined(path, "SPEC", Spec, "experiments/exp3.py")
+
+
+def defined(path: Path, variable: str, kind: type, example: str):
+    """Return what a Python file defines under this name, with the file's docstring as its notes. Raises SpecError."""
     made = execute(path)
-    spec = made.get("SPEC")
-    if not isinstance(spec, Spec):
-        raise SpecError(f"{path.name}: has no SPEC; see experiments/exp3.py for an example")
-    if spec.name != path.stem:
-        raise SpecError(f"{path.name}: SPEC.name is {spec.name!r}; it must be the file's name, {shown(path.stem)}")
-    return spec.model_copy(update={"notes": made.get("__doc__") or ""})
+    found = made.get(variable)
+    if not isinstance(found, kind):
+        raise SpecError(f"{path.name}: has no {variable}; see {example} for an example")
+    if found.name != path.stem:
+        raise SpecError(
+            f"{path.name}: {variable}.name is {found.name!r}; it must be the file's name, {shown(path.stem)}"
+        )
+    return found.model_copy(update={"notes": made.get("__doc__") or ""})
 
 
 def is_there(path: str) -> bool:

@@ -174,13 +174,7 @@ def load(which: str) -> Study:
     path = FOLDER / f"{which}.py" if which in names() else Path(which)
     if path.suffix != ".py" or not path.is_file():
         raise SpecError(f"no study or .py file is called {shown(which)}; {nearest(which, names())}")
-    module = experiments.execute(path)
-    study = module.get("STUDY")
-    if not isinstance(study, Study):
-        raise SpecError(f"{path.name}: has no STUDY; see experiments/studies/dropout_lr.py for an example")
-    if study.name != path.stem:
-        raise SpecError(f"{path.name}: STUDY.name is {study.name!r}; it must be the file's name, {shown(path.stem)}")
-    return study.model_copy(update={"notes": module.get("__doc__") or ""})
+    return experiments.defined(path, "STUDY", Study, "experiments/studies/dropout_lr.py")
 
 
 def check_study(study: Study) -> list[str]:

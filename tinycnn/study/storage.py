@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from tinycnn.errors import SpecError, UserError
 from tinycnn.network.check import check
+from tinycnn.network.profile import count_parameters
 from tinycnn.study.definition import Choice, Int, Study
 from tinycnn.track.address import keep_apart, shown, with_cure
 from tinycnn.track.address import studies as address
@@ -199,14 +200,15 @@ def ask(found: optuna.Study, study: Study, worker: int):
     limit = study.base.target.parameter_limit
     try:
         spec = study.trained.with_values(study.values(trial.params))
+        parameters = count_parameters(spec, spec.data.facts())  # not computing anything: most trials may be too large
+        if limit is not None:
+            trial.set_constraint("parameters", parameters - limit)
+            if parameters > limit:
+                return finish(found, trial, state="over_limit", parameters=parameters)
         measured, _ = check(spec.with_values({"target.parameter_limit": None}))
     except SpecError as error:  # values that do not go together
         return finish(found, trial, state="invalid", reason=str(error))
-    if limit is not None:
-        trial.set_constraint("parameters", measured.parameters - limit)
-        if measured.parameters > limit:
-            return finish(found, trial, state="over_limit", parameters=measured.parameters)
-    trial.set_user_attr("parameters", measured.parameters)
+    trial.set_user_attr("parameters", parameters)
     return trial, spec, measured
 
 

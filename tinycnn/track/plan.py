@@ -84,6 +84,19 @@ class Plan:
             **{f"tinycnn.{name}": digest for name, digest in self.spec.loss.used().items()},
         }
 
+    def identity(self, seed: int, run_id: str) -> dict:
+        """Return what a training must have in common with a checkpoint to continue from it."""
+        return {
+            "spec": self.spec.to_json(),
+            "spec_hash": self.spec.hash,
+            "seed": seed,
+            "run_id": run_id,
+            "code": self.code,
+            "versions": provenance.number_versions(),
+            "threads": torch.get_num_threads(),
+            "kernels": self.kernels[0],
+        }
+
     def name(self, which: str) -> str:
         """Return the name of a run of this plan; ``which`` says of what seeds."""
         settings = f" ({self.settings})" if self.settings else ""

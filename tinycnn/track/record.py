@@ -141,7 +141,7 @@ class SeedRecord(Record):
                 run.figure(name, figure)
         with store_errors(), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "checkpoint.pt"
-            checkpoint.save(path, identity(plan, self.seed, run.id), state, history)
+            checkpoint.save(path, plan.identity(self.seed, run.id), state, history)
             run.file(path)
         model = with_normalisation(state.result, plan.data)
         run.model(model, plan.data.shape, len(plan.data.classes), provenance.versions()["torch"])
@@ -174,20 +174,6 @@ class ParentRecord(Record):
         judged = (outcome["verdict"], outcome["reason"])
         self.run.description(describe(self.plan.spec, self.plan.measured, outcome, judged, self.plan.fallback))
         self.run.text("seeds.md", tables.seed_table(outcome["seeds"]))
-
-
-def identity(plan, seed: int, run_id: str) -> dict:
-    """Return what a training must have in common with a checkpoint to continue from it."""
-    return {
-        "spec": plan.spec.to_json(),
-        "spec_hash": plan.spec.hash,
-        "seed": seed,
-        "run_id": run_id,
-        "code": plan.code,
-        "versions": provenance.number_versions(),
-        "threads": torch.get_num_threads(),
-        "kernels": plan.kernels[0],
-    }
 
 
 def epoch_metrics(result, kind: str) -> dict:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tinycnn.data.files import Images
 from tinycnn.errors import Diverged, StoreTrouble, UserError
 from tinycnn.track import verdict
-from tinycnn.track.address import check_store
+from tinycnn.track.address import check_store, database
 from tinycnn.track.plan import Plan
 from tinycnn.train import checkpoint
 from tinycnn.train.device import accelerated
@@ -49,7 +49,7 @@ def train_seed(
     spec, state, history = plan.spec, start(plan.spec, seed, plan.data, plan.device), []
     tracked = _Tracked(plan, seed, store, reporter, parent, folder)
     with tracked:
-        if run_id or not check_store():
+        if run_id or database() is None:  # a server may refuse the run, which is better known before training
             tracked.open(run_id)
             history = tracked.restored(state)
         reporter.started(plan, seed, history)
@@ -106,7 +106,7 @@ class _Tracked(contextlib.ExitStack):
             self.open()
         self._history = history
         try:
-            checkpoint.save(self.path, self._identity(), state, history)
+            checkpoint.save(self.path, self.plan.identity(self.seed, self.run.id), state, history)
         except OSError as error:
             if not self._warned:
                 self._warned = True
@@ -117,11 +117,6 @@ class _Tracked(contextlib.ExitStack):
         if self.record.complete(history, state, summary):
             checkpoint.discard(self.path)
 
-    def _identity(self):
-        from tinycnn.track.record import identity
-
-        return identity(self.plan, self.seed, self.run.id)
-
     def _give_up(self, kind, error, trace):
         if error is not None:
             self.record.give_up(self._history)
@@ -131,9 +126,7 @@ class _Tracked(contextlib.ExitStack):
 
 def _fitting(path, plan, seed, run_id):
     """Return a checkpoint that this training can continue from. Raises UserError, saying what differs."""
-    from tinycnn.track.record import identity
-
-    now = identity(plan, seed, run_id)
+    now = plan.identity(seed, run_id)
     saved = checkpoint.load(path, tuple(now))
     for what in now:
         then, here = saved.identity[what], now[what]

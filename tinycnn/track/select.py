@@ -24,7 +24,7 @@ def children(store: Store, parent: str, spec_hash: str) -> dict:
         tags = entity.data.tags
         if (tags.get("tinycnn.role"), tags.get("tinycnn.spec_hash")) != ("seed", spec_hash):
             _leave_out(store, entity, f"it is a child of run {parent}, and its tags are not those of a seed of that")
-        elif why := unreadable(entity):
+        elif why := _unreadable(entity):
             _leave_out(store, entity, why)
         else:
             found[int(tags["tinycnn.seed"])] = entity
@@ -42,7 +42,7 @@ def summary(store: Store, entity, target) -> dict | None:
 
     None, and the run is left out, where its record is not as tinycnn writes it.
     """
-    if why := unreadable(entity):
+    if why := _unreadable(entity):
         return _leave_out(store, entity, why)
     metrics, tags = entity.data.metrics, entity.data.tags
     trained = {name: metrics.get(name) for name in ("train_accuracy", "clean_train_accuracy")}
@@ -53,7 +53,7 @@ def summary(store: Store, entity, target) -> dict | None:
     return verdict.summarise(epochs, target) | {"seed": int(tags["tinycnn.seed"]), "run_id": entity.info.run_id}
 
 
-def unreadable(entity) -> str:
+def _unreadable(entity) -> str:
     """Return what in the record of a run of one seed is not as tinycnn writes it, "" where nothing is."""
     if not entity.data.tags.get("tinycnn.seed", "").isdecimal():
         return "its tag tinycnn.seed is not a number"
