@@ -117,7 +117,7 @@ class _Worker:
 
 @contextlib.contextmanager
 def _environment(threads):
-    """Start a process in this block that does not get the terminal's signals, which this one does, and knows threads."""
+    """Start a process in this block that ignores the terminal's signals, which this one gets, and knows threads."""
     numbers = _TERMINAL if threading.current_thread() is threading.main_thread() else []
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     outer = os.environ.get("OMP_NUM_THREADS")
