@@ -15,7 +15,7 @@ python  = .venv/bin/python
 
 # A variable on the command line that nothing reads is a mistake, and ends here. What the programs read from the
 # environment (OTHERS) may stand there too.
-KNOWN   = PYTHON TORCH_INDEX PORT STUDY SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS
+KNOWN   = PYTHON TORCH_INDEX PORT STUDY RUN SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS
 OTHERS  = SHELL MAKE% MLFLOW_% OPTUNA_% TINYCNN_% OMP_% CUDA_% CXX
 UNKNOWN := $(strip $(foreach name,$(filter-out $(KNOWN) $(OTHERS),$(.VARIABLES)),\
              $(if $(filter command,$(origin $(name))),$(name))))
@@ -24,7 +24,7 @@ $(error $(UNKNOWN): no such variable; known: $(KNOWN); a field of the spec: SET=
 endif
 
 # Each file in experiments/ is a target.
-TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor
+TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor register
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -83,6 +83,9 @@ ui: setup ## the MLflow UI on the runs in mlflow.db, or MLFLOW_TRACKING_URI if s
 	@case "$$MLFLOW_TRACKING_URI" in http*) echo "The runs are on a server: open $$MLFLOW_TRACKING_URI"; exit;; esac; \
 	exec $(python) -m mlflow ui --workers 1 --port $(call quote,PORT) $(call each,ARGS) \
 	    --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+register: setup ## the model of RUN=ID into MLflow's model registry (10 s)
+	$(python) -m tinycnn register $(call quote,RUN) $(call each,ARGS)
 
 evidence: setup ## reports/evidence, the committed record of what was run (1 min)
 	$(python) -m tinycnn evidence $(call each,ARGS)
