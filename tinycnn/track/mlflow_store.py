@@ -27,8 +27,8 @@ _ABOUT = {
         "Runs of one seed, below a parent where there are several. Columns worth showing: `test/accuracy`, "
         "`test/accuracy_std`, `parameters` and `tinycnn.verdict`.\n\n"
         "The metric `test/accuracy` of a parent is the mean of its seeds, with `test/accuracy_std` and "
-        "`test/accuracy_min`. Also useful: `train/clean_accuracy`, `macs`, `train.epochs`, `seed`, `tinycnn.experiment`, "
-        "`tinycnn.settings`. ``tags.`tinycnn.role` = 'seeds'`` shows the parents alone, `'seed'` the runs of one seed."
+        "`test/accuracy_min`. Also useful: `train/clean_accuracy`, `macs`, `train.epochs`, `seed`, "
+        "`tinycnn.experiment`, `tinycnn.settings`. ``tags.`tinycnn.role` = 'seeds'`` shows the parents alone, `'seed'` the runs of one seed."
     ),
 }
 _IN_BULK = 25_000  # values of one metric that MLflow gives in one call
