@@ -15,7 +15,7 @@ from tinycnn.study import results, storage
 from tinycnn.study.definition import Study, check_study
 from tinycnn.track import provenance
 from tinycnn.track.address import shown, studies
-from tinycnn.track.mlflow_store import PARENT, Store
+from tinycnn.track.mlflow_store import Store
 from tinycnn.track.plan import Plan, Reporter, prepare, record_tags
 from tinycnn.train.loop import train
 
@@ -95,16 +95,16 @@ def _own_run(store, found, study, plan) -> str:
     """Return the study's own MLflow run, made unless this store has it."""
     with contextlib.suppress(UserError):  # none yet, or in another store
         return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
-    own = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": shown(studies())}
-    with store.run(f"study {study.name}", plan.tags | record_tags(plan) | _tags(own)) as tracked:
+    own = {"study_digest": study.digest, "role": "study", "storage": shown(studies())}
+    with store.run(f"study {study.name}", _tags(study, plan, **own)) as tracked:
         tracked.open()
         tracked.text("spec.json", study.trained.to_json())
     found.set_user_attr("mlflow_run", tracked.id)
     return tracked.id
 
 
-def _tags(own: dict) -> dict:
-    return {f"tinycnn.{name}": value for name, value in own.items()}
+def _tags(study, plan, **own) -> dict:
+    return plan.tags | record_tags(plan) | {f"tinycnn.{n}": each for n, each in {"study": study.name, **own}.items()}
 
 
 def _launch(study, plan, budget, workers: range, run_id, reporter):
@@ -172,8 +172,7 @@ def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | Non
 
     So none is left RUNNING by a worker that is killed, and a trial continues where the store fails.
     """
-    own = {"role": "trial", "study": study.name, "trial": trial.number, "worker": trial.user_attrs["worker"]}
-    tags = plan.tags | record_tags(plan) | _tags(own)
+    tags = _tags(study, plan, role="trial", trial=trial.number, worker=trial.user_attrs["worker"])
     try:
         with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
             tracked.open()
@@ -235,10 +234,6 @@ def _record(tracked, study, found, result, draw, reporter):
     numbers = {f"best_{name}": result.get(name) for name in ("value", "accuracy", "parameters")}
     numbers |= {f"importance.{name}": share for name, share in result["importances"].items()}
     try:
-        for left in tracked.store.search({PARENT: tracked.id}, ("RUNNING",)):  # by a worker killed as it recorded
-            with tracked.store.run("", {}, run_id=left.info.run_id) as ended:
-                ended.open()
-                ended.end("KILLED")
         tracked.metrics(numbers | {"trials": result["trained"]})
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
         tracked.text("study.json", json.dumps(result | {"rows": trials, "curves": curves}, indent=1) + "\n")
