@@ -15,7 +15,7 @@ python  = .venv/bin/python
 
 # A variable on the command line that nothing reads is a mistake, and ends here. What the programs read from the
 # environment (OTHERS) may stand there too.
-KNOWN   = PYTHON TORCH_INDEX PORT STUDY SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS
+KNOWN   = PYTHON TORCH_INDEX PORT STUDY SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS RUN
 OTHERS  = SHELL MAKE% MLFLOW_% OPTUNA_% TINYCNN_% OMP_% CUDA_% CXX
 UNKNOWN := $(strip $(foreach name,$(filter-out $(KNOWN) $(OTHERS),$(.VARIABLES)),\
              $(if $(filter command,$(origin $(name))),$(name))))
@@ -24,7 +24,7 @@ $(error $(UNKNOWN): no such variable; known: $(KNOWN); a field of the spec: SET=
 endif
 
 # Each file in experiments/ is a target.
-TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor
+TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor resume rerun close
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -54,6 +54,7 @@ help:
 	@echo '             fields of the spec to change, separated by spaces'
 	@echo '  EXPERIMENTS="exp2 exp3"'
 	@echo '             the experiments of make report'
+	@echo '  RUN=98597d8b the first digits of the id of a run'
 	@echo '  ARGS="..." more options for the command, separated by spaces'
 	@echo '  PYTHON=    the Python for .venv; another version makes it anew'
 	@echo '  TORCH_INDEX=https://download.pytorch.org/whl/cpu'
@@ -103,6 +104,12 @@ dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA
 	    { echo "dashboard: there is no study in $$storage yet: make study" >&2; exit 1; }; esac; \
 	exec $(python) .venv/bin/optuna-dashboard --port $(if $(filter file,$(origin PORT)),8080,$(call quote,PORT)) \
 	    $(call each,ARGS) "$$storage"
+
+resume: setup ## continue the interrupted run RUN, as if nothing had happened
+rerun: setup ## repeat the run RUN and compare every number
+close: setup ## end the interrupted run RUN for good, and delete its checkpoint
+resume rerun close:
+	$(python) -m tinycnn $@ $(call quote,RUN) $(call each,ARGS)
 
 list: setup ## experiments, studies, layers and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)

@@ -137,7 +137,9 @@ def test_doctor_says_what_there_is_and_how_to_mend_the_rest(tinycnn, tmp_path, m
     assert str(tmp_path) in found["store"]["found"] and not (tmp_path / "store").exists()
     (tmp_path / "file").write_text("no database")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'file'}")
+    monkeypatch.setenv("CXX", "no-such-compiler")
     code, out, err = tinycnn("doctor")
+    assert "BAD  kernels " in out and "-> set CXX to a C++ compiler" in out
     assert code == 1 and re.search(r"^BAD +store .*not a database", out, re.MULTILINE)
     assert "MLFLOW_TRACKING_URI" in out
 

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from postgres import postgresql  # noqa: F401
 
 from tinycnn.data import files as data
-from tinycnn.errors import Diverged, OverLimit, StoreTrouble, UserError
+from tinycnn.errors import DataMissing, Diverged, OverLimit, StoreTrouble, UserError
 from tinycnn.spec import AvgPool, Conv, Head, MaxPool, Network, Repeat
 from tinycnn.study import results, storage, worker
 from tinycnn.study.definition import Choice, Float, Int, Study
@@ -155,14 +155,10 @@ def test_a_study_begun_with_another_definition_or_data_set_is_refused(trained, s
         worker.run(small)
 
 
-def test_on_stand_in_data_the_record_is_of_what_was_trained(trained, small, no_data, store):
-    base = small.base.but(data={"name": "mnist"})
-    far = small.model_copy(update={"base": base, "fidelity": {"data.images": 20_000}})
-    assert worker.run(far, trials=1)["trained"] == 1
-    (run,) = store.search({"tinycnn.role": "trial"})
-    assert run.data.params["data.name"] == "mnist5k" and run.data.tags["tinycnn.fallback"] == "true"
-    with pytest.raises(UserError, match="begun with another definition"):  # it is no evidence of MNIST
-        storage.opened(far)
+def test_nothing_is_searched_on_stand_in_data(small, no_data):
+    far = small.model_copy(update={"base": small.base.but(data={"name": "mnist"})})
+    with pytest.raises(DataMissing, match="TINYCNN_DATA"):
+        worker.run(far, offline=True)
 
 
 def test_the_test_set_is_not_even_read(tiny, monkeypatch):

@@ -51,10 +51,11 @@ def command(*options, examples: tuple[str, ...], name: str | None = None, slow: 
             # a network of the user's own may print when it is built
             with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
                 result, text, end = (*function(**values), DONE)[:3]
-            if as_json or text:
+            if as_json:
+                print(json.dumps(result, indent=2, allow_nan=False, default=str))
+            elif text:
                 shown = "\n".join(map(visible, as_called(text).split("\n")))
-                written = json.dumps(result, indent=2, allow_nan=False, default=str) if as_json else fitted(shown, sys.stdout)
-                print(written, flush=True)
+                print(fitted(shown, sys.stdout), flush=True)
             if isinstance(end, UserError):
                 raise end
             return end

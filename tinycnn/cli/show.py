@@ -1,6 +1,5 @@
 """What ``list`` and ``show`` print: what can be used, and one spec in full. ``everything`` imports no torch."""
 
-import ast
 import csv
 import inspect
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import Layer, load
+from tinycnn.study import definition
 from tinycnn.track import tables
 from tinycnn.track.description import parse_notes
 
@@ -45,17 +45,17 @@ def everything() -> dict:
     """Return experiments, studies, layers and data sets, each with what it is."""
     return {
         "experiments": experiments(),
-        "studies": {path.stem: _title(path) for path in sorted((load.FOLDER / "studies").glob("[!_]*.py"))},
+        "studies": {name: _title(name) for name in definition.names()},
         "layers": {name: inspect.getdoc(kind).splitlines()[0] for name, kind in Layer.kinds().items()},
         "data": {name: asdict(facts) for name, facts in DATASETS.items()},
     }
 
 
-def _title(path) -> str:
+def _title(study: str) -> str:
     try:
-        return (ast.get_docstring(ast.parse(path.read_bytes())) or "-").splitlines()[0]
-    except SyntaxError as error:
-        return f"{path.name}, line {error.lineno}: {error.msg}"
+        return (definition.load(study).notes or "-").strip().splitlines()[0]
+    except UserError as error:
+        return str(error)
 
 
 def list_text(found: dict) -> str:

@@ -49,17 +49,14 @@ def run(study: Study, *, trials=None, workers=1, device="auto", offline=False, r
 
     What other processes and earlier sessions did counts. ``workers`` processes share the cores; None is one per core,
     and on an accelerator one in all. ``draw(result, trials, curves)`` yields (name, figure) for the study's MLflow run.
-    Raises SpecError for a study that is not valid, UserError where its storage or the store cannot be used, and
-    OverLimit where so many trials were refused that the search was given up: what there is is kept.
+    Raises SpecError for a study that is not valid, UserError where its data, its storage or the store cannot be used,
+    and OverLimit where so many trials were refused that the search was given up: what there is is kept.
     """
     reporter, budget = reporter or Watcher(), trials or study.trials
     for line in check_study(study):
         reporter.notice(line)
     unjudged = study.trained.with_values({"target.parameter_limit": None, "target.accuracy": None})
-    plan = prepare(unjudged, device=device, offline=offline, reporter=reporter)
-    if plan.fallback:
-        stand_in = {f"data.{name}": getattr(plan.spec.data, name) for name in ("name", "images", "validation")}
-        study = study.model_copy(update={"fidelity": study.fidelity | stand_in})
+    plan = prepare(unjudged, device=device, offline=offline, fallback=False, reporter=reporter)
     workers = workers or (launch.cores() if plan.device.type == "cpu" else 1)
     code = source.code_hash(provenance.code(plan.spec, plan.kernels[0], study.classes))
     identity = {"definition": study.digest, "data": plan.data.digest, "code": code}
