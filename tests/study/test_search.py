@@ -276,7 +276,7 @@ def test_importances_are_said_of_twenty_trials_and_not_of_fewer(trained, small):
     two = small.model_copy(update={"ranges": {"optimizer.lr": Float(0.001, 0.1), "model.dropout": Float(0.0, 0.1)}})
     assert worker.run(two, trials=results.ENOUGH - 1)["importances"] == {}
     result = worker.run(two, trials=results.ENOUGH + 8)  # some are pruned
-    assert result["importances"].keys() == two.ranges.keys() and "| importance |" in results.text(two, result)
+    assert result["importances"].keys() == two.ranges.keys() and "; importance " in results.text(two, result)
 
 
 def test_without_a_limit_there_is_a_best_trial_too(trained, small):

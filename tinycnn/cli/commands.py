@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import itertools
 import re
 
 import click
@@ -193,15 +194,17 @@ def close(run_id):
 def search(study, **options):
     """Run or continue an Optuna study until its trials are trained."""
     from tinycnn.cli.progress import StudyTerminal
+    from tinycnn.spec import load
     from tinycnn.study import definition, results, worker
 
     loaded = definition.load(study)
     with StudyTerminal(study) as reporter:
         result = worker.run(loaded, **options, reporter=reporter, draw=draw_study)
+    free = next(name for name in map("exp{}".format, itertools.count(1)) if name not in load.names())
     text = (
         f"{results.text(loaded, result)}\n"
         f"`make ui` shows the run {result['run_id']}, `make dashboard` the trials;\n"
-        f"`python -m tinycnn promote {study} --name NAME` makes an experiment of the best"
+        f"`python -m tinycnn promote {study} --name {free}` makes an experiment of the best"
     )
     return result, text
 

@@ -19,6 +19,7 @@ class _OnTerminal(Reporter):
     """What both reporters do; as a context, it turns an interruption into a line with the command that continues."""
 
     resumed_by = ""
+    said = frozenset()
 
     def __enter__(self):
         return self
@@ -30,7 +31,9 @@ class _OnTerminal(Reporter):
             raise Interrupted(f"interrupted; what was logged is kept{hint}") from None
 
     def notice(self, line):
-        _print(f"note: {line}")
+        if line not in self.said:  # of each of several specs, seeds or workers
+            self.said |= {line}
+            _print(f"note: {line}")
 
     def warning(self, line):
         rule = "!" * 72

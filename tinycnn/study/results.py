@@ -10,7 +10,6 @@ from optuna.trial import TrialState
 
 from tinycnn.study.definition import Choice, Study, as_stored
 from tinycnn.study.storage import TRAINED, state
-from tinycnn.track.tables import markdown
 
 EPOCH = ("seed", "epoch", "train_loss", "validation_loss", "validation_accuracy", "learning_rate")
 """Columns of the epochs that a trial trained; accuracy in percent."""
@@ -112,35 +111,28 @@ def edges(study: Study, best: dict) -> list[str]:
 
 
 def text(study: Study, result: dict) -> str:
-    """Return what was found as Markdown for the terminal, at most 80 columns wide."""
+    """Return what was found as Markdown for the terminal; of few trials as of many."""
     states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in result["states"].items())
     head = f"study {study.name} of {study.base.name}: {result['trained']} trials trained ({states})"
     if result["best"] is None:
         return f"{head}\nno trial was trained to its end: there is nothing to choose from"
     base = "" if result["base_value"] is None else f"; the base's: {result['base_value']:.5f}"
-    own, shares = study.own, result["importances"]
-    fields = [
-        (name, _short(own[name]), _short(value), *([f"{100 * shares.get(name, 0):.0f} %"] if shares else []))
-        for name, value in result["best_values"].items()
-    ]
-    titles = ("field", study.base.name, "best", *(["importance"] if shares else []))
-    lines = [
-        f"best: trial {result['best']}, {study.objective} {result['value']:.5f}{base}",
-        markdown(titles, fields, "<>>>"[: len(titles)]),
-        *(f"warning: {line}" for line in result["edges"]),
-        _cost(result),
-    ]
-    return "\n\n".join([head, *lines])
+    lines = [head, "", f"best: trial {result['best']}, {result['objective']} {result['value']:.5f}{base}", ""]
+    for name, value in result["best_values"].items():
+        share = result["importances"].get(name)
+        importance = "" if share is None else f"; importance {100 * share:.0f} %"
+        lines.append(f"- {name}: {_short(value)} ({study.base.name}: {_short(study.own[name])}{importance})")
+    lines += ["", *(f"warning: {line}" for line in result["edges"])]
+    spent, beside, saved = (result[f] for f in ("trial_seconds", "overhead_seconds", "epochs_saved_by_pruning"))
+    pruned = f"; pruning saved {saved} of {result['epochs_trained'] + saved} epochs" if saved else ""
+    lines.append(f"{duration(spent)} of training, {duration(beside)} of asking and recording beside it{pruned}")
+    return "\n".join(lines)
 
 
-def _cost(result: dict) -> str:
-    """Say what the trials cost, in units that fit seconds as well as hours."""
-    seconds, saved = result["trial_seconds"], result["epochs_saved_by_pruning"]
-    spent = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-    parts = [f"{spent} of training, {100 * result['overhead_seconds'] / max(seconds, 1e-9):.0f} % more for the rest"]
-    if saved:
-        parts.append(f"pruning saved {saved} of {result['epochs_trained'] + saved} epochs")
-    return "; ".join(parts)
+def duration(seconds: float) -> str:
+    """Return a time in a unit that fits it."""
+    unit, name = next((each for each in ((3600, "h"), (60, "min")) if seconds >= 2 * each[0]), (1, "s"))
+    return f"{seconds / unit:.0f} {name}"
 
 
 def _short(value) -> str:

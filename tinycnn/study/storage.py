@@ -25,7 +25,7 @@ from sqlalchemy.pool import NullPool
 from tinycnn.errors import SpecError, UserError
 from tinycnn.network.check import check
 from tinycnn.network.profile import count_parameters
-from tinycnn.study.definition import Choice, Int, Study
+from tinycnn.study.definition import Choice, Int, Study, as_stored
 from tinycnn.track.address import keep_apart, shown, with_cure
 from tinycnn.track.address import studies as address
 
@@ -124,6 +124,8 @@ def opened(study: Study, *, identity: dict | None = None, worker: int = 0) -> op
             begun.enqueue_trial(study.base_parameters())
             begun.set_user_attr("identity", identity)
         found = optuna.load_study(study_name=study.name, storage=where, pruner=_pruner(study))
+        if found.metric_names is None:
+            found.set_metric_names([study.objective])
         seed = np.random.SeedSequence([study.sampler_seed, worker, len(found.trials)]).generate_state(1)[0]
         found.sampler = optuna.samplers.TPESampler(seed=int(seed))
         begun_with = found.user_attrs.get("identity", {})
@@ -197,7 +199,9 @@ def ask(found: optuna.Study, study: Study, worker: int):
     trial.set_user_attr("worker", worker)
     limit = study.base.target.parameter_limit
     try:
-        spec = study.trained.with_values(study.values(trial.params))
+        values = study.values(trial.params)
+        trial.set_user_attr("trained", {name: as_stored(value) for name, value in values.items()})
+        spec = study.trained.with_values(values)
         parameters = count_parameters(spec, spec.data.facts())  # not computing anything: most trials may be too large
         if limit is not None:
             trial.set_constraint("parameters", parameters - limit)
