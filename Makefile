@@ -24,7 +24,7 @@ $(error $(UNKNOWN): no such variable; known: $(KNOWN); a field of the spec: SET=
 endif
 
 # Each file in experiments/ is a target.
-TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor resume rerun close
+TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor resume rerun close register
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -108,7 +108,8 @@ dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA
 resume: setup ## continue the interrupted run RUN, as if nothing had happened
 rerun: setup ## repeat the run RUN and compare every number
 close: setup ## end the interrupted run RUN for good, and delete its checkpoint
-resume rerun close:
+register: setup ## put the model of RUN into MLflow's model registry (10 s)
+resume rerun close register:
 	$(python) -m tinycnn $@ $(call quote,RUN) $(call each,ARGS)
 
 list: setup ## experiments, studies, layers and data sets (2 s)

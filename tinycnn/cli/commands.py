@@ -180,10 +180,23 @@ def comparison_text(compared: dict) -> str:
 @command(RUN_ID, examples=("close 98597d8b",))
 def close(run_id):
     """End an interrupted run for good and delete its checkpoint."""
-    from tinycnn.track import resume
+    from tinycnn.track import close
 
-    done = resume.close(run_id, note)
+    done = close.close(run_id, note)
     return {"run_id": run_id, "done": done}, done
+
+
+@command(
+    RUN_ID, click.option("--name", help="The name in the registry (default: the experiment's)."),
+    examples=("register 98597d8b --name digits",),
+)  # fmt: skip
+def register(run_id, name):
+    """Put a run's model into MLflow's model registry."""
+    from tinycnn.track.mlflow_store import Store
+
+    name, version = Store(note).register(run_id, name)
+    address = f"models:/{name}/{version}"
+    return {"name": name, "version": version, "model": address}, f"registered {address}"
 
 
 @command(

@@ -81,7 +81,7 @@ def _store():
     checkpoints = Path(os.environ.get("TINYCNN_CHECKPOINTS") or ROOT / "checkpoints").glob("*/seed-*.pt")
     if not any(checkpoints) and not any(run.info.status == "RUNNING" for run in runs):
         return checks
-    from tinycnn.track.resume import left_over  # with torch
+    from tinycnn.track.close import left_over  # with torch
 
     for run in left_over():
         run_id = run["run_id"]

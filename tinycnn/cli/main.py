@@ -90,9 +90,9 @@ def fitted(text: str, stream) -> str:
 def as_called(text: str) -> str:
     """Return a text with its commands written as this one was called, by make or with a Python, so as to be pasted."""
     here = Path.cwd() == ROOT
-    text = re.sub(rf"({PROGRAM} (?:resume|rerun|close)) ([0-9a-f]{{8}})[0-9a-f]{{24}}", r"\1 \2", text)
+    text = re.sub(rf"({PROGRAM} (?:resume|rerun|close|register)) ([0-9a-f]{{8}})[0-9a-f]{{24}}", r"\1 \2", text)
     if here and "MAKELEVEL" in os.environ:
-        text = re.sub(rf"{PROGRAM} (resume|rerun|close) ([0-9a-f]+)", r"make \1 RUN=\2", text)
+        text = re.sub(rf"{PROGRAM} (resume|rerun|close|register) ([0-9a-f]+)", r"make \1 RUN=\2", text)
         text = re.sub(rf"{PROGRAM} search ([^\s`;]+)", r"make study STUDY=\1", text)
     python = "python" if shutil.which("python") == sys.executable else sys.executable
     python = python.removeprefix(f"{ROOT}/") if here else python

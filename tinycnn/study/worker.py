@@ -16,7 +16,7 @@ from tinycnn.study.definition import Study, check_study
 from tinycnn.track import provenance
 from tinycnn.track.address import shown, studies
 from tinycnn.track.mlflow_store import Store
-from tinycnn.track.plan import Plan, Reporter, prepare, record_tags
+from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.train.loop import train
 
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
@@ -95,13 +95,14 @@ def _own_run(store, found, study, plan) -> str:
     own = {"study_digest": study.digest, "role": "study", "storage": shown(studies())}
     with store.run(f"study {study.name}", _tags(study, plan, **own)) as tracked:
         tracked.open()
+        tracked.json("environment.json", plan.environment)
         tracked.text("spec.json", study.trained.to_json())
     found.set_user_attr("mlflow_run", tracked.id)
     return tracked.id
 
 
 def _tags(study, plan, **own) -> dict:
-    return plan.tags | record_tags(plan) | {f"tinycnn.{n}": each for n, each in {"study": study.name, **own}.items()}
+    return plan.tags | {f"tinycnn.{name}": each for name, each in {"study": study.name, **own}.items()}
 
 
 def _launch(study, plan, budget, workers: range, run_id, reporter):
