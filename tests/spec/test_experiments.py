@@ -139,17 +139,14 @@ MINE = SPECS + "SPEC = Spec(name='bad', model=Network(Head()), {})"
     ("text", "words"),
     [
         ("def f(:\n", "line 1: SyntaxError: invalid syntax"),
-        (b"x = '\xff'", "is not UTF-8"),
         ("\n\nraise ValueError('one\\ntwo')", "line 3: ValueError: one two"),
         ("import sys\nsys.exit('gone')", "line 2: SystemExit: gone"),
-        ("import nothing_there", "line 1: ModuleNotFoundError: No module named 'nothing_there'"),
         ("", "has no SPEC"),
         ("from experiments.exp3 import SPEC", "SPEC.name is 'exp3'; it must be the file's name, 'bad'"),
         (SPECS + "Adam(lrr=1)", "Adam.lrr: no such field; did you mean 'lr'?"),
         (SPECS + "Train(epochs='3')", "Train.epochs: must be a valid integer, got '3'"),
         (SPECS + "SGD(nesterov=True)", "SGD: nesterov needs a momentum above 0"),
         (SPECS + "Network(Conv(8), 3)", "line 2: Network.layers.1: must be a Layer"),
-        (SPECS + "Network(Conv(8), dropuot=0.1)", "Network.dropuot: no such field; did you mean 'dropout'?"),
         (SPECS + "Conv(8, 3, 1)", "line 2: TypeError: Conv takes 2 positional values, not 3"),
         (SPECS + "Conv(8, kernl=5)", "line 2: Conv.kernl: no such field; did you mean 'kernel'?"),
         (SPECS + "Custom(lambda: 3)", "<lambda>': define it by name at the top level of a file"),
@@ -157,12 +154,11 @@ MINE = SPECS + "SPEC = Spec(name='bad', model=Network(Head()), {})"
         (MINE.format("optimiser=SGD()"), "optimiser: no such field; did you mean 'optimizer'?"),
         (MINE.format("optimizer=StepLR()"), "optimizer: must be a Optimizer or a dict"),
         (MINE.format("train={'epoch': 3}"), "train.epoch: no such field; did you mean 'epochs'?"),
-        ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', trian={})", "trian: no such section; did"),
         ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', train={'epochs': 0})", "train.epochs: must be"),
     ],
 )
 def test_a_file_that_is_no_experiment_is_refused_in_one_line(folder, text, words):
-    (folder / "bad.py").write_bytes(text if isinstance(text, bytes) else text.encode())
+    (folder / "bad.py").write_text(text)
     with pytest.raises(SpecError) as caught:
         experiments.load("bad")
     error = str(caught.value)
@@ -177,8 +173,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_or_all(which):
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     for name, content, words in (
-        ("spec.txt", b"", "a .py file with a SPEC, or the spec.json of a run"),
-        ("spec.json", b"{", "not JSON"),
+        ("spec.txt", b"", "give the spec.json of a run"),
         ("spec.json", b"\xff", "cannot be read"),
     ):
         (tmp_path / name).write_bytes(content)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tinycnn.errors import DataMissing, UserError
+from tinycnn.errors import DataMissing, UserError, one_line
 
 TIMEOUT = 20.0
 """Seconds a server may be silent; torchvision sets no limit."""
@@ -39,7 +39,7 @@ def fetch(name: str, loader: str, root: Path, folder: str, present: Callable, ch
                 Path(root, folder).parent.mkdir(parents=True, exist_ok=True)
                 os.rename(Path(temporary, folder), root / folder)
     except Exception as error:  # of the network, an archive, the disk or torchvision's import: there are no data
-        raise DataMissing(" ".join(f"{type(error).__name__}: {error}".split())) from error
+        raise DataMissing(one_line(error)) from error
 
 
 def _download(name: str, root: str, mirror: str | None) -> None:

@@ -54,9 +54,8 @@ class Residual(_Several):
         middle = (window[0] - 1) // 2 - window[2] if window else min(room) // 2  # of the input of the first unit
         crop = max(0, min(middle, *room))
         if min(room) < 0 or (stride == 1 and room != [2 * crop, 2 * crop]):
-            raise SpecError(
-                f"a map of {shape[1]}×{shape[2]} becomes {after[1]}×{after[2]} inside, which no stride gives"
-            )
+            sizes = "{}×{} becomes {}×{}".format(*shape[1:], *after[1:])
+            raise SpecError(f"a map of {sizes} inside, which no stride gives")
         skip = nn.Identity()
         if after[0] != shape[0] or stride > 1:
             skip = nn.Conv2d(shape[0], after[0], 1, stride, bias=self.norm == "none")

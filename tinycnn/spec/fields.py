@@ -13,8 +13,6 @@ from tinycnn.errors import SpecError
 from tinycnn.spec.layers import Lower
 from tinycnn.spec.section import Kind, Section, name_of, own_name
 
-_OWN = ("npz", "folder")
-
 
 class Data(Kind):
     """The data set, its fallback where it cannot be downloaded, the validation share, the number trained on.
@@ -34,7 +32,7 @@ class Data(Kind):
 
     @classmethod
     def kinds(cls):
-        return dict.fromkeys((*DATASETS, *_OWN), Data)
+        return dict.fromkeys((*DATASETS, "npz", "folder"), Data)
 
     @field_validator("validation", mode="before")  # of the field: JSON's lists would be no tuples for one of the whole
     @classmethod
@@ -49,7 +47,7 @@ class Data(Kind):
     def _path_of_files(self):
         if not type(self).__module__.startswith("tinycnn."):
             object.__setattr__(self, "name", name_of(type(self)))
-        elif (self.name in _OWN) != (self.path is not None):
+        elif (self.name in DATASETS) == (self.path is not None):
             raise ValueError(f"data.name={self.name} {'needs' if self.path is None else 'has no'} data.path")
         return self
 
