@@ -33,12 +33,11 @@ def few_images(name, count=16):
 # --- those that are there --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("exp1", 28_624), ("exp2", 7_344), ("exp3", 7_872)])
-def test_the_iterations_have_exactly_the_stated_parameters(name, parameters):
-    spec = experiments.load(name)
-    assert check(spec)[0].parameters == parameters and check(spec)[1] == []
-    assert spec.data.name == "mnist" and spec.train.epochs <= 15
-    assert spec.target.parameter_limit == (None if name == "exp1" else 8000)
+def test_the_iterations_have_exactly_the_stated_parameters():
+    for name, parameters in (("exp1", 28_624), ("exp2", 7_344), ("exp3", 7_872)):
+        spec = experiments.load(name)
+        assert check(spec)[0].parameters == parameters and check(spec)[1] == []
+        assert spec.target.parameter_limit == (None if name == "exp1" else 8000)
 
 
 @every
@@ -165,16 +164,13 @@ def test_a_file_that_is_no_experiment_is_refused_in_one_line(folder, text, words
     assert "bad.py" in error and words in error and "\n" not in error and caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("which", ["x" * 5000, "exp33", "Exp3"])
-def test_an_unknown_name_is_refused_with_the_nearest_or_all(which):
-    with pytest.raises(SpecError, match="no experiment or file is called .*; (did you mean 'exp3'|known: cifar1)"):
-        experiments.load(which)
-
-
-def test_a_file_of_another_kind_is_refused(tmp_path):
+def test_what_names_no_experiment_is_refused_in_one_line(tmp_path):
+    for which in ("x" * 5000, "exp33", "Exp3"):
+        with pytest.raises(SpecError, match="no experiment or file is called .*; (did you mean 'exp3'|known: cifar1)"):
+            experiments.load(which)
     for name, content, words in (
         ("spec.txt", b"", "give the spec.json of a run"),
-        ("spec.json", b"\xff", "cannot be read"),
+        ("s.json", b"\xff", "cannot be read"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(SpecError) as caught:

@@ -31,14 +31,6 @@ def maps(*shape):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"), [("model_1", 28_624), ("model_2", 7_344), ("model_3", 7_872), ("early_pool", 7_728)]
-)
-def test_the_networks_of_the_iterations_have_the_stated_parameters(name, parameters):
-    assert count(networks.built(networks.NAMED[name]())) == parameters
-    assert count(networks.built(networks.NAMED[name](dropout=0.3))) == parameters
-
-
 @pytest.mark.parametrize("data", ["mnist", "cifar10"])
 def test_a_network_takes_channels_size_and_classes_from_the_data_set(data):
     facts, network = DATASETS[data], networks.everything()
@@ -74,18 +66,9 @@ def test_layers_take_the_values_of_their_network_where_they_set_none():
     assert network.layers[0].padding is None  # the spec holds what was written
 
 
-@pytest.mark.parametrize(
-    ("make", "field"),
-    [
-        (lambda: Conv(), "channels"),
-        (lambda: Conv(8, padding="valid"), "padding"),
-        (lambda: Network(), "layers"),
-        (lambda: Network(Conv(8), 3), "must be a Layer"),
-        (lambda: Residual(Network(Head())), "must be a Layer"),
-    ],
-)
-def test_an_impossible_layer_is_refused_with_the_name_of_the_field(make, field):
-    with pytest.raises(ValidationError, match=field):
+@pytest.mark.parametrize("make", [lambda: Network(), lambda: Network(Conv(8), 3), lambda: Residual(Network(Head()))])
+def test_a_network_is_made_of_layers_and_of_at_least_one(make):
+    with pytest.raises(ValidationError, match="layers"):
         make()
 
 

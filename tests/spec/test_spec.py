@@ -40,7 +40,6 @@ VARIANTS = [
         train={"precision": "bfloat16", "compile": True, "kernels": "torch"},
     ),
 ]
-HEADS = '[{"kind": "Head"}]'
 MODEL = '"name": "a", "model": {"kind": "Network", "layers": [{"kind": "Head"}]}'
 EVERY = [*experiments.names(), *range(len(VARIANTS))]
 FIELDS = {  # for every field of every kind of section, a spec that has it
@@ -110,12 +109,11 @@ def test_the_hash_changes_with_each_field_that_changes_numbers_and_no_other(fiel
 
 
 def test_specs_from_before_a_field_was_there_keep_their_hash():
-    values = json.loads(BASE.to_json())
+    values = json.loads(BASE.but("other").to_json())  # of name, parent and notes the hash takes none
     for section, field in (("data", "images"), ("augment", "elastic"), ("train", "compile")):
         del values[section][field]
-    assert BASE.but("other").hash == BASE.hash  # of name, parent and notes it takes none
     del values["average"], values["model"]["dropout_of"], values["model"]["layers"][0]["dilation"]
-    assert Spec.from_json(json.dumps(values)).hash == BASE.hash
+    assert Spec.from_dict(values).hash == BASE.hash
 
 
 # --- derived specs ---------------------------------------------------------------------------------------------------
@@ -130,14 +128,8 @@ def test_a_new_name_makes_a_child_and_the_difference_is_what_was_said():
         "schedule.step_size": (6, None),
         "schedule.gamma": (0.1, None),
     }
-    assert BASE.difference(BASE) == {}
-    assert BASE.but(train={"epochs": 3}).name == "base" and BASE.train.epochs == 15
-
-
-def test_a_dict_changes_single_fields_and_a_section_replaces_all_of_them():
-    assert BASE.but(augment={"cutout": 4}).augment == Augment(rotation=7.0, cutout=4)
-    assert BASE.but(augment=Augment(cutout=4)).augment == Augment(rotation=0.0, cutout=4)
-    assert BASE.but(optimizer=SGD(lr=0.2)).optimizer == SGD(lr=0.2, momentum=0.0)
+    assert BASE.difference(BASE) == {} and BASE.but(train={"epochs": 3}).name == "base"
+    assert BASE.but(optimizer=SGD(lr=0.2)).optimizer == SGD(lr=0.2)  # a section replaces all fields
     assert BASE.but(optimizer={"lr": 0.2}).optimizer == SGD(lr=0.2, momentum=0.9)
 
 
@@ -145,7 +137,6 @@ def test_another_kind_keeps_the_fields_that_both_have():
     adam = BASE.with_values({"optimizer.name": "Adam", "optimizer.beta2": 0.99})
     assert adam.optimizer == Adam(lr=0.05, beta2=0.99)
     assert BASE.but(optimizer={"lr": 0.2, "name": "AdamW"}).optimizer == AdamW(lr=0.2, weight_decay=0.0)
-    assert BASE.with_values({"optimizer.name": "adam"}).optimizer == Adam(lr=0.05)
     assert BASE.with_values({"schedule.name": "Cosine"}).schedule == Cosine()
     pooled = BASE.with_values({"model.layers.3.size": 3, "model.layers.3.kind": "GatedPool"}).model.layers[3]
     assert pooled == GatedPool(3)
@@ -194,17 +185,13 @@ def unread(monkeypatch):
         ("model.layers.3.kind=MaxPol", "model.layers.3.kind:", "did you mean 'MaxPool'?"),
         ("model.layers=[]", "model.layers:", "at least 1 item"),
         ('model.layers=[{"kind":"Conv"}]', "model.layers.0.channels:", "missing"),
-        ('model.layers=[{"channels":3}]', "model.layers.0.kind:", "missing; known: "),
         ("model.layers.0=3", "model.layers.0:", "must be a Layer"),
         ("model.padding=-1", "model.padding:", 'a number of pixels from 0 to 64, or "same", got -1'),
-        ("model.x.y=1", "model.x.y:", "no such field"),
         ("name=other", "name:", "no such field; "),
         ("train=3", "train:", "its fields: train.epochs, train.batch_size"),
         ("train.epochs=true", "train.epochs:", "integer, got True"),
         ("train.epochs=ten", "train.epochs:", "integer, got 'ten'"),
-        ("train.precision=float16", "train.precision:", "'float32' or 'bfloat16'"),
         ("model.dropout=NaN", "model.dropout:", "finite number, got nan"),
-        ("model.kind=Netwrok", "model.kind:", "did you mean 'Network'?"),
         ("optimizer.name=adagrad", "optimizer.name:", "known: SGD, Adam, AdamW, RMSprop"),
         ("data.name=mnits", "data.name:", "did you mean 'mnist'?"),
         ("data.validation=1e-9", "data.validation:", "leaves one side empty"),
@@ -242,15 +229,11 @@ def test_more_parameters_than_the_limit_has_an_exit_code_of_its_own():
         ("[]", "must be an object"),
         ("{}", "name: missing; model: missing"),
         ('{"name": "a", "model": {}}', "model.kind: missing; known: Network"),
-        ('{"name": "a", "model": {"kind": "Networks"}}', "model.kind: 'Networks' is unknown; did you mean 'Network'?"),
         ('{"name": "a", "model": {"kind": "Custom", "network": "x.py:Net"}}', "model.network: x.py:Net: cannot be "),
         ('{"name": "a", "model": {"kind": "Custom", "network": "os:Net"}}', "model.network: os no longer defines Net"),
         ("{" + MODEL + ', "trian": {}}', "trian: no such field; did you mean 'train'?"),
         ("{" + MODEL + ', "version": 3}', "version: must be 2, got 3"),
-        ("{" + MODEL + ', "loss": {"name": "Huber"}}', "loss.name: 'Huber' is unknown; known: CrossEntropy"),
-        ('{"name": "a", "model": {"kind": "Network", "layers": []}}', "model.layers: Tuple should"),
         ('{"version": 1, "name": "a", "model": {"name": "model_4"}}', "model.name: 'model_4' is unknown; did you mean"),
-        ('{"name": "A\\nb", "model": {"kind": "Network", "layers": ' + HEADS + "}}", "name: "),
     ],
 )
 def test_a_json_that_is_no_spec_is_refused_in_one_line(text, words):

@@ -16,16 +16,14 @@ COLUMNS = ("rotation", "shift_x", "shift_y", "scale", "shear", "crop_y", "crop_x
 def augment(images: torch.Tensor, settings, generator: torch.Generator, fill: Sequence[float]) -> torch.Tensor:
     """Crop, flip, transform and cut out a batch, each image by its own amounts.
 
-    images     float32 (N, C, H, W), values in [0, 1], on any device; not changed
+    images     float32 (N, C, H, W), values in [0, 1], on any device; returned as they are when everything is off
     settings   the fields of ``tinycnn.spec.Augment``
     generator  on the CPU: all numbers are drawn there and then moved, so a seed augments alike on every device
     fill       C numbers, the mean of the data set: what cutout leaves is zero once the images are normalised
 
-    Return a tensor of the same shape, type, device and strides; ``images`` itself when everything is off.
-
-    Every call takes N * len(COLUMNS) numbers from the generator, whatever is on: switching one augmentation on or off
-    changes neither the amounts of the others nor anything drawn later. Crop and flip come first since they move whole
-    pixels without loss, then a single resampling; cutout comes last, so that its square stays sharp and exact.
+    Every call takes N * len(COLUMNS) numbers from the generator, so switching one augmentation on or off changes no
+    other draw. Crop and flip come first since they move whole pixels without loss, then a single resampling; cutout
+    comes last, so that its square stays sharp and exact.
     """
     count, _, height, width = images.shape
     draw = dict(zip(COLUMNS, torch.rand(count, len(COLUMNS), generator=generator).unbind(1), strict=True))

@@ -10,7 +10,6 @@ from pydantic import Field, field_validator, model_validator
 
 from tinycnn.data.catalog import DATASETS, Facts
 from tinycnn.errors import SpecError
-from tinycnn.spec.layers import Lower
 from tinycnn.spec.section import Kind, Section, name_of, own_name
 
 
@@ -22,7 +21,7 @@ class Data(Kind):
     "train" and for "test".
     """
 
-    name: Annotated[Literal["mnist", "fashion_mnist", "cifar10", "mnist5k", "npz", "folder"], Lower] = "mnist"
+    name: Literal["mnist", "fashion_mnist", "cifar10", "mnist5k", "npz", "folder"] = "mnist"
     fallback: Literal["mnist5k"] | None = "mnist5k"
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
     images: Annotated[int, Field(ge=2, description="train on so many, a fixed choice; null for all")] | None = None

@@ -12,17 +12,16 @@ whole ``Network``.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import Field, PlainValidator
 
 from tinycnn.errors import SpecError, shown
-from tinycnn.spec.section import Kind, nn, own_name
+from tinycnn.spec.section import Kind, Section, any_of, nn, own_name
 
 Width = Annotated[int, Field(ge=1, le=4096)]
 Side = Annotated[int, Field(ge=1, le=64)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
-Activations = Annotated[Literal["relu", "prelu", "prelu_per_channel", "silu", "gelu", "none"], Lower]
-Norms = Annotated[Literal["batch", "none"], Lower]
+Activations = Literal["relu", "prelu", "prelu_per_channel", "silu", "gelu", "none"]
+Norms = Literal["batch", "none"]
 Dropped = Literal["maps", "elements"]
 INHERITED = ("padding", "norm", "activation", "dropout", "dropout_of", "bias")
 """Fields that a layer takes from its network where they are None."""
@@ -68,9 +67,23 @@ class Layer(Kind):
         return repr(self)
 
 
-def call(section, first=()) -> str:
+class Layered(Section):
+    """A section of layers, which are given one after the other: ``Residual(Conv(8), Conv(8))``."""
+
+    layers: Annotated[tuple[any_of(Layer), ...], Field(min_length=1)]
+
+    def __init__(self, *layers, **fields):
+        super().__init__(**({"layers": layers} if layers else {}), **fields)
+
+    __init__.__pydantic_base_init__ = True
+
+    def __repr__(self):
+        return call(self)
+
+
+def call(section) -> str:
     """Return the Python code that makes a section, without default and inherited values."""
-    words, fields = [*first], type(section).model_fields
+    words, fields = [*map(repr, getattr(section, "layers", ()))], type(section).model_fields
     for name in dict.fromkeys((*section.positional, *fields)):
         value = getattr(section, name)
         if name in section.positional[:1]:

@@ -11,7 +11,6 @@ from tinycnn import ROOT, source
 from tinycnn.errors import SpecError, UserError, nearest, one_line, shown
 from tinycnn.spec.section import explain
 from tinycnn.spec.spec import Spec
-from tinycnn.spec.version1 import hash_then
 
 FOLDER = ROOT / "experiments"
 _WANTED = "give the name of an experiment, a .py file with a SPEC, or the spec.json of a run"
@@ -69,10 +68,12 @@ def execute(path: Path) -> dict:
 
 
 def hash_now(text: str, recorded: str) -> str | None:
-    """Return the present hash of a spec recorded as JSON under the hash ``recorded``; None where they do not match."""
+    """Return the present hash of a spec recorded as JSON under the hash ``recorded``; None where they do not match.
+
+    One of version 1 had another hash, which is not computed again.
+    """
     try:
-        values = json.loads(text)
-        now = Spec.from_dict(values).hash
-        return now if recorded == (hash_then(values) if values.get("version") == 1 else now) else None
-    except (SpecError, AttributeError, KeyError, TypeError, ValueError):
+        now = Spec.from_json(text).hash
+        return now if now == recorded or json.loads(text).get("version") == 1 else None
+    except (SpecError, TypeError):
         return None

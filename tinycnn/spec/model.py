@@ -1,15 +1,15 @@
 """The networks of a spec: ``Network``, made of layers, and ``Custom``, a class or function of the experiment's file."""
 
 import inspect
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import ConfigDict, ValidationError, create_model, model_validator
 
 from tinycnn import source
 from tinycnn.errors import SpecError, one_line
 from tinycnn.spec.build import built, output
-from tinycnn.spec.layers import Activations, Dropped, Layer, Norms, Padding, Share, call
-from tinycnn.spec.section import Kind, Section, any_of, nested, nn, own_name
+from tinycnn.spec.layers import Activations, Dropped, Layer, Layered, Norms, Padding, Share
+from tinycnn.spec.section import Kind, Section, nested, nn, own_name
 
 
 class Model(Kind):
@@ -23,25 +23,19 @@ class Model(Kind):
     kind = own_name
 
 
-class Network(Model):
+class Network(Layered, Model):
     """Layers in sequence, and the values of all layers that do not set their own.
 
     ``padding``: pixels of zeros around the input of each convolution but those of 1×1; "same" keeps the size of the
     map. ``dropout``: after each convolution, of whole feature maps or of elements.
     """
 
-    layers: Annotated[tuple[any_of(Layer), ...], Field(min_length=1)]
     padding: Padding = 0
     norm: Norms = "batch"
     activation: Activations = "relu"
     dropout: Share = 0.0
     dropout_of: Dropped = "maps"
     bias: bool = False
-
-    def __init__(self, *layers, **fields):
-        super().__init__(**({"layers": layers} if layers else {}), **fields)
-
-    __init__.__pydantic_base_init__ = True
 
     @property
     def filled(self) -> tuple[Layer, ...]:
@@ -54,9 +48,6 @@ class Network(Model):
 
     def used(self):
         return [type(self), *dict.fromkeys(type(layer) for layer in every(self.layers))]
-
-    def __repr__(self):
-        return call(self, map(repr, self.layers))
 
     def describe(self):
         """Name the layers, e.g. ``Conv(8) MaxPool(2) Head()``."""

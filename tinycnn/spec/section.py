@@ -96,21 +96,22 @@ def _subclasses(cls):
 
 
 def kind(base, name) -> type:
-    """Return the kind of ``base`` that a tag names, whatever its case: a name, or the reference of a user's class.
+    """Return the kind of ``base`` that a tag names: a name, or the reference of a user's class.
 
     Raises SpecError, whose text follows the name of the field.
     """
-    if ":" in str(name):
+    if not isinstance(name, str):
+        raise SpecError(f"must be a name, got {shown(name)}")
+    if ":" in name:
         found = source.resolve(name)
         if not (isinstance(found, type) and issubclass(found, base)):
             raise SpecError(f"{name} is no {base.__name__}; derive it from tinycnn.spec.{base.__name__}")
         return found
     # a class of a user's file counts once the file is loaded; of two versions of one file, the later
     known = {each.__name__: each for each in _subclasses(base)} | base.kinds()
-    found = {each.lower(): cls for each, cls in known.items()}.get(str(name).lower())
-    if found is None:
+    if name not in known:
         raise SpecError(f"{shown(name)} is unknown; {nearest(name, known)}")
-    return found
+    return known[name]
 
 
 def any_of(base):

@@ -1,8 +1,5 @@
 """Specs of version 1, in which a network was named instead of written in layers, as specs of version 2."""
 
-import hashlib
-import json
-
 from tinycnn.errors import SpecError, nearest, shown
 from tinycnn.spec.composite import Head
 from tinycnn.spec.layers import Conv, MaxPool
@@ -36,15 +33,3 @@ def converted(values: dict) -> dict:
         "loss": {"name": "CrossEntropy"} | values.get("loss", {}),
         "train": {"kernels": "torch"} | values.get("train", {}),  # the first specs knew no others
     }
-
-
-def hash_then(values: dict) -> str:
-    """Return the hash that a spec of version 1 had."""
-    left_out = ("name", "parent", "notes", "target")
-    numbers = {name: dict(v) if isinstance(v, dict) else v for name, v in values.items() if name not in left_out}
-    numbers["train"].pop("seed", None)
-    if numbers["train"].get("kernels") == "torch":
-        del numbers["train"]["kernels"]
-    if numbers["data"].get("images", 0) is None:
-        del numbers["data"]["images"]
-    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:12]
