@@ -180,6 +180,12 @@ def test_cuda_augments_as_the_cpu_does(shape):
     torch.testing.assert_close(result.cpu(), run(images, **ON), atol=1e-4, rtol=0)
 
 
+def test_parts_of_a_batch_are_changed_by_their_own_generators_as_by_themselves():
+    images, on = noise(6, 3, 20, 20), settings(**ON, elastic=0.5)
+    parts = [A.augment(part, on, seeded(seed), MEAN) for seed, part in enumerate(images.chunk(3))]
+    assert torch.equal(A.augment(images, on, [seeded(seed) for seed in range(3)], MEAN), torch.cat(parts))
+
+
 def test_elastic_deformation_is_smooth_has_its_standard_deviation_and_changes_no_other_draw():
     drawn = A._bend(torch.rand(400, generator=torch.Generator().manual_seed(0)), settings(elastic=1.5), 28, 28)
     assert drawn.shape == (400, 2, 28, 28) and drawn.std() == pytest.approx(1.5, rel=0.05)
