@@ -35,6 +35,8 @@ _KNOWN = {
 }  # fmt: skip
 """The modules that are right for several networks once their tensors and groups are, or that ``stacked`` replaces."""
 
+_TOLD_EVERY = 20  # steps: telling each seed's progress costs as much as a kernel
+
 
 def obstacle(spec, data: Split) -> str:
     """Return why seeds of ``spec`` cannot be trained together; "" where they can."""
@@ -154,8 +156,9 @@ class _Stack:
                     self.averaged.update_parameters(self.network)
                 losses += loss.detach()
                 right += (logits.argmax(2) == labels.view(count, batch)).sum(1)
-                for seed in self.seeds:
-                    progress(seed, batch)
+                if step % _TOLD_EVERY == 0 or step == self.steps:
+                    for seed in self.seeds:
+                        progress(seed, batch * ((step - 1) % _TOLD_EVERY + 1))
         self.results = list(zip((losses / self.steps).tolist(), right.tolist(), strict=True))
         self._hand_back()
 
