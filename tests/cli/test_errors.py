@@ -40,7 +40,7 @@ def refused(answer, code):
         ("show exp3 exp2", 2, "exp2"),
         ("show exp33", 2, "'exp3'"),
         ("show nobody.py", 2, "nobody.py"),
-        ("show exp3 --set train.epoch=3", 2, "train.epochs"),
+        ("show exp3 --set train.epoch=3", 2, "did you mean 'epochs'"),
         ("show exp3 --set epochs=3", 2, "epochs"),
         ("show exp3 --set train.epochs", 2, "FIELD=VALUE"),
         ("show exp3 --set train.epochs=0", 2, "train.epochs"),

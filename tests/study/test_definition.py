@@ -39,7 +39,7 @@ def test_a_study_is_evaluated_on_the_standard_validation_split_unless_told_anoth
 @pytest.mark.parametrize(
     "ranges, words",
     [
-        ({"model.dropuot": Float(0, 0.1)}, "model.dropuot: no such field; did you mean 'model.dropout'?"),
+        ({"model.dropuot": Float(0, 0.1)}, "model.dropuot: no such field; did you mean 'dropout'?"),
         ({"model.dropout": Float(0, 1.5)}, "model.dropout: must be less than 1, got 1.5"),
         ({"train.epochs": Float(1, 9)}, "train.epochs: must be a valid integer, got 1.0"),
         ({"model.layers.0.channels": Int(0, 8)}, "model.layers.0.channels: must be greater than or equal to 1, got 0"),
@@ -59,7 +59,7 @@ def test_a_range_the_spec_cannot_have_is_refused_by_name_in_one_line(exp3, range
     "fidelity, words",
     [
         ({"data.validation": 0.0}, "a study needs validation images"),
-        ({"data.imagse": 100}, "fidelity: data.imagse: no such field; did you mean 'data.images'?"),
+        ({"data.imagse": 100}, "data.imagse: no such field; did you mean 'images'?"),
     ],
 )
 def test_a_fidelity_that_cannot_be_is_refused(exp3, fidelity, words):
