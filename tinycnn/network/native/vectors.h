@@ -22,6 +22,16 @@ typedef int64_t i64;
 
 #define UNROLL _Pragma("GCC unroll 32")
 
+// The same, loaded once: compilers would rather read it from memory for each of its uses.
+static inline vec in_register(vec v) {
+#if defined(__x86_64__)
+    asm("" : "+v"(v));
+#elif defined(__aarch64__)
+    asm("" : "+w"(v));
+#endif
+    return v;
+}
+
 static inline vec all(float x) { return x - vec{}; }
 static inline vec choose(mask m, vec a) { return (vec)(m & (mask)a); }
 static inline vec choose(mask m, vec a, vec b) { return (vec)((m & (mask)a) | (~m & (mask)b)); }
@@ -32,6 +42,16 @@ static inline float total(vec v) {
     for (int half = LANES / 2; half; half /= 2)
         for (int i = 0; i < half; i++) x[i] += x[i + half];
     return x[0];
+}
+// the totals of many
+static inline void totals(const vec *v, i64 count, float *to) {
+    typedef float four __attribute__((vector_size(16), may_alias));
+    for (i64 i = 0; i < count; i++) {
+        const four *part = (const four *)(v + i);
+        four sum = part[0];
+        UNROLL for (int k = 1; k < LANES / 4; k++) sum += part[k];
+        to[i] = (sum[0] + sum[2]) + (sum[1] + sum[3]);
+    }
 }
 static inline vec valid_lanes(i64 block, i64 images) {
     vec v{};
