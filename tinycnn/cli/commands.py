@@ -252,16 +252,31 @@ def doctor():
     return DONE if all(check["ok"] for check in checks) else FAILED
 
 
-@command(EXPERIMENTS)
-def report(experiments):
+@command(
+    EXPERIMENTS,
+    click.option("--all", "everything", is_flag=True, help="A chapter for each experiment, every table and figure."),
+)
+def report(experiments, everything):
     """Write reports/report.html, report.md and the figures."""
     from analysis import report
 
-    written, notes = report.write(list(experiments))
+    written, notes = report.write(list(experiments), everything=everything)
     for line in notes:
         note(line)
-    paths = [str(path) for path in written]
-    show_result({"written": paths, "notes": notes}, "\n".join(paths))
+    paths, figures = [str(path) for path in written], written[2:]
+    show_result(
+        {"written": paths, "notes": notes},
+        "\n".join([*paths[:2], f"{report.FOLDER / 'figures'}: {len(figures)} figures, as PNG, SVG and CSV"]),
+    )
+
+
+@command()
+def figures():
+    """Write the README's table and figures, from reports/evidence."""
+    from analysis.report import readme
+
+    paths = [str(path) for path in readme.write()]
+    show_result({"written": paths}, "\n".join(paths))
 
 
 @command(EXPERIMENTS, click.option("--check", is_flag=True, help="Write nothing; fail if the README is out of date."))
