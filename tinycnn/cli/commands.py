@@ -279,15 +279,29 @@ def doctor():
     return checks, doctor.text(checks), DONE if all(check["ok"] for check in checks) else FAILED
 
 
-@command(EXPERIMENTS, examples=("report", "report exp2 exp3"))
-def report(experiments):
+@command(
+    EXPERIMENTS,
+    click.option("--all", "everything", is_flag=True, help="A chapter for each experiment, every table and figure."),
+    examples=("report", "report exp2 exp3 --all"),
+)  # fmt: skip
+def report(experiments, everything):
     """Write reports/report.html, report.md and the figures."""
     from analysis import report
 
-    written, notes = report.write(list(experiments))
+    written, notes = report.write(list(experiments), everything=everything)
     for line in notes:
         note(line)
-    return {"written": written, "notes": notes}, "\n".join(map(str, written))
+    figures = f"{report.FOLDER / 'figures'}: {len(written) - 2} figures, as PNG, SVG and CSV"
+    return {"written": written, "notes": notes}, "\n".join([*map(str, written[:2]), figures])
+
+
+@command(examples=("figures",))
+def figures():
+    """Write the README's table and figures, from reports/evidence."""
+    from analysis.report import readme
+
+    written = readme.write()
+    return {"written": written}, "\n".join(map(str, written))
 
 
 @command(
