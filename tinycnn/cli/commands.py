@@ -276,3 +276,6 @@ def evidence(experiments, check):
     written = evidence.write(list(experiments)) + ([] if experiments else studies.write()) + readme.write()
     paths = [str(path) for path in written]
     show_result({"written": paths}, "\n".join(paths))
+
+
+from tinycnn.cli import export  # noqa: E402, F401  registers its command, the last in the list

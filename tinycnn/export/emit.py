@@ -38,15 +38,16 @@ def files(name: str, graph: Graph, program: integer.Program, classes, about: str
     used = {each for step in program.steps for each in (step.kernel.name, *step.kernel.needs)}
     if "sigmoid" in used:
         tables.array("uint16_t", fixed.sigmoid_table(), "sigmoid_table")
+    parts = [(KERNELS / f"{each}.c").read_text() for each in _ORDER if each in used]
     channels, height, width = program.shapes[0]
     flash = constants.bytes + tables.bytes
     facts = {
         "name": name, "about": _comment(about), "height": height, "width": width, "channels": channels,
-        "classes": len(classes), "labels": ", ".join(f"{number} {label}" for number, label in enumerate(classes)),
+        "classes": len(classes), "labels": _comment(", ".join(f"{i} {label}" for i, label in enumerate(classes))),
         "step": f"{program.step:.9g}", "macs": program.macs, "flash": flash, "weights": constants.weights, "ram": ram,
-        "kernels": "\n".join([*tables.lines, *((KERNELS / f"{each}.c").read_text() for each in _ORDER if each in used)]),
-        "constants": "\n".join(constants.lines), "calls": calls, "scores": _scores(program, places),
-        "block": max(1, -(-ram // 4)),
+        "kernels": "\n".join([*tables.lines, *parts]), "constants": "\n".join(constants.lines), "calls": calls,
+        "scores": _scores(program, places), "memory": _MEMORY.format(words=-(-ram // 4)) if ram else "",
+        "bytes": _BYTES if "bytes +" in calls else "",
     }  # fmt: skip
     return Files(name, _HEADER.format_map(facts), _SOURCE.format_map(facts), constants.weights, flash, ram)
 
@@ -153,10 +154,16 @@ def _comment(text: str) -> str:
     return "\n   ".join(line.replace("*/", "* /") for line in text.splitlines())
 
 
+_MEMORY = """
+static int32_t words[{words}]; /* every map, one after another in the same place */
+"""
+_BYTES = """\
+    uint8_t *const bytes = (uint8_t *)words;
+"""
 _HEADER = """\
 /* {about}
 
-   Image    {height} x {width} pixels, {channels} bytes each (0 to 255), row by row from the top left
+   Image    {height} x {width} x {channels} uint8, row by row from the top left, the channels of a pixel together
    Classes  {labels}
    Flash    {flash} bytes of constants, {weights} of them weights; and the code
    RAM      {ram} bytes; image and scores are the caller's
@@ -190,13 +197,11 @@ _SOURCE = """\
 {kernels}
 {constants}
 
-static int32_t words[{block}]; /* every map, one after another in the same place */
-
+{memory}
 int {name}_predict(const uint8_t image[{name}_pixels], int32_t scores[{name}_classes])
 {{
     int best = 0;
-    uint8_t *const bytes = (uint8_t *)words;
-
+{bytes}
 {calls}
 {scores}    for (int i = 1; i < {name}_classes; i++)
         best = scores[i] > scores[best] ? i : best;

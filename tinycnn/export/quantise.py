@@ -37,12 +37,13 @@ def program_of(graph: ops.Graph, pixels: torch.Tensor) -> integer.Program:
 def _wide(graph, step, taken) -> Format | None:
     """Return the format of a value that is int32, None for one that is bytes."""
     operation, takers = step.operation, [each.operation for each in graph.takers(step.output)]
+    is_gate = any(isinstance(each.operation, ops.Scale) and each.inputs[1] == step.output for each in graph.steps)
     if isinstance(operation, ops.Average) and operation.shape[1:] == (1, 1):
         count = operation.size[0] * operation.size[1]
         fits = all(isinstance(each, ops.Conv) and each.pointwise and _fits(each, 255 * count) for each in takers)
         if fits and (takers or step.output == graph.result):
             return Format(taken[0].scale / count, 0, True, 255 * count)
-    if isinstance(operation, ops.Conv) and any(isinstance(each, ops.Scale) for each in takers):
+    if is_gate:
         return Format(2.0**-fixed.SIGMOID_INPUT, 0, True, fixed.LARGEST)
     if isinstance(operation, ops.Conv) and step.output == graph.result and not takers and operation.slopes is None:
         return Format(_units(operation, taken[0])[0].max(), 0, True, fixed.LARGEST)

@@ -1,0 +1,121 @@
+"""What is exported: trained weights with their spec and data, from a run's checkpoint or from a folder of its own.
+
+Such a folder has ``spec.json`` and ``weights.safetensors``; ``save`` writes one. Weights are those of the run's result,
+as they were trained: batch norm is not folded into them, so that ``spec.model.build`` makes the network for them.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tinycnn.data.files import Split
+from tinycnn.errors import SpecError, UserError
+from tinycnn.spec import Spec
+from tinycnn.spec.build import one_line
+from tinycnn.train import checkpoint
+
+SPEC, WEIGHTS = "spec.json", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network on the CPU, in evaluation mode.
+
+    ``facts``: what its files say about where it comes from, in words. ``mean`` and ``std``: what its images are
+    normalised with, by channel, white being 1.
+    """
+
+    spec: Spec
+    network: nn.Module
+    data: Split
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    facts: dict[str, str]
+
+
+def load(path: Path, *, offline: bool = False) -> Subject:
+    """Return what a checkpoint (a .pt file) or a folder of ``save`` holds. Raises UserError, DataMissing."""
+    if path.is_dir():
+        return _from_folder(path, offline)
+    if path.suffix == ".pt" and path.is_file():
+        return _from_checkpoint(path, offline)
+    raise SpecError(
+        f"{path}: is nothing to export; give the id of a finished run, its checkpoint.pt, or a folder with "
+        f"{SPEC} and {WEIGHTS}"
+    )
+
+
+def _from_checkpoint(path: Path, offline: bool) -> Subject:
+    saved = checkpoint.load(path, ("spec", "seed", "run_id"))
+    spec = Spec.from_json(saved.identity["spec"], where=str(path))
+    if saved.epoch < spec.train.epochs:
+        raise UserError(f"{path}: is of epoch {saved.epoch} of {spec.train.epochs}; export a run that has finished")
+    averaged = saved.content["averaged"] if spec.average.result == "averaged" else None
+    data = spec.data.load(offline=offline)
+    facts = {
+        "experiment": spec.name,
+        "seed": str(saved.identity["seed"]),
+        "run": saved.identity["run_id"],
+        "weights": "averaged" if averaged else "as trained",
+        "data": spec.data.short,
+    }
+    network = _network(spec, averaged or saved.content["network"], data, path)
+    return Subject(spec, network, data, data.mean, data.std, facts)
+
+
+def _from_folder(path: Path, offline: bool) -> Subject:
+    from safetensors import SafetensorError, safe_open
+
+    spec = Spec.from_json(_text(path / SPEC), where=str(path / SPEC))
+    try:
+        with safe_open(path / WEIGHTS, "pt") as file:
+            facts, state = dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        mean, std = (tuple(json.loads(facts.pop(name))) for name in ("mean", "std"))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path / WEIGHTS}: cannot be read ({one_line(error)}); restore it") from None
+    except (KeyError, ValueError):
+        raise UserError(f"{path / WEIGHTS}: has no mean and std in its metadata; export it again") from None
+    data = spec.data.load(offline=offline)
+    return Subject(spec, _network(spec, state, data, path / WEIGHTS), data, mean, std, facts)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)}); restore it") from None
+
+
+def _network(spec, state: dict, data, path) -> nn.Module:
+    """Build the network of a spec with these weights, of which shared ones may be given once. Raises UserError."""
+    with torch.random.fork_rng([]):
+        network = spec.model.build(data.shape, len(data.classes)).to(memory_format=torch.contiguous_format)
+    names = _shared_names(network)
+    try:
+        network.load_state_dict({name: state.get(name, state.get(first)) for name, first in names.items()})
+        if unknown := state.keys() - names.keys():
+            raise KeyError(f"{min(unknown)} is not in the network")
+    except Exception as error:  # torch raises many kinds where names, shapes or values do not fit
+        raise UserError(f"{path}: does not fit its spec ({one_line(error)})") from None
+    return network.eval().requires_grad_(False)
+
+
+def _shared_names(network: nn.Module) -> dict[str, str]:
+    """Return, for each name of a state, the first name of the same tensor."""
+    first = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in network.state_dict(keep_vars=True).items()}
+
+
+def save(subject: Subject, folder: Path) -> list[Path]:
+    """Write ``spec.json`` and ``weights.safetensors``, shared weights once; return both paths."""
+    from safetensors.torch import save_file
+
+    state = subject.network.state_dict()
+    kept = {name: state[name].contiguous() for name, first in _shared_names(subject.network).items() if name == first}
+    facts = subject.facts | {"mean": json.dumps(subject.mean), "std": json.dumps(subject.std), "format": "pt"}
+    save_file(kept, folder / WEIGHTS, facts)
+    (folder / SPEC).write_text(subject.spec.to_json(), encoding="utf-8")
+    return [folder / WEIGHTS, folder / SPEC]
