@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tinycnn.cli.main import command, show_result
-from tinycnn.errors import UserError
+from tinycnn.errors import StoreTrouble, UserError
 
 FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
 
@@ -42,5 +42,8 @@ def _fetched(run_id: str, folder: Path) -> Path:
         raise UserError(f"run {run_id}: has several seeds; export one of them: {', '.join(seeds) or 'none finished'}")
     if entity.info.status != "FINISHED":
         raise UserError(f"run {run_id}: has not finished; resume it first")
-    store.fetch(run_id, "checkpoint.pt", folder / "checkpoint.pt")
+    try:
+        store.fetch(run_id, "checkpoint.pt", folder / "checkpoint.pt")
+    except StoreTrouble as error:
+        raise UserError(f"run {run_id}: its checkpoint cannot be had ({error})") from None
     return folder / "checkpoint.pt"

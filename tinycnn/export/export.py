@@ -15,22 +15,24 @@ from tinycnn.export.rules import graph_of
 from tinycnn.export.subject import Subject
 from tinycnn.train.loop import predict
 
-FORMATS = ("onnx", "int8", "c", "safetensors")
 ARM = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-Os")
 """What measures the code, where it is installed: a common microcontroller."""
 
 
 def export(source: Path, to: str, folder: Path, *, offline: bool = False) -> dict:
-    """Write what ``source`` holds (see ``subject.load``) as one of FORMATS into ``folder``, and check it.
+    """Write what ``source`` holds (see ``subject.load``) into ``folder``, and check it.
 
-    Returns facts: ``files``; ``input`` and ``output`` in words; ``images`` of the test set (or, as ``evaluated_on``
-    says, of the validation set); ``accuracy`` of what was written and ``float_accuracy`` of the network in torch, in
-    percent; and what the format adds. Raises SpecError for a network that the format cannot express, and UserError.
+    ``to``: onnx, int8, c or safetensors. Returns facts: ``files`` with their bytes; ``input`` and ``output`` in words;
+    ``images``, how many of the test set (or, as ``evaluated_on`` says, of the validation set) were tried; ``accuracy``
+    of what was written and ``float_accuracy`` of the network in torch, in percent; and what the format adds. Raises
+    SpecError for a network that the format cannot express, and UserError.
     """
     found = subject.load(source, offline=offline)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return _written(found, to, folder)
+    except ModuleNotFoundError as error:
+        raise UserError(f"--to {to}: needs the package {error.name}, which is not installed: make setup") from None
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --output") from None
 
@@ -43,7 +45,7 @@ def _written(found: Subject, to: str, folder: Path) -> dict:
         "to": to,
         "experiment": found.spec.name,
         "spec_hash": found.spec.hash,
-        "origin": found.facts,
+        "origin": found.origin,
         "parameters": sum(each.numel() for each in found.network.parameters()),
         "input": f"uint8 ({channels}, {height}, {width}), pixels 0 to 255",
         "output": f"{len(data.classes)} logits",
@@ -77,7 +79,7 @@ def _safetensors(found, folder, name, logits):
 
 def _onnx(found, folder, name, logits):
     path = folder / f"{name}.onnx"
-    onnx_file.save(path, found.network, found.data.shape, found.mean, found.std, found.facts)
+    onnx_file.save(path, found)
     made = onnx_file.logits(path, found.data.evaluation.images.numpy())
     return {"files": _sizes([path])} | _compared(made, logits, found.data)
 
@@ -86,7 +88,7 @@ def _int8(found, folder, name, logits):
     path, training = folder / f"{name}.int8.onnx", found.data.train.images
     with tempfile.TemporaryDirectory() as temporary:
         plain = Path(temporary) / "float.onnx"
-        onnx_file.save(plain, found.network, found.data.shape, found.mean, found.std, found.facts)
+        onnx_file.save(plain, found)
         chosen = training[:: max(1, len(training) // onnx_file.CALIBRATION)][: onnx_file.CALIBRATION]
         onnx_file.save_int8(path, plain, chosen.numpy())
     made = onnx_file.logits(path, found.data.evaluation.images.numpy())
@@ -97,7 +99,7 @@ def _c(found, folder, name, logits):
     data, images = found.data, found.data.evaluation.images.numpy()
     graph = graph_of(found.network, data.shape, len(data.classes), found.mean, found.std)
     program = program_of(graph, data.train.images)
-    about = "\n".join(f"{key:<11}{value}" for key, value in {"network": name, **found.facts}.items())
+    about = "\n".join(f"{key:<11}{value}" for key, value in {"network": name, **found.origin}.items())
     files = emit.files(name, graph, program, data.classes, about)
     paths = [folder / f"{files.name}.h", folder / f"{files.name}.c"]
     for path, text in zip(paths, (files.header, files.source), strict=True):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from tinycnn.errors import SpecError
+from tinycnn.export.subject import Pixels, Subject
 from tinycnn.spec.build import one_line
 
 CALIBRATION = 1000
@@ -19,37 +19,24 @@ CALIBRATION = 1000
 _BATCH = 250
 
 
-class Pixels(nn.Module):
-    """A network that takes uint8 images and normalises them itself, as training does."""
-
-    def __init__(self, network: nn.Module, mean, std):
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-
-    def forward(self, images):
-        """Map uint8 (N, C, H, W) to logits (N, classes)."""
-        return self.network((images.float() / 255 - self.mean) / self.std)
-
-
-def save(path: Path, network: nn.Module, shape, mean, std, facts: dict[str, str]) -> None:
-    """Write a network in evaluation mode as ONNX, batch norm folded, with ``facts`` as its metadata.
+def save(path: Path, subject: Subject) -> None:
+    """Write a network as ONNX, batch norm folded, with its origin as metadata.
 
     Raises SpecError for what torch's exporter cannot express.
     """
     import onnx
 
-    example = torch.zeros(2, *shape, dtype=torch.uint8)
+    network = Pixels(subject.network, subject.mean, subject.std).eval()
+    example = torch.zeros(2, *subject.data.shape, dtype=torch.uint8)
     options = {"input_names": ["images"], "output_names": ["logits"], "dynamic_shapes": ({0: torch.export.Dim("n")},)}
     try:
         with _quiet():
-            made = torch.onnx.export(Pixels(network, mean, std).eval(), (example,), dynamo=True, **options)
+            made = torch.onnx.export(network, (example,), dynamo=True, **options)
             model = made.model_proto
     except Exception as error:  # torch has many kinds for what a network may contain
         raise SpecError(f"model: torch cannot export it to ONNX ({one_line(error)})") from error
     _bare(model)  # torch notes the exporting machine's paths, in twice the size of the weights
-    onnx.helper.set_model_props(model, facts)
+    onnx.helper.set_model_props(model, subject.origin)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
