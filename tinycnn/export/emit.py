@@ -1,5 +1,6 @@
 """A program in whole numbers -> one .h and one .c file: C99, no dependency, no heap."""
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def files(name: str, graph: Graph, program: integer.Program, classes, about: str
     flash = constants.bytes + tables.bytes
     facts = {
         "name": name, "about": _comment(about), "height": height, "width": width, "channels": channels,
-        "classes": len(classes), "labels": _comment(", ".join(f"{i} {label}" for i, label in enumerate(classes))),
+        "classes": len(classes), "labels": _comment(", ".join(classes)),
         "step": f"{program.step:.9g}", "macs": program.macs, "flash": flash, "weights": constants.weights, "ram": ram,
         "kernels": "\n".join([*tables.lines, *parts]), "constants": "\n".join(constants.lines), "calls": calls,
         "scores": _scores(program, places), "memory": _MEMORY.format(words=-(-ram // 4)) if ram else "",
@@ -76,40 +77,48 @@ class _Constants:
     def struct(self, found: integer.Struct, name: str) -> str:
         """Add the constants of a kernel, and return the address."""
         self.lines.append(f"static const struct {found.kind} {name} = {self.initialiser(found, name)};")
-        self.bytes += struct_size(found)
+        self.bytes += struct_size(found.kind)
         return f"&{name}"
 
     def initialiser(self, found: integer.Struct, name: str) -> str:
         """Return what the fields of a struct are set to."""
-        words = []
+        words, names = [], [field for field, _ in _fields(found.kind)]
         for field in found.fields:
             if isinstance(field, integer.Struct):
                 words.append(self.initialiser(field, name))
             elif isinstance(field, tuple):
-                words.append(self.array(*field, f"{name}_array{len(words)}"))
+                words.append(self.array(*field, f"{name}_{names[len(words)]}"))
             else:
                 words.append(str(int(field)))
         return f"{{{', '.join(words)}}}"
 
 
-def struct_size(found: integer.Struct) -> int:
-    """Return the bytes of a struct on a 32-bit processor, by the types of its fields in ``kernels/``."""
+def struct_size(kind: str) -> int:
+    """Return the bytes of a struct of ``kernels/`` on a 32-bit processor."""
     place, widest = 0, 1
-    for size in _field_sizes(found.kind):
+    for _, size in _flat(kind):
         place = -(-place // size) * size + size
         widest = max(widest, size)
     return -(-place // widest) * widest
 
 
-def _field_sizes(kind: str) -> list[int]:
-    """Return the sizes in bytes of the fields of a struct, those of a struct within it included."""
+def _flat(kind: str):
+    """Yield the names and sizes of the fields of a struct, those of a struct within it in its place."""
+    for name, size in _fields(kind):
+        yield from _flat(size) if isinstance(size, str) else [(name, size)]
+
+
+@functools.cache
+def _fields(kind: str) -> list[tuple[str, int | str]]:
+    """Return the fields of a struct with their sizes in bytes on a 32-bit processor, or the kinds of structs."""
     text = next(text for text in (path.read_text() for path in KERNELS.glob("*.c")) if f"struct {kind} {{" in text)
-    body, sizes = re.sub(r"/\*.*?\*/", "", text.split(f"struct {kind} {{")[1].split("\n};")[0], flags=re.S), []
+    body, found = re.sub(r"/\*.*?\*/", "", text, flags=re.S).split(f"struct {kind} {{")[1].split("\n};")[0], []
     for declared in filter(None, map(str.strip, body.split(";"))):
-        nested = re.match(r"struct (\w+)", declared)
-        size = _POINTER if "*" in declared else None if nested else _SIZES[declared.split()[0]]
-        sizes += _field_sizes(nested[1]) if nested else [size] * (declared.count(",") + 1)
-    return sizes
+        *types, names = re.match(r"(?:const )?(struct )?(\w+) (.*)", declared, re.S).groups()
+        for name in names.split(","):
+            size = _POINTER if "*" in name else types[1] if types[0] else _SIZES[types[1]]
+            found.append((name.strip(" *\n"), size))
+    return found
 
 
 def _calls(constants, program, places):
@@ -154,8 +163,9 @@ def _comment(text: str) -> str:
     return "\n   ".join(line.replace("*/", "* /") for line in text.splitlines())
 
 
-_MEMORY = """
+_MEMORY = """\
 static int32_t words[{words}]; /* every map, one after another in the same place */
+
 """
 _BYTES = """\
     uint8_t *const bytes = (uint8_t *)words;
@@ -173,6 +183,10 @@ _HEADER = """\
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 enum {{
     {name}_height = {height},
     {name}_width = {width},
@@ -185,6 +199,9 @@ enum {{
    Not reentrant: it works in memory of its own. */
 int {name}_predict(const uint8_t image[{name}_pixels], int32_t scores[{name}_classes]);
 
+#ifdef __cplusplus
+}}
+#endif
 #endif
 """
 
@@ -197,8 +214,7 @@ _SOURCE = """\
 {kernels}
 {constants}
 
-{memory}
-int {name}_predict(const uint8_t image[{name}_pixels], int32_t scores[{name}_classes])
+{memory}int {name}_predict(const uint8_t image[{name}_pixels], int32_t scores[{name}_classes])
 {{
     int best = 0;
 {bytes}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinycnn.errors import UserError
-from tinycnn.export import emit, host, onnx_file, subject
+from tinycnn.export import calibrate, emit, host, onnx_file, subject
 from tinycnn.export.quantise import program_of
 from tinycnn.export.rules import graph_of
 from tinycnn.export.subject import Subject
@@ -99,7 +99,7 @@ def _c(found, folder, name, logits):
     data, images = found.data, found.data.evaluation.images.numpy()
     graph = graph_of(found.network, data.shape, len(data.classes), found.mean, found.std)
     program = program_of(graph, data.train.images)
-    about = "\n".join(f"{key:<11}{value}" for key, value in {"network": name, **found.origin}.items())
+    about = "\n".join(f"{key:<11}{value}" for key, value in found.origin.items())
     files = emit.files(name, graph, program, data.classes, about)
     paths = [folder / f"{files.name}.h", folder / f"{files.name}.c"]
     for path, text in zip(paths, (files.header, files.source), strict=True):
@@ -107,7 +107,8 @@ def _c(found, folder, name, logits):
     scores = program.run(images)
     facts = {
         "files": _sizes(paths), "flash": files.flash, "weights": files.weights, "ram": files.ram, "macs": program.macs,
-        "step": program.step, "code": _code(folder, files.name),
+        "step": program.step, "calibrated_on": min(calibrate.IMAGES, len(data.train.images)),
+        "code": _code(folder, files.name),
     }  # fmt: skip
     return facts | _compared(scores * program.step, logits, data) | _run(folder, files.name, scores, images)
 
@@ -162,6 +163,8 @@ def text(facts: dict) -> str:
             )
         else:
             lines.append("not compiled: there is no C compiler here")
+    if "calibrated_on" in facts:
+        lines.append(f"ranges for 8 bits from {facts['calibrated_on']:,} training images")
     lines.append(f"accuracy {facts['accuracy']:.2f} %, in float {facts['float_accuracy']:.2f} % ({kind})")
     same = "the same prediction for every image" if not (n := facts["other_predictions"]) else f"{n} predictions differ"
     lines.append(f"{same}; largest difference of a logit {facts['largest_difference']:.2g}")
