@@ -15,7 +15,7 @@ python  = .venv/bin/python
 
 # A variable on the command line that nothing reads is a mistake, and ends here. What the programs read from the
 # environment (OTHERS) may stand there too.
-KNOWN   = PYTHON TORCH_INDEX PORT STUDY SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS ALL RUN
+KNOWN   = PYTHON TORCH_INDEX PORT STUDY SWEEP SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS ALL RUN TO
 OTHERS  = SHELL MAKE% MLFLOW_% OPTUNA_% TINYCNN_% OMP_% CUDA_% CXX
 UNKNOWN := $(strip $(foreach name,$(filter-out $(KNOWN) $(OTHERS),$(.VARIABLES)),\
              $(if $(filter command,$(origin $(name))),$(name))))
@@ -24,8 +24,8 @@ $(error $(UNKNOWN): no such variable; known: $(KNOWN); a field of the spec: SET=
 endif
 
 # Each file in experiments/ is a target.
-TARGETS     = help setup quick test test-slow lint ui evidence report figures bench study dashboard list doctor resume \
-              rerun close register
+TARGETS     = help setup quick test test-slow lint ui evidence report figures bench export study sweep dashboard list \
+              doctor resume rerun close register
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -56,6 +56,8 @@ help:
 	@echo '  EXPERIMENTS="exp2 exp3"'
 	@echo '             the experiments of make report; ALL=1: with every table and figure'
 	@echo '  RUN=98597d8b the first digits of the id of a run'
+	@echo '  TO=c       what make export makes of RUN: onnx, int8, c or safetensors'
+	@echo '  SWEEP=NAME a sweep in experiments/sweeps'
 	@echo '  ARGS="..." more options for the command, separated by spaces'
 	@echo '  PYTHON=    the Python for .venv; another version makes it anew'
 	@echo '  TORCH_INDEX=https://download.pytorch.org/whl/cpu'
@@ -97,6 +99,9 @@ figures: setup ## the README's table and figures, from reports/evidence (10 s)
 
 bench: setup ## measure speed against a plain loop: reports/bench.md; needs an idle machine (25 min)
 	$(python) -m bench $(call each,ARGS)
+
+export: setup ## a finished RUN for a device, TO=onnx, int8, c or safetensors, into export/ (30 s)
+	$(python) -m tinycnn export $(call quote,RUN) --to $(call quote,TO) $(call each,ARGS)
 
 study: setup ## an Optuna study, by default STUDY=dropout_lr; run again to continue it (30 min)
 	$(python) -m tinycnn search $(call quote,STUDY) $(if $(value TRIALS),--trials $(call quote,TRIALS)) \

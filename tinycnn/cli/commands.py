@@ -318,3 +318,6 @@ def evidence(experiments, check):
         return {"written": []}, ""
     written = evidence.write(list(experiments)) + ([] if experiments else studies.write()) + readme.write()
     return {"written": written}, "\n".join(map(str, written))
+
+
+from tinycnn.cli import export, sweep  # noqa: E402, F401  which register their commands, the last in the list

@@ -1,0 +1,49 @@
+"""The command that exports a finished run or a record."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from tinycnn.cli.main import command, show_result
+from tinycnn.errors import StoreTrouble, UserError
+
+FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
+
+
+@command(
+    click.argument("subject", metavar="RUN_OR_SPEC"),
+    click.option("--to", required=True, type=FORMATS, help="ONNX, ONNX in 8 bits, C, or safetensors with the spec."),
+    click.option("--output", default="export", metavar="FOLDER", help="Where to write (default: export)."),
+    click.option("--offline", is_flag=True, help="Download nothing."),
+)
+def export(subject, to, output, offline):
+    """Export the weights of a finished run, checked on the whole test set.
+
+    RUN_OR_SPEC is the id of a run of one seed, its checkpoint.pt, or a folder with spec.json and weights.safetensors.
+    """
+    from tinycnn.export.export import export, text
+    from tinycnn.spec import teacher
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = _fetched(subject, Path(folder)) if teacher.is_run(subject) else Path(subject)
+        facts = export(source, to, Path(output), offline=offline)
+    show_result(facts, text(facts))
+
+
+def _fetched(run_id: str, folder: Path) -> Path:
+    """Return the checkpoint of a finished run, brought from the store. Raises UserError."""
+    from tinycnn.track.mlflow_store import PARENT, Store
+
+    store = Store()
+    entity = store.entity(run_id)
+    if entity.data.tags.get("tinycnn.role") == "seeds":
+        seeds = [each.info.run_id for each in store.search({PARENT: run_id})]
+        raise UserError(f"run {run_id}: has several seeds; export one of them: {', '.join(seeds) or 'none finished'}")
+    if entity.info.status != "FINISHED":
+        raise UserError(f"run {run_id}: has not finished; resume it first")
+    try:
+        store.fetch(run_id, "checkpoint.pt", folder / "checkpoint.pt")
+    except StoreTrouble as error:
+        raise UserError(f"run {run_id}: its checkpoint cannot be had ({error})") from None
+    return folder / "checkpoint.pt"
