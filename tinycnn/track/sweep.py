@@ -14,15 +14,16 @@ from tinycnn.track.statistics import difference, over_seeds
 
 
 class SweepReporter(Reporter):
-    """What a sweep tells whoever watches it; this one keeps silent. ``images`` comes from all of its trainings."""
+    """What a sweep tells whoever watches it; this one keeps silent."""
 
-    def sweep(self, name: str, arms: int, seeds: int, plans: dict, todo: list, run_id: str): ...
+    def sweep(self, name: str, plans: dict, seeds: int, todo: list, run_id: str): ...
+    def images(self, count: int): ...
     def trained(self, label: str, seed: int, accuracy: float | None): ...
 
 
 def plans(sweep: Sweep, *, reporter=None, **options) -> dict[str, Plan]:
     """Return the plan of each arm by its label. Raises SpecError, OverLimit and UserError that name the arm."""
-    made, loaded = {}, {}
+    made, loaded, reporter = {}, {}, _Once(reporter or Reporter())
     for label, spec in sweep.specs().items():
         try:
             key = spec.data.model_dump_json()  # so that arms share the images, which are large
@@ -32,6 +33,13 @@ def plans(sweep: Sweep, *, reporter=None, **options) -> dict[str, Plan]:
         except UserError as error:
             raise type(error)(f"sweep {sweep.name}, arm {label!r}: {error}") from None
     return made
+
+
+class _Once(Reporter):
+    """Passes on what holds for several arms once."""
+
+    def __init__(self, reporter):
+        self.notice, self.warning = functools.cache(reporter.notice), functools.cache(reporter.warning)
 
 
 def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers: int = 1, reporter=None) -> dict:
@@ -48,7 +56,7 @@ def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers: int 
         parent = record.open()
         begun = {label: select.children(store(), parent, plan.spec.hash) for label, plan in plans.items()}
         todo = [(label, seed) for seed in wanted for label in plans if seed not in summaries[label]]
-        reporter.sweep(sweep.name, len(plans), count, plans, todo, parent)
+        reporter.sweep(sweep.name, plans, count, todo, parent)
         tasks = [(*each, begun[each[0]][each[1]].info.run_id if each[1] in begun[each[0]] else None) for each in todo]
         train_arm = functools.partial(_train_arm, plans, parent, record.folder)
         try:
@@ -87,7 +95,8 @@ class _Progress(Reporter):
     """Passes on what a sweep shows of each training."""
 
     def __init__(self, send):
-        self.notice, self.warning, self.images = (functools.partial(send, n) for n in ("notice", "warning", "images"))
+        self.notice, self.warning = functools.partial(send, "notice"), functools.partial(send, "warning")
+        self.images = lambda seed, count: send("images", count)
 
 
 class _SweepRecord(Record):
