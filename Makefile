@@ -108,6 +108,9 @@ study: setup ## an Optuna study, by default STUDY=dropout_lr; run again to conti
 	    $(if $(value WORKERS),--workers $(call quote,WORKERS)) $(if $(value DEVICE),--device $(call quote,DEVICE)) \
 	    $(call each,ARGS)
 
+sweep: setup ## the variants of a spec in experiments/sweeps/SWEEP.py, each with the same seeds; run again to continue
+	$(python) -m tinycnn sweep $(call quote,SWEEP) $(options) $(call each,ARGS)
+
 dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA_STORAGE if set (5 s to start)
 	@storage="$${OPTUNA_STORAGE:-optuna.journal}"; case "$$storage" in *://*) ;; *) test -f "$$storage" || \
 	    { echo "dashboard: there is no study in $$storage yet: make study" >&2; exit 1; }; esac; \

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from tinycnn.cli.main import command, show_result
+from tinycnn.cli.commands import full_id
+from tinycnn.cli.main import command
 from tinycnn.errors import StoreTrouble, UserError
 
 FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
@@ -16,25 +17,26 @@ FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
     click.option("--to", required=True, type=FORMATS, help="ONNX, ONNX in 8 bits, C, or safetensors with the spec."),
     click.option("--output", default="export", metavar="FOLDER", help="Where to write (default: export)."),
     click.option("--offline", is_flag=True, help="Download nothing."),
-)
+    examples=("export 98597d8b --to c", "export 98597d8b --to onnx --output digits"),
+)  # fmt: skip
 def export(subject, to, output, offline):
     """Export the weights of a finished run, checked on the whole test set.
 
     RUN_OR_SPEC is the id of a run of one seed, its checkpoint.pt, or a folder with spec.json and weights.safetensors.
     """
     from tinycnn.export.export import export, text
-    from tinycnn.spec import teacher
 
     with tempfile.TemporaryDirectory() as folder:
-        source = _fetched(subject, Path(folder)) if teacher.is_run(subject) else Path(subject)
+        source = Path(subject) if Path(subject).exists() else _fetched(subject, Path(folder))
         facts = export(source, to, Path(output), offline=offline)
-    show_result(facts, text(facts))
+    return facts, text(facts)
 
 
 def _fetched(run_id: str, folder: Path) -> Path:
     """Return the checkpoint of a finished run, brought from the store. Raises UserError."""
     from tinycnn.track.mlflow_store import PARENT, Store
 
+    run_id = full_id(None, None, run_id)
     store = Store()
     entity = store.entity(run_id)
     if entity.data.tags.get("tinycnn.role") == "seeds":

@@ -63,7 +63,7 @@ def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers: int 
             done = map_tasks(train_arm, tasks, workers=workers, on_event=lambda what, *x: getattr(reporter, what)(*x))
         except WorkerLost as error:
             raise UserError(f"sweep {sweep.name}: {error}; the same command continues from there") from None
-        diverged = {label: 0 for label in plans}
+        diverged = dict.fromkeys(plans, 0)
         for (label, seed), (summary, failure) in zip(todo, done, strict=True):
             if summary is None:
                 diverged[label] += 1
@@ -143,11 +143,15 @@ def results(sweep: Sweep, plans: dict[str, Plan], summaries: dict, diverged: dic
             "diverged": diverged[label],
             "accuracies": last[label],
             **(over_seeds([*last[label].values()]) if last[label] else {"n": 0}),
-            "against_base": difference(last[label], last[BASE]) if label != BASE and last[label] and last[BASE] else None,
+            "against_base": _compared(last[label], last[BASE]) if label != BASE else None,
         }
         for label, plan in plans.items()
     ]
     return {"sweep": sweep.name, "base": sweep.base.name, "data": plans[BASE].data.name, "arms": arms}
+
+
+def _compared(ours: dict, theirs: dict) -> dict | None:
+    return difference(ours, theirs) if ours and theirs else None
 
 
 def arms_table(result: dict) -> str:
