@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from tinycnn.cli.commands import full_id
 from tinycnn.cli.main import command
+from tinycnn.cli.options import full_id
 from tinycnn.errors import StoreTrouble, UserError
 
 FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])

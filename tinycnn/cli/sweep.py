@@ -5,8 +5,8 @@ import sys
 import click
 from tqdm import tqdm
 
-from tinycnn.cli.commands import COUNT, DEVICE, OFFLINE, WORKERS, processes
 from tinycnn.cli.main import command
+from tinycnn.cli.options import COUNT, DEVICE, OFFLINE, WORKERS, processes
 from tinycnn.errors import Undelivered
 
 

@@ -133,7 +133,7 @@ class Plan:
         return f"{self.spec.name}{settings}{fallback}, {which}" + (", again" if self.again else "")
 
 
-def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None, draw=None, data=None) -> Plan:
+def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None, draw=None, data=None):
     """Check ``spec`` before any data is read, then load its data set, or the fallback that the spec states.
 
     ``data``: the ``Split`` where it has been loaded before.
