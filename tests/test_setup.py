@@ -16,8 +16,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ".venv/bin/python -m tinycnn run"
-KNOWN = ("PYTHON", "TORCH_INDEX", "PORT", "STUDY", "SEEDS", "WORKERS", "DEVICE", "SET", "ARGS", "TRIALS", "EXPERIMENTS",
-         "ALL", "RUN", "TO", "SWEEP")  # fmt: skip
+KNOWN = (
+    *("PYTHON", "TORCH_INDEX", "PORT", "STUDY", "SWEEP", "SEEDS", "WORKERS", "DEVICE", "SET", "ARGS", "TRIALS"),
+    *("EXPERIMENTS", "ALL", "RUN", "TO"),
+)
 # Without what a surrounding `make test SEEDS=3`, or a pip.conf, would hand down.
 CLEAN = {
     name: value
