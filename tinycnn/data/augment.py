@@ -13,22 +13,23 @@ import torch.nn.functional as F
 COLUMNS = ("rotation", "shift_x", "shift_y", "scale", "shear", "crop_y", "crop_x", "flip", "cutout_y", "cutout_x")
 
 
-def augment(images: torch.Tensor, settings, generator: torch.Generator, fill: Sequence[float]) -> torch.Tensor:
+def augment(images: torch.Tensor, settings, generator, fill: Sequence[float]) -> torch.Tensor:
     """Crop, flip, transform and cut out a batch, each image by its own amounts.
 
-    images     float32 (N, C, H, W), values in [0, 1], on any device; not changed
+    images     float32 (N, C, H, W), values in [0, 1], on any device; returned as they are when everything is off
     settings   the fields of ``tinycnn.spec.Augment``
-    generator  on the CPU: all numbers are drawn there and then moved, so a seed augments alike on every device
+    generator  on the CPU: all numbers are drawn there and then moved, so a seed augments alike on every device; a list
+               of them draws for equal parts of the batch in turn
     fill       C numbers, the mean of the data set: what cutout leaves is zero once the images are normalised
 
-    Return a tensor of the same shape, type, device and strides; ``images`` itself when everything is off.
-
-    Every call takes N * len(COLUMNS) numbers from the generator, whatever is on: switching one augmentation on or off
-    changes neither the amounts of the others nor anything drawn later. Crop and flip come first since they move whole
-    pixels without loss, then a single resampling; cutout comes last, so that its square stays sharp and exact.
+    Every call takes N * len(COLUMNS) numbers from the generator, so switching one augmentation on or off changes no
+    other draw. Crop and flip come first since they move whole pixels without loss, then a single resampling; cutout
+    comes last, so that its square stays sharp and exact.
     """
     count, _, height, width = images.shape
-    draw = dict(zip(COLUMNS, torch.rand(count, len(COLUMNS), generator=generator).unbind(1), strict=True))
+    generators = generator if isinstance(generator, list) else [generator]
+    uniform = [torch.rand(count // len(generators), len(COLUMNS), generator=each) for each in generators]
+    draw = dict(zip(COLUMNS, torch.cat(uniform).unbind(1), strict=True))
     result = images
     if settings.crop:
         offsets = 2 * settings.crop + 1
@@ -36,13 +37,14 @@ def augment(images: torch.Tensor, settings, generator: torch.Generator, fill: Se
     if settings.flip:
         result = flip(result, draw["flip"] < 0.5)
     if settings.rotation or settings.shift or settings.scale or settings.shear or settings.elastic:
+        bends = [_bend(each[:, 0], settings, height, width) for each in uniform] if settings.elastic else []
         result = affine(
             result,
             angle=_symmetric(draw["rotation"], settings.rotation),
             shift=_symmetric(torch.stack([draw["shift_x"], draw["shift_y"]], 1), settings.shift),
             scale=1 + _symmetric(draw["scale"], settings.scale),
             shear=_symmetric(draw["shear"], settings.shear),
-            **({"bend": _bend(draw["rotation"], settings, height, width)} if settings.elastic else {}),
+            **({"bend": torch.cat(bends)} if bends else {}),
         )
     if settings.cutout:
         centre = _integers((draw["cutout_y"], height), (draw["cutout_x"], width))
