@@ -28,7 +28,7 @@ _ABOUT = {
         "`test/accuracy_std`, `parameters` and `tinycnn.verdict`.\n\n"
         "The metric `test/accuracy` of a parent is the mean of its seeds, with `test/accuracy_std` and "
         "`test/accuracy_min`. Also useful: `train/clean_accuracy`, `macs`, `train.epochs`, `seed`, "
-        "`tinycnn.experiment`, `tinycnn.settings`. ``tags.`tinycnn.role` = 'seeds'`` shows the parents alone, `'seed'` the runs of one seed."
+        "`tinycnn.experiment`, `tinycnn.settings`. ``tags.`tinycnn.role` = 'seeds'`` shows the parents alone."
     ),
 }
 _IN_BULK = 25_000  # values of one metric that MLflow gives in one call
