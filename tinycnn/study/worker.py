@@ -235,7 +235,7 @@ def _record(tracked, study, found, result, draw, reporter):
         tracked.metrics(numbers | {"trials": result["trained"]})
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
         tracked.text("study.json", json.dumps(result | {"rows": trials, "curves": curves}, indent=1) + "\n")
-        tracked.tags({"mlflow.note.content": text})
+        tracked.description(text)
         for name, figure in draw(result, trials, curves) if draw else ():
             tracked.figure(f"{name}.png", figure)
     except StoreTrouble as error:

@@ -125,6 +125,10 @@ class Run:
             if name in self.client.get_run(self.id).data.tags:
                 self.client.delete_tag(self.id, name)
 
+    def description(self, markdown: str):
+        """Set what the UI shows in the description pane."""
+        self.tags({"mlflow.note.content": markdown})
+
     def dataset(self, split):
         """Record the data set of a ``tinycnn.data.Split`` as the run's input."""
         used = {"train": split.train, split.kind: split.evaluation}

@@ -71,8 +71,7 @@ class Record(contextlib.ExitStack):
         self.run.drop_tag(ENVIRONMENT)  # last: where the tag is gone, all of these are there
 
     def _describe(self, summary: dict | None, judged: tuple[str, str] | None):
-        words = describe(self.plan.spec, self.plan.measured, summary, judged, self.plan.fallback)
-        self.run.tags({"mlflow.note.content": words})
+        self.run.description(describe(self.plan.spec, self.plan.measured, summary, judged, self.plan.fallback))
 
     def _take_up(self):
         """Continue a record that another process began, and may not have got far with."""
