@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tinycnn.spec.convolutions import Conv, Depthwise, Pointwise
 from torch import nn
 
 from tinycnn.network import native
 from tinycnn.network.native.library import PROCESSOR
 from tinycnn.spec.composite import Head, Repeat, Residual
-from tinycnn.spec.convolutions import Conv, Depthwise, Pointwise
 from tinycnn.spec.layers import Activation, AvgPool, BlurPool, GatedPool, MaxPool, Norm, SqueezeExcite
 from tinycnn.spec.model import Network
 
