@@ -27,7 +27,10 @@ class Map(ctypes.Structure):
     """A map; see ``network.h``."""
 
     _fields_ = (
-        *((name, _WHOLE) for name in ("channels", "height", "width", "border", "halo", "wanted", "brief_data", "brief_grad")),
+        *(
+            (name, _WHOLE)
+            for name in ("channels", "height", "width", "border", "halo", "wanted", "brief_data", "brief_grad")
+        ),
         *((name, _POINTER) for name in ("data", "grad")),
     )
 
