@@ -1,22 +1,9 @@
 """The networks of the first iterations, and one with every kind of layer, for tests."""
 
-from tinycnn.spec import (
-    Activation,
-    AvgPool,
-    BlurPool,
-    Conv,
-    Depthwise,
-    Dropout,
-    GatedPool,
-    Head,
-    MaxPool,
-    Network,
-    Norm,
-    Pointwise,
-    Repeat,
-    Residual,
-    SqueezeExcite,
-)
+from tinycnn.spec import (  # noqa: I001
+    Activation, AvgPool, BlurPool, Conv, Depthwise, Dropout, GatedPool, Head, MaxPool, Network, Norm, Pointwise,
+    Repeat, Residual, SqueezeExcite,
+)  # fmt: skip
 
 
 def model_1(**options):

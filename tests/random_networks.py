@@ -1,26 +1,13 @@
 """Random networks for hypothesis: every kind of layer, nested, with all of its options."""
 
-from hypothesis import assume
+from hypothesis import assume  # noqa: I001
 from hypothesis import strategies as st
 
 from tinycnn.errors import SpecError
 from tinycnn.spec import (
-    Activation,
-    AvgPool,
-    BlurPool,
-    Conv,
-    Depthwise,
-    Dropout,
-    GatedPool,
-    Head,
-    MaxPool,
-    Network,
-    Norm,
-    Pointwise,
-    Repeat,
-    Residual,
-    SqueezeExcite,
-)
+    Activation, AvgPool, BlurPool, Conv, Depthwise, Dropout, GatedPool, Head, MaxPool, Network, Norm, Pointwise,
+    Repeat, Residual, SqueezeExcite,
+)  # fmt: skip
 
 ACTIVATIONS = st.sampled_from(["relu", "prelu", "prelu_per_channel", "silu", "gelu", "none"])
 WIDTHS, GROUPS, STRIDES = st.sampled_from([4, 4, 4, 8]), st.sampled_from([1, 1, 2, 4]), st.sampled_from([1, 1, 1, 2])

@@ -1,7 +1,6 @@
 """What can go wrong, as the user sees it: one line, and the exit code that it ends with."""
 
 import difflib
-import reprlib
 
 DONE, FAILED, USAGE, OVER_LIMIT, TARGET_MISSED, UNDELIVERED, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 
@@ -53,14 +52,15 @@ class StoreTrouble(UserError):
     """A store that cannot be written or read: unreachable, locked, full or read-only."""
 
 
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
-_SHORT.maxlist = _SHORT.maxtuple = 10
-
-
 def shown(value) -> str:
     """Return a value as an error line shows it: its ``repr``, shortened."""
-    return _SHORT.repr(value)
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def one_line(error: Exception) -> str:
+    """Return the type and text of an error of unknown origin in one short line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def visible(text: str) -> str:

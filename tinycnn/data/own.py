@@ -12,8 +12,9 @@ import numpy as np
 from tinycnn import ROOT
 from tinycnn.data.catalog import Facts
 from tinycnn.data.files import Split, split
-from tinycnn.errors import UserError
+from tinycnn.errors import UserError, one_line
 
+_PARTS = ("train", "test")
 _CACHE = {}
 """The data set that was read last, by its source."""
 
@@ -21,7 +22,7 @@ _CACHE = {}
 def facts(data) -> Facts:
     """Return the facts of a ``Data`` section. Raises UserError for whatever is wrong with its files."""
     classes, parts, where = _contents(data)
-    counts = [len(parts[part][1]) for part in ("train", "test")]
+    counts = [len(parts[part][1]) for part in _PARTS]
     return Facts(*parts["train"][0].shape[1:3], classes, *counts, 1 / 6, "your own", where)
 
 
@@ -32,45 +33,57 @@ def load(data) -> Split:
 
 
 def _contents(data):
-    """Return class names, {"train": (images, labels), "test": ...} and the source, validated."""
-    field, where, changed = "data", data.short, 0
-    reader = {"npz": _npz, "folder": _folder}.get(data.name, _by_class)
+    """Return class names, {"train": (images, labels), "test": ...} and the source. Raises UserError in one line."""
+    path, changed = None, 0
+    if data.path:
+        path = (Path.cwd() / Path(data.path).expanduser()).resolve()
+        path = path if path.exists() else (ROOT / data.path).resolve()
+    where = f"data.path: {path}" if path else f"data: {data.short}"
     try:
-        if reader is not _by_class:
-            path = (Path.cwd() / Path(data.path).expanduser()).resolve()
-            field, where = "data.path", path if path.exists() else (ROOT / data.path).resolve()
-            changed = max(each.stat().st_mtime_ns for each in (where, *where.rglob("*")))
-        key = (type(data), where, changed, data.model_dump_json(exclude={"validation", "images", "fallback"}))
+        if path:
+            changed = max(each.stat().st_mtime_ns for each in (path, *path.rglob("*")))
+        key = type(data), path, changed, data.model_dump_json(exclude={"validation", "images", "fallback"})
         if key not in _CACHE:
-            contents = *_checked(*reader(where, data)), str(where)
+            contents = *_validated(path, data), str(path or data.short)
             _CACHE.clear()
             _CACHE[key] = contents
         return _CACHE[key]
-    except FileNotFoundError as error:
-        raise UserError(f"{field}: {error.filename}: does not exist; give an absolute or relative path") from None
-    except OSError as error:
-        raise UserError(f"{field}: {where}: cannot be read ({error.strerror or error})") from None
+    except UserError:
+        raise
     except ValueError as error:
-        raise UserError(f"{field}: {where}: {error}") from None
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # of a file, NumPy, zipfile, Pillow, or whatever the author of a class did wrong
+        raise UserError(f"{where}: cannot be read ({one_line(error)})") from error
+
+
+def _validated(path: Path | None, data):
+    names, parts = {"npz": _npz, "folder": _folder}.get(data.name, _by_class)(path, data)
+    parts = {part: _checked(part, *map(np.asarray, each)) for part, each in parts.items()}
+    train, test = (parts[part][0].shape[1:] for part in _PARTS)
+    if train != test or train[1] != train[2]:
+        raise ValueError(f"images of train are {_by(train)}, of test {_by(test)}; make them square and all of one size")
+    present = np.unique(parts["train"][1]).tolist()
+    count = len(present) if names is None else len(names)
+    if count < 2 or present != list(range(count)):
+        found = ", ".join(map(str, present[:12]))
+        raise ValueError(f"labels of train are {found}; they must be all of 0 to k - 1, k > 1")
+    if (extra := np.setdiff1d(parts["test"][1], present)).size:
+        raise ValueError(f"the test label {extra[0]} has no training image")
+    return tuple(map(str, range(count) if names is None else names)), parts
 
 
 def _npz(path: Path, data):
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except OSError:
-        raise
-    except Exception as error:  # NumPy and zipfile raise different errors
-        raise ValueError(f"is no npz file of plain arrays ({' '.join(str(error).split())[:150]})") from None
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
     missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")
-    return arrays.get("classes"), {part: (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")}
+    return arrays.get("classes"), {part: (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in _PARTS}
 
 
 def _folder(path: Path, data):
     parts, names = {}, {}
-    for part in ("train", "test"):
+    for part in _PARTS:
         folders = [each for each in sorted((path / part).iterdir()) if each.is_dir() and each.name[0] != "."]
         names[part] = [each.name for each in folders]
         if others := set(names[part]) - set(names["train"]):
@@ -79,7 +92,7 @@ def _folder(path: Path, data):
         images = [_image(file, data.size, data.channels) for _, file in files]
         if len(shapes := sorted({image.shape for image in images})) > 1:
             raise ValueError(f"{part} has images of {_by(shapes[0])} and of {_by(shapes[1])}; give data.size, e.g. 28")
-        parts[part] = np.array(images), np.array([names["train"].index(folder.name) for folder, _ in files])
+        parts[part] = np.array(images), [names["train"].index(folder.name) for folder, _ in files]
     return names["train"], parts
 
 
@@ -92,57 +105,30 @@ def _image(file: Path, size: int | None, channels: int):
             if size is not None and image.size != (size, size):
                 image = image.resize((size, size), Image.Resampling.BILINEAR)
             return np.asarray(image)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} is no image ({' '.join(str(error).split())[:100]})") from None
+    except OSError as error:
+        raise ValueError(f"{file} is no image ({error})") from None
 
 
 def _by_class(_, data):
-    parts = {}
-    for part in ("train", "test"):
-        try:
-            images, labels = data.read(part)
-        except UserError:
-            raise
-        except Exception as error:  # whatever its author did wrong
-            text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise ValueError(f"read({part!r}) failed ({text})") from error
-        parts[part] = np.asarray(images), np.asarray(labels)
-    return getattr(data, "classes", None), parts
+    return getattr(data, "classes", None), {part: data.read(part) for part in _PARTS}
 
 
-def _checked(names, parts):
-    """Return class names and parts, images as uint8 (N, C, H, W). Raises ValueError where they do not fit."""
-    checked = {}
-    for part, (images, labels) in parts.items():
-        images = _channels_first(part, images)
-        if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(images) != len(labels):
-            given = f"{labels.dtype} {labels.shape}"
-            raise ValueError(f"the labels of {part} are {given}, not an integer for each of its {len(images)} images")
-        checked[part] = np.ascontiguousarray(images), labels.astype(np.int64)
-    train, test = (checked[part][0].shape[1:] for part in ("train", "test"))
-    if train != test or train[1] != train[2]:
-        raise ValueError(f"images of train are {_by(train)}, of test {_by(test)}; make them square and all of one size")
-    present = np.unique(checked["train"][1])
-    count = len(present) if names is None else len(names)
-    if count < 2 or present.tolist() != list(range(count)):
-        found = ", ".join(map(str, present[:12]))
-        raise ValueError(f"labels of train are {found}; they must be all of 0 to k - 1, k > 1")
-    if (extra := np.setdiff1d(checked["test"][1], present)).size:
-        raise ValueError(f"the test label {extra[0]} has no training image")
-    return tuple(map(str, range(count) if names is None else names)), checked
-
-
-def _channels_first(part, images):
+def _checked(part: str, images, labels):
+    """Return images as uint8 (N, C, H, W) and labels as int64. Raises ValueError where they are something else."""
     if images.dtype != np.uint8 or not len(images):
         cure = "; multiply by 255 and convert with astype('uint8')" if images.dtype.kind == "f" and len(images) else ""
         raise ValueError(f"the images of {part} are {images.dtype} {images.shape}, not uint8 from 0 to 255{cure}")
     if images.ndim == 3:
-        return images[:, None]
-    if images.ndim == 4 and {1, 3} & {images.shape[1], images.shape[3]}:
-        return images.transpose(0, 3, 1, 2) if images.shape[3] in (1, 3) else images
-    raise ValueError(
-        f"the images of {part} have shape {images.shape}; use (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3"
-    )
+        images = images[:, None]
+    elif images.ndim == 4 and images.shape[3] in (1, 3):
+        images = images.transpose(0, 3, 1, 2)
+    elif images.ndim != 4 or images.shape[1] not in (1, 3):
+        layouts = "(N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3"
+        raise ValueError(f"the images of {part} have shape {images.shape}; use {layouts}")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(images) != len(labels):
+        given = f"{labels.dtype} {labels.shape}"
+        raise ValueError(f"the labels of {part} are {given}, not an integer for each of its {len(images)} images")
+    return np.ascontiguousarray(images), labels.astype(np.int64)
 
 
 def _by(shape) -> str:

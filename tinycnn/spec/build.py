@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 
-from tinycnn.errors import SpecError
+from tinycnn.errors import SpecError, one_line
 from tinycnn.spec.section import nn, torch
 
 
@@ -55,11 +55,5 @@ def result(module, images):
         # the texts of torch's convolutions and of its pools
         too_small = "Kernel size can't be greater than actual input size", "utput size is too small"
         if any(text in str(error) for text in too_small):
-            cure = "use fewer or smaller layers, padding or larger images"
-            raise SpecError(f"shrinks a map of {size} below 1×1; {cure}") from error
+            raise SpecError(f"shrinks a map of {size} below 1×1; use fewer or smaller layers, or padding") from error
         raise SpecError(f"cannot take a map of {size} ({one_line(error)})") from error
-
-
-def one_line(error: Exception) -> str:
-    """Return the type and text of an error of unknown origin in one short line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -6,27 +6,17 @@ from pydantic import Field
 
 from tinycnn.errors import SpecError
 from tinycnn.spec.build import built, output
-from tinycnn.spec.layers import Activations, Layer, Norms, SqueezeExcite, activation, call
-from tinycnn.spec.section import any_of, nn
+from tinycnn.spec.layers import Activations, Layer, Layered, Norms, SqueezeExcite, activation
+from tinycnn.spec.section import nn
 
 
-class _Several(Layer):
-    """A layer of layers, which are given one after the other: ``Residual(Conv(8), Conv(8))``."""
-
-    layers: Annotated[tuple[any_of(Layer), ...], Field(min_length=1)]
-
-    def __init__(self, *layers, **fields):
-        super().__init__(**({"layers": layers} if layers else {}), **fields)
-
-    __init__.__pydantic_base_init__ = True
+class _Several(Layered, Layer):
+    """A layer of layers."""
 
     def filled(self, network):
         """Return this layer, and those inside, with the network's values where their own are None."""
         inside = tuple(layer.filled(network) for layer in self.layers)
         return super().filled(network).model_copy(update={"layers": inside})
-
-    def __repr__(self):
-        return call(self, map(repr, self.layers))
 
 
 class Residual(_Several):
@@ -54,9 +44,8 @@ class Residual(_Several):
         middle = (window[0] - 1) // 2 - window[2] if window else min(room) // 2  # of the input of the first unit
         crop = max(0, min(middle, *room))
         if min(room) < 0 or (stride == 1 and room != [2 * crop, 2 * crop]):
-            raise SpecError(
-                f"a map of {shape[1]}×{shape[2]} becomes {after[1]}×{after[2]} inside, which no stride gives"
-            )
+            sizes = "{}×{} becomes {}×{}".format(*shape[1:], *after[1:])
+            raise SpecError(f"a map of {sizes} inside, which no stride gives")
         skip = nn.Identity()
         if after[0] != shape[0] or stride > 1:
             skip = nn.Conv2d(shape[0], after[0], 1, stride, bias=self.norm == "none")

@@ -10,10 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tinycnn.data.catalog import DATASETS, Facts
 from tinycnn.errors import SpecError
-from tinycnn.spec.layers import Lower
 from tinycnn.spec.section import Kind, Section, name_of, own_name
-
-_OWN = ("npz", "folder")
 
 
 class Data(Kind):
@@ -24,7 +21,7 @@ class Data(Kind):
     "train" and for "test".
     """
 
-    name: Annotated[Literal["mnist", "fashion_mnist", "cifar10", "mnist5k", "npz", "folder"], Lower] = "mnist"
+    name: Literal["mnist", "fashion_mnist", "cifar10", "mnist5k", "npz", "folder"] = "mnist"
     fallback: Literal["mnist5k"] | None = "mnist5k"
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
     images: Annotated[int, Field(ge=2, description="train on so many, a fixed choice; null for all")] | None = None
@@ -34,7 +31,7 @@ class Data(Kind):
 
     @classmethod
     def kinds(cls):
-        return dict.fromkeys((*DATASETS, *_OWN), Data)
+        return dict.fromkeys((*DATASETS, "npz", "folder"), Data)
 
     @field_validator("validation", mode="before")  # of the field: JSON's lists would be no tuples for one of the whole
     @classmethod
@@ -49,7 +46,7 @@ class Data(Kind):
     def _path_of_files(self):
         if not type(self).__module__.startswith("tinycnn."):
             object.__setattr__(self, "name", name_of(type(self)))
-        elif (self.name in _OWN) != (self.path is not None):
+        elif (self.name in DATASETS) == (self.path is not None):
             raise ValueError(f"data.name={self.name} {'needs' if self.path is None else 'has no'} data.path")
         return self
 

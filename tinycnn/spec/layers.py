@@ -12,18 +12,16 @@ whole ``Network``.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import Field, PlainValidator
 
-from tinycnn.errors import shown
-from tinycnn.spec.section import Kind, nn, own_name
+from tinycnn.errors import SpecError, shown
+from tinycnn.spec.section import Kind, Section, any_of, nn, own_name
 
-Shape = tuple[int, int, int]
 Width = Annotated[int, Field(ge=1, le=4096)]
 Side = Annotated[int, Field(ge=1, le=64)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
-Activations = Annotated[Literal["relu", "prelu", "prelu_per_channel", "silu", "gelu", "none"], Lower]
-Norms = Annotated[Literal["batch", "none"], Lower]
+Activations = Literal["relu", "prelu", "prelu_per_channel", "silu", "gelu", "none"]
+Norms = Literal["batch", "none"]
 Dropped = Literal["maps", "elements"]
 INHERITED = ("padding", "norm", "activation", "dropout", "dropout_of", "bias")
 """Fields that a layer takes from its network where they are None."""
@@ -39,14 +37,13 @@ Padding = Annotated[Any, PlainValidator(_padding)]
 
 
 class Layer(Kind):
-    """One layer of a ``Network``; derive from it, and define ``build``, for one of your own."""
+    """One layer of a ``Network``.
 
-    tag: ClassVar[str] = "kind"
+    One of your own defines ``build(shape)``, which returns the torch module for maps of ``shape`` (C, H, W).
+    """
+
+    tag = "kind"
     kind = own_name
-
-    def build(self, shape: Shape):
-        """Return the torch module for maps of ``shape`` (C, H, W)."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method build(self, shape) that returns a module")
 
     def filled(self, network) -> "Layer":
         """Return this layer with the network's values where its own are None."""
@@ -70,9 +67,23 @@ class Layer(Kind):
         return repr(self)
 
 
-def call(section, first=()) -> str:
+class Layered(Section):
+    """A section of layers, which are given one after the other: ``Residual(Conv(8), Conv(8))``."""
+
+    layers: Annotated[tuple[any_of(Layer), ...], Field(min_length=1)]
+
+    def __init__(self, *layers, **fields):
+        super().__init__(**({"layers": layers} if layers else {}), **fields)
+
+    __init__.__pydantic_base_init__ = True
+
+    def __repr__(self):
+        return call(self)
+
+
+def call(section) -> str:
     """Return the Python code that makes a section, without default and inherited values."""
-    words, fields = [*first], type(section).model_fields
+    words, fields = [*map(repr, getattr(section, "layers", ()))], type(section).model_fields
     for name in dict.fromkeys((*section.positional, *fields)):
         value = getattr(section, name)
         if name in section.positional[:1]:
@@ -95,6 +106,83 @@ def dropout(rate: float, of: str):
     time.
     """
     return nn.Dropout2d(rate) if of == "maps" else nn.Dropout(rate)
+
+
+class _Convolution(Layer):
+    """A convolution (``nn.Conv2d``), then norm, activation and dropout."""
+
+    bias: bool | None = None
+    norm: Norms | None = None
+    activation: Activations | None = None
+    dropout: Share | None = None
+    dropout_of: Dropped | None = None
+
+    def outputs(self, inputs: int) -> tuple[int, int]:
+        """Return output channels and groups for so many input channels."""
+        return self.channels, self.groups
+
+    def window(self):
+        side = (self.kernel - 1) * self.dilation + 1
+        return side, self.stride, (side - 1) // 2 if self.padding == "same" else self.padding
+
+    def build(self, shape):
+        """Return an ``nn.Sequential``: convolution, and where set batch norm, activation and dropout."""
+        (channels, groups), (side, stride, padding) = self.outputs(shape[0]), self.window()
+        if side % 2 == 0 and stride == 1 and self.padding == "same":
+            raise SpecError('padding: "same" needs an odd kernel or an even dilation; give a number of pixels')
+        options = {"dilation": self.dilation, "groups": groups, "bias": bool(self.bias)}
+        layers = [nn.Conv2d(shape[0], channels, self.kernel, stride, padding, **options)]
+        if self.norm == "batch":
+            layers.append(nn.BatchNorm2d(channels))
+        if self.activation != "none":
+            layers.append(activation(self.activation, channels))
+        if self.dropout:
+            layers.append(dropout(self.dropout, self.dropout_of))
+        return nn.Sequential(*layers)
+
+
+class _Square(_Convolution):
+    """A convolution with a square kernel."""
+
+    kernel: Side = 3
+    padding: Padding | None = None
+    stride: Side = 1
+    dilation: Side = 1
+
+    def filled(self, network):
+        """Return this layer with the network's values where its own are None; a 1×1 kernel needs no padding."""
+        filled = super().filled(network)
+        return filled.model_copy(update={"padding": 0}) if self.padding is None and self.kernel == 1 else filled
+
+
+class Conv(_Square):
+    """A convolution (``nn.Conv2d``) with a square kernel, then norm, activation and dropout."""
+
+    positional = ("channels", "kernel")
+    channels: Width
+    groups: Annotated[int, Field(ge=1)] = 1
+
+
+class Depthwise(_Square):
+    """A convolution of each channel by itself, into ``multiplier`` channels; then norm, activation and dropout."""
+
+    positional = ("kernel",)
+    multiplier: Width = 1
+
+    def outputs(self, inputs):
+        return inputs * self.multiplier, inputs
+
+
+class Pointwise(_Convolution):
+    """A 1×1 convolution, then norm, activation and dropout."""
+
+    positional = ("channels",)
+    kernel: ClassVar[int] = 1
+    padding: ClassVar[int] = 0
+    stride: ClassVar[int] = 1
+    dilation: ClassVar[int] = 1
+    channels: Width
+    groups: Annotated[int, Field(ge=1)] = 1
 
 
 class _Pool(Layer):

@@ -1,16 +1,16 @@
 """Finding experiments: by name (``exp3``), by file, or by the ``spec.json`` of a run."""
 
 import json
+import os
 import traceback
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tinycnn import ROOT, source
-from tinycnn.errors import SpecError, UserError, nearest, shown
+from tinycnn.errors import SpecError, UserError, nearest, one_line, shown
 from tinycnn.spec.section import explain
 from tinycnn.spec.spec import Spec
-from tinycnn.spec.version1 import hash_then
 
 FOLDER = ROOT / "experiments"
 _WANTED = "give the name of an experiment, a .py file with a SPEC, or the spec.json of a run"
@@ -25,13 +25,14 @@ def load(which: str) -> Spec:
     """Return the spec of an experiment, with its file's docstring as its notes. Raises SpecError in one line."""
     known = names()
     path = FOLDER / f"{which}.py" if which in known else Path(which)
-    if which not in known and not is_there(which):
+    if which not in known and not os.path.exists(which):
         raise SpecError(f"no experiment or file is called {shown(which)}; {nearest(which, known)}")
-    if path.suffix not in (".py", ".json"):
-        raise SpecError(f"{path}: is neither .py nor .json; {_WANTED}")
-    if path.suffix == ".json":
-        return Spec.from_json(_read(path), where=str(path))
-    return defined(path, "SPEC", Spec, "experiments/exp3.py")
+    if path.suffix == ".py":
+        return defined(path, "SPEC", Spec, "experiments/exp3.py")
+    try:
+        return Spec.from_json(path.read_text(encoding="utf-8"), where=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read ({one_line(error)}); {_WANTED}") from None
 
 
 def defined(path: Path, variable: str, kind: type, example: str):
@@ -41,63 +42,38 @@ def defined(path: Path, variable: str, kind: type, example: str):
     if not isinstance(found, kind):
         raise SpecError(f"{path.name}: has no {variable}; see {example} for an example")
     if found.name != path.stem:
-        raise SpecError(
-            f"{path.name}: {variable}.name is {found.name!r}; it must be the file's name, {shown(path.stem)}"
-        )
+        name = f"{path.name}: {variable}.name is {found.name!r}"
+        raise SpecError(f"{name}; it must be the file's name, {shown(path.stem)}")
     return found.model_copy(update={"notes": made.get("__doc__") or ""})
-
-
-def is_there(path: str) -> bool:
-    """Tell whether there is a file or folder of this name."""
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read ({error.strerror}); {_WANTED}") from None
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: cannot be read (byte {error.start} is not UTF-8); {_WANTED}") from None
 
 
 def execute(path: Path) -> dict:
     """Execute a file and return what it defines. Raises SpecError in one line, whatever is wrong with it."""
-    _read(path)
     try:
         return vars(source.load_file(path))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever the author of the file did wrong
-        raise SpecError(f"{path.name}{_line_in(error, path)}: {_explained(error, path)}") from None
-
-
-def _explained(error: BaseException, path: Path) -> str:
-    if isinstance(error, ValidationError):
-        return explain(error)
-    if isinstance(error, UserError):
-        return str(error)
-    text = error.msg if isinstance(error, SyntaxError) and error.filename == str(path.resolve()) else error
-    return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
-
-
-def _line_in(error: BaseException, path: Path) -> str:
-    """Return e.g. ", line 7", where in the file an error arose; "" where that is not known."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path.resolve())]
-    if isinstance(error, SyntaxError) and error.filename == str(path.resolve()):
-        lines.append(error.lineno)
-    return f", line {lines[-1]}" if lines else ""
+        text = one_line(error).removesuffix(":")
+        if isinstance(error, ValidationError):
+            text = explain(error)
+        elif isinstance(error, UserError):
+            text = str(error)
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path.resolve())]
+        if isinstance(error, SyntaxError) and error.filename == str(path.resolve()):
+            lines = [error.lineno]
+        where = f"{path.name}, line {lines[-1]}" if lines else path.name
+        raise SpecError(f"{where}: {text}") from None
 
 
 def hash_now(text: str, recorded: str) -> str | None:
-    """Return the present hash of a spec recorded as JSON under the hash ``recorded``; None where they do not match."""
+    """Return the present hash of a spec recorded as JSON under the hash ``recorded``; None where they do not match.
+
+    One of version 1 had another hash, which is not computed again.
+    """
     try:
-        values = json.loads(text)
-        now = Spec.from_dict(values).hash
-        return now if recorded == (hash_then(values) if values.get("version") == 1 else now) else None
-    except (SpecError, AttributeError, KeyError, TypeError, ValueError):
+        now = Spec.from_json(text).hash
+        return now if now == recorded or json.loads(text).get("version") == 1 else None
+    except (SpecError, TypeError):
         return None

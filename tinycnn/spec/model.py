@@ -1,56 +1,41 @@
 """The networks of a spec: ``Network``, made of layers, and ``Custom``, a class or function of the experiment's file."""
 
 import inspect
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, ValidationError, create_model, model_validator
 
 from tinycnn import source
-from tinycnn.errors import SpecError
-from tinycnn.spec.build import built, one_line, output
-from tinycnn.spec.layers import Activations, Dropped, Layer, Norms, Padding, Shape, Share, call
-from tinycnn.spec.section import Kind, Section, any_of, nn, own_name, problems
+from tinycnn.errors import SpecError, one_line
+from tinycnn.spec.build import built, output
+from tinycnn.spec.layers import Activations, Dropped, Layer, Layered, Norms, Padding, Share
+from tinycnn.spec.section import Kind, Section, nested, nn, own_name
 
 
 class Model(Kind):
-    """A network: ``Network`` or ``Custom``."""
+    """A network: ``Network`` or ``Custom``.
+
+    ``build(shape, classes)`` returns the ``nn.Module`` that maps float images (N, *shape) to logits (N, classes),
+    ``describe()`` names it in a line, ``used()`` are the classes and references that its numbers depend on.
+    """
 
     tag = "kind"
     kind = own_name
 
-    def build(self, shape: Shape, classes: int):
-        """Return the ``nn.Module`` that maps float images (N, *shape) to logits (N, classes)."""
-        raise NotImplementedError
 
-    def describe(self) -> str:
-        """Name the network in a line."""
-        return repr(self)
-
-    def used(self) -> list:
-        """Return the classes and references whose source the network's numbers depend on."""
-        raise NotImplementedError
-
-
-class Network(Model):
+class Network(Layered, Model):
     """Layers in sequence, and the values of all layers that do not set their own.
 
     ``padding``: pixels of zeros around the input of each convolution but those of 1×1; "same" keeps the size of the
     map. ``dropout``: after each convolution, of whole feature maps or of elements.
     """
 
-    layers: Annotated[tuple[any_of(Layer), ...], Field(min_length=1)]
     padding: Padding = 0
     norm: Norms = "batch"
     activation: Activations = "relu"
     dropout: Share = 0.0
     dropout_of: Dropped = "maps"
     bias: bool = False
-
-    def __init__(self, *layers, **fields):
-        super().__init__(**({"layers": layers} if layers else {}), **fields)
-
-    __init__.__pydantic_base_init__ = True
 
     @property
     def filled(self) -> tuple[Layer, ...]:
@@ -63,9 +48,6 @@ class Network(Model):
 
     def used(self):
         return [type(self), *dict.fromkeys(type(layer) for layer in every(self.layers))]
-
-    def __repr__(self):
-        return call(self, map(repr, self.layers))
 
     def describe(self):
         """Name the layers, e.g. ``Conv(8) MaxPool(2) Head()``."""
@@ -111,13 +93,10 @@ class Custom(Model):
             if not isinstance(values.get("network"), str):
                 raise SpecError("name a class or function of a file, e.g. experiments/exp9.py:Net")
             section = _section_of(source.resolve(values["network"]))
-            given = {name: _listed(value) for name, value in values.items() if name not in ("network", cls.tag)}
-            own = section(**given).model_dump()
-        except SpecError as error:
-            raise PydanticCustomError("nested", "{problems}", {"problems": [(("network",), str(error))]}) from None
-        except ValidationError as error:
-            raise PydanticCustomError("nested", "{problems}", {"problems": problems(error)}) from None
-        kept = {name: value for name, value in own.items() if name not in _FROM_DATA or value is not None}
+            own = section(**{name: _listed(v) for name, v in values.items() if name not in ("network", cls.tag)})
+        except (SpecError, ValidationError) as error:
+            raise nested(error, "network") from None
+        kept = {name: value for name, value in own if name not in _FROM_DATA or value is not None}
         return {"network": values["network"]} | kept
 
     @property
@@ -170,17 +149,16 @@ def _section_of(function):
     for each in parameters:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) or each.name in ("network", Model.tag):
             continue
+        stated, default = getattr(each.annotation, "__name__", each.annotation), _listed(each.default)
+        wanted = _TYPES.get(stated) if isinstance(stated, str) else None
         if each.name in _FROM_DATA:  # also where it has a default, as a copied class may
             fields[each.name] = (int | None, None)
-            continue
-        stated = getattr(each.annotation, "__name__", each.annotation)
-        wanted = _TYPES.get(stated) if isinstance(stated, str) else None
-        if each.default is each.empty:
+        elif default is each.empty:
             fields[each.name] = (wanted or Any, ...)
-        elif each.default is None:  # also "depth: int = None"
+        elif default is None:  # also "depth: int = None"
             fields[each.name] = (wanted | None if wanted else Any, None)
-        elif isinstance(each.default, (bool, int, float, str, list, tuple)):
-            fields[each.name] = (wanted or _type_of(each.default), _listed(each.default))
+        elif isinstance(default, (bool, int, float, str, list)):
+            fields[each.name] = (wanted or type(default), default)
         # another object, e.g. nn.ReLU, stays the default and is part of the source
     return create_model(function.__name__, __base__=Section, **fields)
 
@@ -194,10 +172,3 @@ def _like(default, value):
     if not isinstance(value, list) or not isinstance(default, list | tuple):
         return value
     return type(default)(_like(default[0] if default else None, item) for item in value)
-
-
-def _type_of(default):
-    if not isinstance(default, list | tuple):
-        return type(default)
-    kinds = {_type_of(item) for item in default}
-    return list[kinds.pop()] if len(kinds) == 1 else list

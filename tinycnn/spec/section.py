@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, mod
 from pydantic_core import PydanticCustomError
 
 from tinycnn import source
-from tinycnn.errors import SpecError, nearest, shown, visible
-
-NAME = r"^[a-z][a-z0-9_-]{0,59}$"
+from tinycnn.errors import SpecError, nearest, shown
 
 
 class _Lazy:
@@ -38,13 +36,12 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     positional: ClassVar[tuple[str, ...]] = ()
+    tag: ClassVar[str | None] = None
 
     def __init__(self, *values, **fields):
         if len(values) > len(self.positional):
-            raise TypeError(
-                f"{type(self).__name__} takes {len(self.positional)} positional values, not {len(values)}; "
-                "name the others"
-            )
+            takes = f"{type(self).__name__} takes {len(self.positional)} positional values"
+            raise TypeError(f"{takes}, not {len(values)}; name the others")
         super().__init__(**dict(zip(self.positional, values, strict=False)), **fields)
 
     __init__.__pydantic_base_init__ = True  # JSON is validated as JSON, not through this
@@ -57,7 +54,11 @@ class Kind(Section):
     ``experiments/exp7.py:Mixup``.
     """
 
-    tag: ClassVar[str] = "name"
+    tag = "name"
+
+    def build(self, *facts):
+        """Return what the section describes."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method build")
 
     @model_serializer(mode="wrap")
     def _with_tag(self, handler):
@@ -66,26 +67,22 @@ class Kind(Section):
         return {self.tag: name_of(type(self)), **first, **fields}
 
     def __reduce_ex__(self, protocol):  # another process imports a class of an experiment's file by its reference
-        if type(self).__module__.startswith("tinycnn."):
-            return super().__reduce_ex__(protocol)
-        return _unpickled, (source.reference(type(self)), self.model_dump_json())
+        ours = next(each for each in type(self).__mro__ if _is_ours(each))
+        return super().__reduce_ex__(protocol) if type(self) is ours else (made, (ours, self.model_dump(mode="json")))
 
     @classmethod
     def kinds(cls) -> dict[str, type]:
         """Return the kinds of this project by their tag."""
-        return {each.__name__: each for each in _subclasses(cls) if each.__module__.startswith("tinycnn.")}
+        return {each.__name__: each for each in _subclasses(cls) if _is_ours(each)}
 
 
-def _unpickled(reference: str, text: str):
-    cls = source.resolve(reference)
-    values = json.loads(text)
-    del values[cls.tag]
-    return cls.model_validate_json(json.dumps(values))
+def _is_ours(cls) -> bool:
+    return cls.__module__.startswith("tinycnn.")
 
 
 def name_of(cls) -> str:
     """Return the tag of a kind."""
-    return cls.__name__ if cls.__module__.startswith("tinycnn.") else source.reference(cls)
+    return cls.__name__ if _is_ours(cls) else source.reference(cls)
 
 
 own_name = property(lambda section: name_of(type(section)), doc="The tag of a kind.")
@@ -99,21 +96,22 @@ def _subclasses(cls):
 
 
 def kind(base, name) -> type:
-    """Return the kind of ``base`` that a tag names, whatever its case: a name, or the reference of a user's class.
+    """Return the kind of ``base`` that a tag names: a name, or the reference of a user's class.
 
     Raises SpecError, whose text follows the name of the field.
     """
-    if ":" in str(name):
+    if not isinstance(name, str):
+        raise SpecError(f"must be a name, got {shown(name)}")
+    if ":" in name:
         found = source.resolve(name)
         if not (isinstance(found, type) and issubclass(found, base)):
             raise SpecError(f"{name} is no {base.__name__}; derive it from tinycnn.spec.{base.__name__}")
         return found
     # a class of a user's file counts once the file is loaded; of two versions of one file, the later
     known = {each.__name__: each for each in _subclasses(base)} | base.kinds()
-    found = {each.lower(): cls for each, cls in known.items()}.get(str(name).lower())
-    if found is None:
+    if name not in known:
         raise SpecError(f"{shown(name)} is unknown; {nearest(name, known)}")
-    return found
+    return known[name]
 
 
 def any_of(base):
@@ -121,19 +119,22 @@ def any_of(base):
 
     def validate(value):
         try:
-            return value if isinstance(value, base) else _made(base, value)
-        except SpecError as error:
-            found = [((base.tag,) if isinstance(value, dict) else (), str(error))]
-        except ValidationError as error:
-            found = problems(error)
+            return value if isinstance(value, base) else made(base, value)
+        except (SpecError, ValidationError) as error:
+            raise nested(error, base.tag if isinstance(value, dict) else None) from None
         except TypeError as error:
-            found = [((), f"holds a value that JSON cannot ({error})")]
-        raise PydanticCustomError("nested", "{problems}", {"problems": found}) from None
+            raise ValueError(f"holds a value that JSON cannot ({error})") from None
 
     return Annotated[Any, PlainValidator(validate)]
 
 
-def _made(base, values):
+def nested(error: SpecError | ValidationError, field: str | None = None) -> PydanticCustomError:
+    """Return what validation raises for an error inside a field; a SpecError is about ``field`` of it."""
+    found = problems(error) if isinstance(error, ValidationError) else [((field,) if field else (), str(error))]
+    return PydanticCustomError("nested", "{problems}", {"problems": found})
+
+
+def made(base, values):
     """Return the section that a dict of plain values describes. Raises SpecError, ValidationError."""
     if not isinstance(values, dict):
         raise SpecError(f"must be a {base.__name__} or a dict of its fields, got {shown(values)}")
@@ -142,7 +143,7 @@ def _made(base, values):
         if base.tag not in values:
             raise SpecError(f"missing; known: {', '.join(base.kinds())}")
         cls = kind(base, values[base.tag])
-        if not (base.tag in cls.model_fields and cls.__module__.startswith("tinycnn.")):  # a field of data sets
+        if not (base.tag in cls.model_fields and _is_ours(cls)):  # a field of data sets
             values = {name: value for name, value in values.items() if name != base.tag}
     return cls.model_validate_json(json.dumps(values))
 
@@ -152,7 +153,7 @@ def explain(error: ValidationError) -> str:
     lines = []
     for location, text in problems(error):
         dotted = ".".join(map(str, (*([] if error.title == "Spec" else [error.title]), *location)))
-        lines.append(f"{visible(dotted)}: {text}" if dotted else text)
+        lines.append(f"{dotted}: {text}" if dotted else text)
     return "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
 
 
@@ -161,13 +162,13 @@ def problems(error: ValidationError) -> list[tuple[tuple, str]]:
     cls = next((each for each in (Section, *_subclasses(Section)) if each.__name__ == error.title), Section)
     result = []
     for each in error.errors(include_url=False):
+        text = f"{each['msg'].replace('Input should', 'must')}, got {shown(each['input'])}"
         if each["type"] == "nested":
             result += [((*each["loc"], *inside), text) for inside, text in each["ctx"]["problems"]]
-        elif each["type"] == "extra_forbidden":
-            result.append((each["loc"], f"no such field; {nearest(each['loc'][-1], cls.model_fields)}"))
+            continue
+        if each["type"] == "extra_forbidden":
+            text = f"no such field; {nearest(each['loc'][-1], cls.model_fields)}"
         elif each["type"] in ("missing", "value_error"):
-            result.append((each["loc"], each["msg"].removeprefix("Value error, ").replace("Field required", "missing")))
-        else:
-            text = each["msg"].replace("Input should", "must")
-            result.append((each["loc"], f"{text}, got {shown(each['input'])}"))
+            text = each["msg"].removeprefix("Value error, ").replace("Field required", "missing")
+        result.append((each["loc"], text))
     return result

@@ -17,10 +17,10 @@ from tinycnn.errors import SpecError, nearest, shown
 from tinycnn.spec.fields import Augment, Average, Data, Target, Train
 from tinycnn.spec.layers import Layer
 from tinycnn.spec.model import Model, Network
-from tinycnn.spec.section import NAME, Section, any_of, explain, kind
+from tinycnn.spec.section import Section, any_of, explain, kind
 from tinycnn.spec.training import SGD, Constant, CrossEntropy, Loss, Optimizer, Schedule
 
-Name = Annotated[str, Field(pattern=NAME)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
 BASES = {
     "model": Model, "data": Data, "augment": Augment, "optimizer": Optimizer, "schedule": Schedule, "loss": Loss,
 }  # fmt: skip
@@ -60,14 +60,8 @@ class Spec(Section):
         """
         changes = {}
         for section, value in sections.items():
-            if section not in Spec.model_fields:
-                raise SpecError(f"{section}: no such section; {nearest(section, Spec.model_fields)}")
-            if not isinstance(value, Section | dict):
-                raise SpecError(f"{section}: expected a section or a dict of fields, got {shown(value)}")
-            if isinstance(value, dict):
-                changes |= {f"{section}.{field}": new for field, new in value.items()}
-            else:
-                changes[section] = value
+            single = isinstance(value, dict)
+            changes |= {f"{section}.{field}": new for field, new in value.items()} if single else {section: value}
         named = {} if name is None else {"name": name, "parent": self.name, "notes": ""}
         return self.with_values(changes, **named)
 
@@ -80,44 +74,37 @@ class Spec(Section):
         values = {name: getattr(self, name) for name in Spec.model_fields} | top
         # a whole before its parts, and a kind before its fields
         for dotted in sorted(changes, key=lambda name: (name.count("."), not name.endswith((".name", ".kind")))):
-            section, *path = dotted.split(".")
-            if section in _FIXED or section not in values or not (path or isinstance(changes[dotted], Section | dict)):
+            (section, *path), value = dotted.split("."), changes[dotted]
+            if section in _FIXED or section not in values or not (path or isinstance(value, Section | dict)):
                 raise self._no_field(dotted)
+            values[section] = _plain(values[section]) if path else value
             if path:
-                values[section] = _plain(values[section])
-                self._set(values[section], dotted, path, _plain(changes[dotted]))
-            else:
-                values[section] = changes[dotted]
+                self._set(values[section], dotted, path, _plain(value))
         return Spec.from_dict(values, where=values["name"])
 
-    def _set(self, values, dotted: str, path: list[str], value):
+    def _set(self, inside, dotted: str, path: list[str], value):
         """Set the field at ``path`` in the plain values of a section."""
-        inside, base = values, BASES.get(dotted.partition(".")[0])
+        base = BASES.get(dotted.partition(".")[0])
         try:
             for part in path[:-1]:
                 inside, base = inside[int(part) if isinstance(inside, list) else part], Layer
-            field = int(path[-1]) if isinstance(inside, list) else path[-1]
-            of_kind = base and base.tag in inside
-            if not (of_kind and field in kind(base, inside[base.tag]).model_fields):
-                inside[field]  # must be there
-        except (KeyError, IndexError, ValueError, TypeError):
+            if base and base.tag == path[-1]:
+                kept = _in_both_kinds(base, inside, value)
+                inside.clear()
+                inside.update(kept)
+            inside[int(path[-1]) if isinstance(inside, list) else path[-1]] = value
+        except SpecError as error:
+            raise SpecError(f"{dotted}: {error}") from None
+        except (AttributeError, KeyError, IndexError, ValueError, TypeError):
             raise self._no_field(dotted) from None
-        if of_kind and field == base.tag:
-            switched = _switched(base, dotted, inside, value)
-            inside.clear()
-            inside.update(switched)
-        else:
-            inside[field] = value
 
     def _no_field(self, dotted: str) -> SpecError:
         """Return the error for a name that is no field."""
         fields = self.flat()
-        inside = [name for name in fields if name.startswith(f"{dotted}.")]
-        if inside:
+        if inside := [name for name in fields if name.startswith(f"{dotted}.")]:
             return SpecError(f"{dotted}: a section, not a field; its fields: {', '.join(inside[:20])}")
         groups = dict.fromkeys(f"{name.partition('.')[0]}.*" for name in fields)
-        problem = "cannot be changed" if dotted in _FIXED else "no such field"
-        return SpecError(f"{dotted}: {problem}; {nearest(dotted, fields, groups)}")
+        return SpecError(f"{dotted}: no such field; {nearest(dotted, fields, groups)}")
 
     @classmethod
     def from_dict(cls, values: dict, where: str = "spec") -> "Spec":
@@ -214,16 +201,13 @@ def _without_folders(values):
     return values.rpartition("/")[2] if is_reference else values
 
 
-def _switched(base, dotted: str, values: dict, name) -> dict:
-    """Return the values of another kind, keeping those of fields that mean the same in both kinds."""
-    try:
-        new, old = (kind(base, each).model_fields for each in (name, values[base.tag]))
-    except SpecError as error:
-        raise SpecError(f"{dotted}: {error}") from None
+def _in_both_kinds(base, values: dict, name) -> dict:
+    """Return the values of those fields that mean the same in the kind called ``name``. Raises SpecError."""
+    new, old = (kind(base, each).model_fields for each in (name, values[base.tag]))
     shared = [n for n in new if n in old and n in values and new[n].metadata == old[n].metadata]
     if base is Data and name in DATASETS:
         shared = [field for field in shared if field not in ("path", "size", "channels")]
-    return {base.tag: name} | {field: values[field] for field in shared if field != base.tag}
+    return {field: values[field] for field in shared}
 
 
 def parse_settings(settings: list[str]) -> dict:

@@ -1,25 +1,58 @@
-"""The teacher of a distillation: a trained network, found by the id of its run or by its checkpoint."""
+"""Distillation: the loss that learns from a trained network, found by the id of its run or by its checkpoint.
+
+It stands above ``Spec``, because a teacher is a spec with weights.
+"""
 
 import functools
 import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
-import torch
-from torch import nn
-from torch.nn import functional
+from pydantic import Field
 
 from tinycnn import ROOT
-from tinycnn.errors import SpecError, UserError
-from tinycnn.spec.build import one_line
+from tinycnn.errors import SpecError, UserError, one_line
+from tinycnn.spec.section import nn, torch
 from tinycnn.spec.spec import Spec
+from tinycnn.spec.training import Loss, Smoothing
 
 
-@dataclass(frozen=True)
-class Teacher:
+class Distillation(Loss):
+    """A ``share`` of learning a teacher's outputs for the same images (Hinton et al. 2015, arXiv:1503.02531).
+
+    ``teacher``: the id of a finished run, or a checkpoint file. The first term is T² times the Kullback-Leibler
+    divergence from the teacher's probabilities at ``temperature`` T, the rest is cross-entropy with the labels.
+    """
+
+    positional = ("teacher",)
+    teacher: Annotated[str, Field(min_length=1)]
+    temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+    share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    label_smoothing: Smoothing = 0.0
+
+    def build(self, data, device):
+        """Return the function. Raises UserError where there is no such teacher, or it was trained on other shapes."""
+        teacher = _network(load(self.teacher), data).to(device)
+        temperature, share, smoothing = self.temperature, self.share, self.label_smoothing
+
+        def distil(logits, targets, images):
+            with torch.no_grad():
+                wanted = nn.functional.log_softmax(teacher(images) / temperature, 1)
+            ours = nn.functional.log_softmax(logits / temperature, 1)
+            soft = nn.functional.kl_div(ours, wanted, reduction="batchmean", log_target=True) * temperature**2
+            hard = nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+            return share * soft + (1 - share) * hard
+
+        return distil
+
+    def used(self):
+        return {"teacher": load(self.teacher).digest}
+
+
+class Teacher(NamedTuple):
     """``state``: the weights of the run's result; ``digest``: their SHA-256, bit by bit (12 hex digits)."""
 
     spec: Spec
@@ -40,7 +73,7 @@ def kept(run_id: str) -> Path:
 def load(text: str) -> Teacher:
     """Return the teacher of that name. Raises UserError where there is none, or a file that is no checkpoint."""
     path = kept(text) if is_run(text) else Path(text).expanduser()
-    if not is_run(text) and not path.exists():
+    if not path.exists():
         path = ROOT / text
     if not path.is_file():
         what = "no finished run of this id was found" if is_run(text) else "there is no such file"
@@ -52,17 +85,16 @@ def load(text: str) -> Teacher:
 def _loaded(path: Path, changed: int) -> Teacher:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        state = content.get("averaged") or content["network"]
         spec = json.loads(content["spec"])
-        if spec.get("average", {}).get("result") == "raw":
-            state = content["network"]
+        raw = spec.get("average", {}).get("result") == "raw"
+        state = content["network"] if raw else content.get("averaged") or content["network"]
         digest = hashlib.sha256(b"".join(each.contiguous().numpy().tobytes() for each in state.values()))
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
         raise UserError(f"loss.teacher: {path}: is no checkpoint of a run ({one_line(error)})") from None
     return Teacher(Spec.from_dict(spec, where=f"loss.teacher: {path}"), state, digest.hexdigest()[:12])
 
 
-def network(teacher: Teacher, data) -> nn.Module:
+def _network(teacher: Teacher, data):
     """Build the teacher's network for the images of a ``Split``, in evaluation mode."""
     try:
         with torch.random.fork_rng([]):
@@ -73,27 +105,11 @@ def network(teacher: Teacher, data) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def check(settings, data_section) -> None:
-    """Raise SpecError where a teacher was trained on images that its student is validated on."""
-    then, now = load(settings.teacher).spec.data, data_section
+def check(settings: Distillation, now) -> None:
+    """Raise SpecError where a teacher was trained on images that its student is validated on, by section ``now``."""
+    then = load(settings.teacher).spec.data
     if now.validation and (then.name, then.validation) != (now.name, now.validation):
         raise SpecError(
             f"loss.teacher: trained on {then.name} with data.validation {then.validation:g}, so it may have seen the "
             f"validation images of {now.name} ({now.validation:g}); use one of the same validation split"
         )
-
-
-def loss(settings, data, device):
-    """Return the function of logits, targets and normalised images that ``Distillation`` describes."""
-    teacher = network(load(settings.teacher), data).to(device)
-    temperature, share = settings.temperature, settings.share
-
-    def distil(logits, targets, images):
-        with torch.no_grad():
-            wanted = functional.log_softmax(teacher(images) / temperature, 1)
-        ours = functional.log_softmax(logits / temperature, 1)
-        soft = functional.kl_div(ours, wanted, reduction="batchmean", log_target=True) * temperature**2
-        hard = functional.cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
-        return share * soft + (1 - share) * hard
-
-    return distil

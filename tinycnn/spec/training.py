@@ -22,15 +22,14 @@ def _fields(section, cls) -> dict:
 
 
 class Optimizer(Kind):
-    """The optimizer, with learning rate ``lr``. One of your own defines ``build``."""
+    """The optimizer, with learning rate ``lr``.
+
+    One of your own defines ``build(parameters)``, which returns a ``torch.optim.Optimizer``.
+    """
 
     name = own_name
     positional = ("lr",)
     lr: Rate = 0.01
-
-    def build(self, parameters):
-        """Return the ``torch.optim.Optimizer`` for some parameters."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method build(self, parameters)")
 
 
 class SGD(Optimizer):
@@ -83,16 +82,13 @@ class RMSprop(Optimizer):
 
 
 class Schedule(Kind):
-    """How the learning rate changes. One of your own defines ``build``, which returns a torch scheduler.
+    """How the learning rate changes.
 
-    ``after_batch`` and ``after_epoch`` step it; unless they are overridden, after every batch.
+    One of your own defines ``build(optimizer, epochs, steps)``, which returns a ``torch.optim.lr_scheduler`` for so
+    many epochs of so many batches. ``after_batch`` and ``after_epoch`` step it: by default after every batch.
     """
 
     name = own_name
-
-    def build(self, optimizer, epochs: int, steps: int):
-        """Return the ``torch.optim.lr_scheduler`` for so many epochs of so many batches."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method build(self, optimizer, epochs, steps)")
 
     def after_batch(self, scheduler):
         """Step the scheduler after a batch."""
@@ -173,16 +169,14 @@ class Cosine(Schedule):
 
 
 class Loss(Kind):
-    """What training minimises; evaluation always reports the plain cross-entropy. One of your own defines ``build``."""
+    """What training minimises; evaluation always reports the plain cross-entropy.
+
+    One of your own defines ``build(data, device)`` for a ``Split``. It returns a function of logits (N, classes),
+    targets and normalised images (N, C, H, W) to a mean loss. Targets are labels (N,), or shares (N, classes) where the
+    augmentation mixes.
+    """
 
     name = own_name
-
-    def build(self, data, device):
-        """Return a function of logits (N, classes), targets and normalised images (N, C, H, W) to a mean loss.
-
-        Targets are labels (N,), or shares (N, classes) where the augmentation mixes. ``data`` is the ``Split``.
-        """
-        raise NotImplementedError(f"{type(self).__name__} needs a method build(self, data, device)")
 
     def used(self) -> dict[str, str]:
         """Return digests, by name, of what else the results depend on."""
@@ -198,5 +192,5 @@ class CrossEntropy(Loss):
     label_smoothing: Smoothing = 0.0
 
     def build(self, data, device):
-        smoothing = self.label_smoothing
-        return lambda logits, targets, images: nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        options = {"label_smoothing": self.label_smoothing}
+        return lambda logits, targets, images: nn.functional.cross_entropy(logits, targets, **options)

@@ -93,13 +93,15 @@ def train(
     device: str = "auto",
     progress: Callable[[int], None] | None = None,
     state: State | None = None,
+    train_epoch: Callable | None = None,
 ) -> Iterator[EpochResult]:
     """Train the network of ``spec`` from ``seed`` and yield an EpochResult after each epoch.
 
     ``data`` is any ``Split``, or else loaded as the spec says; ``progress`` is told the number of images after each
     batch; ``state`` (from ``start``, then perhaps restored from a checkpoint) is where training goes on, or else it
-    begins. A consumer that has seen enough stops iterating. Raises Diverged as soon as the training loss is NaN or
-    infinite, SpecError where the batch is larger than the data set.
+    begins; ``train_epoch`` is called in place of ``_train_epoch``. A consumer that has seen enough stops iterating.
+    Raises Diverged as soon as the training loss is NaN or infinite, SpecError where the batch is larger than the data
+    set.
     """
     device = pick_device(device)
     data = data or spec.data.load()
@@ -115,7 +117,7 @@ def train(
     while state.epoch < spec.train.epochs:
         begun = time.perf_counter()
         epoch = state.epoch + 1
-        train_loss, train_accuracy, images = _train_epoch(
+        train_loss, train_accuracy, images = (train_epoch or _train_epoch)(
             spec, seed, epoch, state, forward["raw"], loss_of, trained_on, data, progress or (lambda count: None)
         )
         trained = time.perf_counter()

@@ -1,0 +1,151 @@
+"""Seeds trained as one computation give the numbers of the same seeds trained alone."""
+
+import math  # noqa: I001
+
+import networks
+import pytest
+import torch
+from torch import nn
+
+from tinycnn.errors import Diverged
+from tinycnn.spec import (
+    SGD, Adam, AdamW, Augment, Average, Conv, Cosine, CrossEntropy, Custom, Distillation, Head, Layer, MaxPool, Network,
+    OneCycle, RMSprop, Spec, StepLR, Target, Train,
+)  # fmt: skip
+from tinycnn.train import batched, checkpoint
+from tinycnn.train.loop import start, train
+
+CPU, SEEDS = torch.device("cpu"), [3, 0, 7]
+SPEC = Spec(
+    name="together",
+    model=Network(Conv(6), MaxPool(2), Conv(8), MaxPool(2), Head()),
+    optimizer=SGD(lr=0.02, momentum=0.9),
+    train=Train(epochs=2, batch_size=8, kernels="torch"),  # 25 batches an epoch
+    target=Target(accuracy=None),
+)
+WITHOUT_DROPOUT = [layer for layer in networks.everything().layers if type(layer).__name__ != "Dropout"]
+HEADS = [Head(bias=True, classes_first=True), Head(by="linear", bias=True), Head(reduce="flatten")]
+AUGMENT = Augment(rotation=10.0, shift=2.0, scale=0.1, shear=5.0, crop=2, flip=True, cutout=4, fade=1)
+VARIANTS = {
+    "every layer": {
+        "model": Network(*WITHOUT_DROPOUT, activation="prelu"),
+        "optimizer": Adam(lr=0.001),
+        "train": {"batch_size": 100},
+    },
+    "slopes by channel": {"model": Network(Conv(6, activation="prelu_per_channel", bias=True), HEADS[0], norm="none")},
+    "linear head": {"model": Network(Conv(6), HEADS[1]), "optimizer": SGD(0.02, momentum=0.9, nesterov=True)},
+    "flat head": {"model": Network(Conv(6, stride=3), HEADS[2]), "optimizer": RMSprop(0.001, momentum=0.5)},
+    "augmentation": {"augment": AUGMENT, "loss": CrossEntropy(label_smoothing=0.1), "schedule": Cosine()},
+    "momentum cycles": {"optimizer": AdamW(lr=0.003), "schedule": OneCycle(cycle_momentum=True)},
+    "averages": {"average": Average(0.9, every=2), "schedule": StepLR(1), "optimizer": SGD(0.02, weight_decay=0.01)},
+}
+
+
+def states_of(spec, data, seeds=SEEDS):
+    return [start(spec, seed, data, CPU) for seed in seeds]
+
+
+def together(spec, data, states=None, seeds=SEEDS):
+    states = states or states_of(spec, data, seeds)
+    return list(batched.train_together(spec, seeds, states, data=data, device=CPU)), states
+
+
+def numbers(result):
+    kept = ("train_loss", "train_accuracy", "loss", "accuracy", "learning_rate", "clean_train_accuracy", "raw_loss")
+    return [getattr(result, name) or 0.0 for name in kept]
+
+
+@pytest.fixture
+def float64(monkeypatch):
+    """Compute in float64, where rounding does not grow to anything in 50 steps."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
+def test_each_seed_has_the_numbers_and_weights_of_its_own_training(changes, tiny_data):
+    spec = SPEC.but(**changes)
+    assert batched.obstacle(spec, tiny_data) == ""
+    results, states = together(spec, tiny_data)
+    for number, (seed, state) in enumerate(zip(SEEDS, states, strict=True)):
+        alone = list(train(spec, seed, data=tiny_data, device="cpu"))
+        for one, all_of_them in zip(alone, results, strict=True):
+            assert numbers(all_of_them[number]) == pytest.approx(numbers(one), abs=1e-9)
+        expected = alone[-1].state
+        for name, tensor in expected.network.state_dict().items():
+            torch.testing.assert_close(state.network.state_dict()[name], tensor, atol=1e-9, rtol=1e-9)
+        assert state.epoch == 2 and state.optimizer.param_groups[0]["lr"] == expected.optimizer.param_groups[0]["lr"]
+
+
+def test_seeds_agree_in_float32_after_50_steps(tiny_data):
+    (_, results), _ = together(SPEC, tiny_data)
+    for seed, result in zip(SEEDS, results, strict=True):
+        *_, alone = train(SPEC, seed, data=tiny_data, device="cpu")
+        assert (result.train_loss, result.loss) == pytest.approx((alone.train_loss, alone.loss), abs=1e-4)
+
+
+def test_a_pupil_learns_together_as_alone(tiny_data, tmp_path):
+    (result,) = train(SPEC.but(train={"epochs": 1}), 0, data=tiny_data, device="cpu")
+    checkpoint.save(tmp_path / "teacher.pt", {"spec": SPEC.to_json()}, result.state, [result])
+    spec = SPEC.but(loss=Distillation(str(tmp_path / "teacher.pt")), train={"epochs": 1})
+    ((first, *_),), _ = together(spec, tiny_data)
+    assert first.train_loss == pytest.approx(next(train(spec, 3, data=tiny_data, device="cpu")).train_loss, abs=1e-4)
+
+
+def test_dropout_draws_for_each_network(tiny_data):
+    spec = SPEC.but(model={"dropout": 0.3}, train={"epochs": 1})
+    ((one, _, _),), _ = together(spec, tiny_data)
+    ((same, again, _),), _ = together(spec, tiny_data, seeds=[3, 3, 0])  # the same weights, images and augmentation
+    assert one.train_loss != together(SPEC.but(train={"epochs": 1}), tiny_data)[0][0][0].train_loss
+    assert same.train_loss != again.train_loss and one.train_loss == same.train_loss
+
+
+def test_a_batch_continues_from_the_checkpoints_of_its_seeds(tiny_data, tmp_path):
+    spec = SPEC.but(optimizer=Adam(lr=0.003), schedule=OneCycle(), average=Average(0.9), model={"dropout": 0.1})
+    (first, whole), states = together(spec, tiny_data)
+    begun = states_of(spec, tiny_data)
+    next(batched.train_together(spec, SEEDS, begun, data=tiny_data, device=CPU))
+    for seed, state, result in zip(SEEDS, begun, first, strict=True):
+        checkpoint.save(tmp_path / f"{seed}.pt", {}, state, [result])
+    again = states_of(spec, tiny_data)
+    for seed, state in zip(SEEDS, again, strict=True):
+        checkpoint.restore(state, checkpoint.load(tmp_path / f"{seed}.pt", ()))
+    ((*continued,),), _ = together(spec, tiny_data, again)
+    assert [numbers(each) for each in continued] == [numbers(each) for each in whole]
+    alone = start(spec, 3, tiny_data, CPU)  # and so can a seed by itself
+    checkpoint.restore(alone, checkpoint.load(tmp_path / "3.pt", ()))
+    assert next(train(spec, 3, data=tiny_data, device="cpu", state=alone)).epoch == 2
+
+
+def test_a_seed_that_diverges_leaves_the_others_as_they_are(tiny_data):
+    (whole, last), _ = together(SPEC, tiny_data)
+    states = states_of(SPEC, tiny_data)
+    nn.init.constant_(next(states[1].network.parameters()), math.nan)
+    (results, after), _ = together(SPEC, tiny_data, states)
+    assert isinstance(results[1], Diverged) and "seed 0 became nan in epoch 1" in str(results[1]) and after[1] is None
+    for number in (0, 2):
+        assert numbers(results[number]) == numbers(whole[number]) and numbers(after[number]) == numbers(last[number])
+
+
+class Own(Layer):
+    def build(self, shape):
+        return nn.Hardswish()
+
+
+class Mine(SGD):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": Network(Conv(4), Own(), Head())}, "Own is a class of your own"),
+        ({"optimizer": Mine(0.1)}, "Mine is a class of your own"),
+        ({"model": Custom("tests/notebooks.py:Functional")}, "its network is not made of layers"),
+    ],
+)
+def test_what_cannot_be_trained_together_is_told(changes, words, tiny_data):
+    assert batched.obstacle(SPEC.model_copy(update=changes), tiny_data) == words
