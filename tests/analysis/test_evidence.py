@@ -25,7 +25,7 @@ def test_the_evidence_holds_every_epoch_of_every_seed_with_its_origin(trained, t
     frame = evidence.read("tiny")
     assert frame[["seed", "epoch"]].values.tolist() == [[seed, epoch] for seed in (0, 1) for epoch in (1, 2, 3)]
     for summary in trained["seeds"]:
-        recorded = store.history(summary["run_id"], "test_accuracy")
+        recorded = store.history(summary["run_id"], "test/accuracy")
         assert frame[frame["run_id"] == summary["run_id"]]["test_accuracy"].tolist() == list(recorded.values())
     assert set(frame["spec_hash"]) == {tiny.hash}
     assert not frame[["commit", "code_hash", "torch", "data_digest", "threads"]].isna().any().any()
