@@ -54,7 +54,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def mistakes(name: str) -> pd.DataFrame:
     """Return the committed mistakes of an experiment, a row per run and image, as ``runs.mistakes`` does."""
     path = FOLDER / "mistakes" / f"{name}.csv"
-    return _read_csv(path) if path.exists() else runs.mistakes(pd.DataFrame(columns=["class_counts", "artifacts"]))
+    return _read_csv(path) if path.exists() else pd.DataFrame(columns=runs.MISTAKES)
 
 
 def class_counts() -> dict[str, list[int]]:
@@ -117,7 +117,7 @@ def write(experiment_names: list[str] | None = None) -> list[Path]:
             continue
         if not experiment_names and path.exists() and read(path.stem)["seed"].nunique() > len(mine):
             continue
-        written += [_save(of_runs(mine), path), *_write_mistakes(mine, spec, notes)]
+        written += [_save(of_runs(mine), path), *_write_mistakes(mine, spec)]
     written.append(_save(evaluated(every), FOLDER / EVALUATED))
     for note in notes:
         print(f"note: {visible(note)}", file=sys.stderr)
@@ -140,7 +140,7 @@ def _save(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _write_mistakes(mine: pd.DataFrame, spec, notes) -> list[Path]:
+def _write_mistakes(mine: pd.DataFrame, spec) -> list[Path]:
     """Write the misclassified images of each run, and the size of each class of the data set."""
     recorded, folder = mine["class_counts"].dropna(), FOLDER / "mistakes"
     if recorded.empty:
@@ -151,4 +151,4 @@ def _write_mistakes(mine: pd.DataFrame, spec, notes) -> list[Path]:
     if path.exists():
         known = _read_csv(path)
         sizes = pd.concat([known[known["data"] != spec.data.short], sizes]).sort_values("data", kind="stable")
-    return [_save(runs.mistakes(mine, notes), folder / f"{spec.name}.csv"), _save(sizes, path)]
+    return [_save(runs.mistakes(mine), folder / f"{spec.name}.csv"), _save(sizes, path)]

@@ -111,19 +111,19 @@ def plan(tiny, tiny_data):
 @pytest.fixture
 def few_images(monkeypatch, tiny_data):
     """What ``run`` loads as mnist5k is ``tiny_data``; other data sets are looked for as ever."""
-    from tinycnn.track import plan
+    from tinycnn.data import files
 
-    load = plan.load
+    load = files.load
 
-    def smaller(data, **options):
-        return tiny_data if data.name == "mnist5k" else load(data, **options)
+    def smaller(name, *how, **options):
+        return tiny_data if name == "mnist5k" else load(name, *how, **options)
 
-    monkeypatch.setattr(plan, "load", smaller)
+    monkeypatch.setattr(files, "load", smaller)
 
 
 @pytest.fixture
 def no_artifacts(monkeypatch):
     """Leave out the model at the end of a run, which takes longer than its training."""
-    from tinycnn.track import mlflow_store
+    from tinycnn.track import mlflow_run
 
-    monkeypatch.setattr(mlflow_store.Run, "model", lambda *_: None)
+    monkeypatch.setattr(mlflow_run.Run, "model", lambda *_, **__: None)

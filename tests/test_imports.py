@@ -90,7 +90,7 @@ def test_no_modules_import_each_other_in_a_circle():
 @pytest.mark.parametrize(
     ("library", "places"),
     [
-        ("mlflow", ("tinycnn.track.mlflow_store",)),
+        ("mlflow", ("tinycnn.track.mlflow_",)),
         ("optuna", ("tinycnn.study",)),
         ("matplotlib", ("analysis.plots", "bench")),
         ("seaborn", ("analysis.plots",)),

@@ -146,7 +146,7 @@ def measure_all(specs: dict) -> dict:
 def _mistakes(selected, names, notes) -> pd.DataFrame:
     stored = [selected[name].runs for name in names if selected[name].runs is not None]
     parts = [evidence.mistakes(name) for name in names if selected[name].runs is None]
-    parts += [runs.mistakes(pd.concat(stored, ignore_index=True), notes)] if stored else []
+    parts += [runs.mistakes(pd.concat(stored, ignore_index=True))] if stored else []
     found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     if missing := [name for name in names if name not in set(found["experiment"])]:
         notes.append(f"No figures of mistakes for want of a record of them: {', '.join(missing)}.")

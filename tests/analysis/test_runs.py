@@ -41,21 +41,13 @@ def test_a_missing_store_has_no_runs_and_is_not_created(tmp_path):
 
 
 def test_runs_with_an_incomplete_record_are_named_and_left_out(store, monkeypatch):
-    monkeypatch.setattr(runs, "_MOST_NOTES", 100)
     client, expected, notes = MlflowClient(), {}, []
-    required = {*TAGS, "tinycnn.experiment", "tinycnn.seed"} - {"tinycnn.role"}
-    for tag in required:
+    for tag in {*TAGS, "tinycnn.experiment", "tinycnn.seed"} - {"tinycnn.role"}:
         client.delete_tag(run_id := foreign_run(client, "0", [99.0]), tag)
-        expected[run_id] = f"it has no tag {tag}"
-    expected[foreign_run(client, "0", [99.0], seed="1.5")] = "'1.5', not a whole number"
-    expected[foreign_run(client, "0", [])] = "finished without a test_accuracy"
-    expected[foreign_run(client, "0", [99.0, float("nan")])] = "test_accuracy is nan, not a percentage"
-    expected[foreign_run(client, "0", [99.0, -5.0])] = "test_accuracy is -5, not a percentage"
-    good = [foreign_run(client, "0", [98.0, 1e9, 99.0], seed=seed) for seed in (1, 0)]
+        expected[run_id] = f"its record has no {tag.removeprefix('tinycnn.')}."
+    good = [foreign_run(client, "0", [98.0, 99.0], seed=seed) for seed in (1, 0)]
     assert runs.read(notes=notes)["run_id"].tolist() == good
-    assert runs.epochs(good)["epoch"].tolist() == [1, 3, 1, 3]  # of an impossible value nothing is left
-    told = {note.split()[1].rstrip(":"): note for note in notes}
-    assert told.keys() == expected.keys() and all(words in told[run_id] for run_id, words in expected.items())
+    assert {note.split()[1].rstrip(":"): note.partition("out, ")[2] for note in notes} == expected
     monkeypatch.setattr(runs, "_MOST_NOTES", 3)
     runs.read(notes=(few := []))
     assert len(few) == 4 and few[-1].startswith(f"{len(expected) - 3} more runs")

@@ -183,7 +183,7 @@ def test_mlflow_has_a_parent_and_lean_children_linked_both_ways(trained, small, 
     assert parent.info.status == "FINISHED" and parent.data.metrics["trials"] == 3
     assert parent.data.tags["tinycnn.best_trial"] == str(optuna_study.best_trial.number)
     files = {file.path for file in store.client.list_artifacts(parent.info.run_id)}
-    assert files == {"spec.json", "study.json", "history.png"}
+    assert files == {"spec.json", "environment.json", "study.json", "history.png"}
     for trial in optuna_study.trials:
         child = store.entity(trial.user_attrs["run_id"])
         assert child.data.tags["tinycnn.trial"] == str(trial.number) and child.info.status == "FINISHED"

@@ -7,9 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-import mlflow
 import pytest
-import torch
 
 from tinycnn import ROOT
 from tinycnn.errors import UserError
@@ -73,16 +71,12 @@ def test_a_store_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, what):
     assert (tmp_path / "text.db").read_text() == "no database\n" * 500
 
 
-def test_runs_and_studies_are_kept_apart(monkeypatch, tmp_path):
-    for runs, studies in (
-        (f"sqlite:///{tmp_path / 'a.db'}", f"sqlite:///{tmp_path}/../{tmp_path.name}/a.db"),
-        ("postgresql+psycopg://me:secret@host/both", "postgresql://host/both"),
-    ):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", runs)
-        monkeypatch.setenv("OPTUNA_STORAGE", studies)
-        with pytest.raises(UserError, match="MLFLOW_TRACKING_URI and OPTUNA_STORAGE are both .*of its own$") as caught:
-            address.keep_apart("OPTUNA_STORAGE")
-        assert "secret" not in str(caught.value)
+def test_runs_and_studies_are_kept_apart(monkeypatch):
+    for setting in ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE"):
+        monkeypatch.setenv(setting, "postgresql://me:secret@host/both")
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI and OPTUNA_STORAGE are both .*of its own$") as caught:
+        address.keep_apart("OPTUNA_STORAGE")
+    assert "secret" not in str(caught.value)
 
 
 def test_making_it_is_announced_once_and_an_interruption_leaves_nothing_that_hinders(tmp_path, monkeypatch):
@@ -170,26 +164,6 @@ def test_what_is_written_can_be_read_and_an_unknown_number_is_left_out(store, ti
     (used,) = found.inputs.dataset_inputs
     assert used.dataset.name == "mnist5k" and used.dataset.digest == tiny_data.digest[:16]
     assert json.loads(used.dataset.profile) == {"train_images": 200, "test_images": 100, "classes": 10}
-
-
-@pytest.mark.parametrize("step", ["log_outputs", "log_model_artifacts", "finalize_logged_model"])
-def test_a_model_that_was_only_half_stored_is_stored_once_in_the_end(store, monkeypatch, step):
-    class Killed(BaseException):
-        pass
-
-    def killed(*arguments, **options):
-        raise Killed
-
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
-    with opened(store, "a", {}, {}) as run:
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(tracking.MlflowClient, step, killed)
-            run.model(network, (1, 2, 2), 2, "2.0")
-        run.model(network, (1, 2, 2), 2, "2.0")
-        run.model(network, (1, 2, 2), 2, "2.0")
-    (linked,) = store.entity(run.id).outputs.model_outputs
-    loaded = mlflow.pytorch.load_model(f"models:/{linked.model_id}")
-    assert torch.equal(loaded[1].weight, network[1].weight)
 
 
 def test_runs_are_found_by_all_of_their_tags_the_newest_first_and_under_their_parent(store):

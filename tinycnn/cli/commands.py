@@ -169,10 +169,20 @@ def comparison_text(compared: dict) -> str:
 @command(RUN_ID)
 def close(run_id):
     """End an interrupted run for good and delete its checkpoint."""
-    from tinycnn.track import resume
+    from tinycnn.track import close
 
-    done = resume.close(run_id, note)
+    done = close.close(run_id, note)
     show_result({"run_id": run_id, "done": done}, done)
+
+
+@command(RUN_ID, click.option("--name", help="The name in the registry (default: the experiment's)."))
+def register(run_id, name):
+    """Put a run's model into MLflow's model registry."""
+    from tinycnn.track.mlflow_store import Store
+
+    name, version = Store(note).register(run_id, name)
+    address = f"models:/{name}/{version}"
+    show_result({"name": name, "version": version, "model": address}, f"registered {address}")
 
 
 @command(

@@ -110,7 +110,7 @@ def _interrupted_runs():
     try:
         if (file := address.database()) and not file.exists():
             return []
-        from tinycnn.track.resume import left_over
+        from tinycnn.track.close import left_over
 
         runs = left_over()
     except (ImportError, UserError):

@@ -4,15 +4,14 @@ Processes of one thread each train more images a second than one process with as
 how much), and a training with one thread computes the same numbers in any of them.
 """
 
-import concurrent.futures
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import signal
 import sys
 import threading
-from concurrent.futures.process import BrokenProcessPool
 
 import torch
 import torch.multiprocessing  # passes tensors to other processes as shared memory, without a copy
@@ -20,6 +19,7 @@ import torch.multiprocessing  # passes tensors to other processes as shared memo
 from tinycnn.errors import UserError
 
 _CONTEXT = torch.multiprocessing.get_context("spawn")
+_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
 class WorkerLost(UserError):
@@ -67,78 +67,58 @@ def map_tasks(
     try:
         while len(results) < len(tasks):
             for worker in team:
-                if worker.future is None and waiting:
-                    worker.begin(*waiting.pop())
-            busy = [worker for worker in team if worker.future is not None]
-            concurrent.futures.wait([worker.future for worker in busy], 0.05, concurrent.futures.FIRST_COMPLETED)
-            for worker in busy:
-                done = worker.future.done()  # asked first, so that no event comes after its result
-                for event in worker.events():
-                    on_event(*event)
-                if not done:
-                    continue
-                number, task = worker.number, worker.task
+                if worker.task is None and waiting:
+                    worker.begin(waiting.pop())
+            busy = {worker.pipe: worker for worker in team if worker.task is not None}
+            for pipe in multiprocessing.connection.wait(busy):
+                worker = busy[pipe]
+                number, task = worker.task
                 try:
-                    results[number] = worker.result()
-                except BrokenProcessPool:
+                    what, content = pipe.recv()
+                except (EOFError, OSError, pickle.UnpicklingError):
                     lost = WorkerLost("a worker process was killed, and the others were interrupted")
                     if (task := retry(task, lost)) is None:
                         raise lost from None
                     waiting.append((number, task))
                     team[team.index(worker)] = _Worker(function, threads)
+                    continue
+                if what == "event":
+                    on_event(*content)
+                elif what == "result":
+                    results[number], worker.task = content, None
+                else:
+                    raise content
     except BaseException:
-        while busy := [worker for worker in team if worker.interrupt()]:  # again: it may have just begun
-            concurrent.futures.wait([worker.future for worker in busy], 0.2)
+        for worker in team:
+            worker.process.terminate()  # which interrupts its task
         raise
     finally:
         for worker in team:
-            worker.executor.shutdown(cancel_futures=True)
+            worker.pipe.close()  # which ends one that waits for a task
+        for worker in team:
+            worker.process.join()
     return [results[number] for number in range(len(tasks))]
 
 
 class _Worker:
-    """A pool of one process, so that one that is killed leaves the others alone, and a pipe for its events."""
+    """A process that does one task after another, and a pipe for tasks, events and results."""
 
     def __init__(self, function, threads):
-        self.function, self.threads, self.future, self.pid = function, threads, None, None
-        self.pipe, theirs = _CONTEXT.Pipe(duplex=False)
-        self.executor = concurrent.futures.ProcessPoolExecutor(1, _CONTEXT, _initialise, (theirs, threads))
+        self.pipe, theirs = _CONTEXT.Pipe()
+        self.process, self.task = _CONTEXT.Process(target=_work, args=(theirs, function, threads)), None
+        with _environment(threads):
+            self.process.start()
+        theirs.close()  # so that a process that ends closes the pipe
 
-    def begin(self, number, task):
-        self.number, self.task = number, task
-        with _environment(self.threads):  # of the process, which the first task starts
-            self.future = self.executor.submit(_call, self.function, task)
-
-    def events(self):
-        """Yield the events that have arrived."""
-        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):  # of a process that was killed
-            while self.pipe.poll():
-                kind, content = self.pipe.recv()
-                if kind == "pid":
-                    self.pid = content
-                else:
-                    yield content
-
-    def result(self):
-        future, self.future = self.future, None
-        return future.result()
-
-    def interrupt(self) -> bool:
-        """Interrupt the task, and tell whether it still is being done."""
-        if self.future is None or self.future.done():
-            return False
-        list(self.events())  # the first says which process it is
-        if self.pid is not None:
-            with contextlib.suppress(OSError):
-                os.kill(self.pid, signal.SIGTERM)
-        return True
+    def begin(self, task: tuple):
+        self.task = task
+        self.pipe.send(task[1])
 
 
 @contextlib.contextmanager
 def _environment(threads):
-    """Start processes in this block that do not get the terminal's signals, which this one does, and know threads."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
-    numbers = numbers if threading.current_thread() is threading.main_thread() else []
+    """Start a process in this block that ignores the terminal's signals, which this one gets, and knows threads."""
+    numbers = _TERMINAL if threading.current_thread() is threading.main_thread() else []
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     outer = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -152,45 +132,40 @@ def _environment(threads):
             signal.signal(number, handler)
 
 
-_pipe = None
-"""In a worker: where its events go."""
-_working = False
-"""In a worker: whether a task is being done, which SIGTERM interrupts."""
-
-
-def _initialise(pipe, threads):
-    """Prepare a worker's process."""
-    global _pipe
-    _pipe = pipe
-    for name in ("SIGINT", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+def _work(pipe, function, threads):
+    """Do tasks in a worker's process until the pipe is closed."""
+    for number in _TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    pipe.send(("pid", os.getpid()))
+
+    def send(what, content):
+        with contextlib.suppress(OSError):  # nobody listens any more to a task that was interrupted
+            pipe.send((what, content))
+
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            task = pipe.recv()
+            try:
+                with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+                    result = function(task, lambda *event: send("event", event))
+            except Exception as error:
+                send("error", _picklable(error))
+            else:
+                pipe.send(("result", result))
 
 
-def _call(function, task):
-    global _working
+def _picklable(error: Exception) -> Exception:
     try:
-        _working = True
-        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-            return function(task, lambda *event: _pipe.send(("event", event)))
-    except Exception as error:
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            raise RuntimeError(f"{type(error).__name__}: {error}") from None
-        raise
-    finally:
-        _working = False
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _interrupt(number, frame):
-    if _working:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the tidying up
-        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the tidying up
+    raise KeyboardInterrupt
 
 
 def _end_with_parent():

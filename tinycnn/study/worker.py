@@ -16,7 +16,7 @@ from tinycnn.study.definition import Study, check_study
 from tinycnn.track import provenance
 from tinycnn.track.address import shown, studies
 from tinycnn.track.mlflow_store import PARENT, Store
-from tinycnn.track.plan import Plan, Reporter, prepare, record_tags
+from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.train.loop import train
 
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
@@ -96,8 +96,9 @@ def _own_run(store, found, study, plan) -> str:
     with contextlib.suppress(UserError):  # none yet, or in another store
         return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
     own = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": shown(studies())}
-    with store.run(f"study {study.name}", plan.tags | record_tags(plan) | _tags(own)) as tracked:
+    with store.run(f"study {study.name}", plan.tags | _tags(own)) as tracked:
         tracked.open()
+        tracked.json("environment.json", plan.environment)
         tracked.text("spec.json", study.trained.to_json())
     found.set_user_attr("mlflow_run", tracked.id)
     return tracked.id
@@ -173,7 +174,7 @@ def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | Non
     So none is left RUNNING by a worker that is killed, and a trial continues where the store fails.
     """
     own = {"role": "trial", "study": study.name, "trial": trial.number, "worker": trial.user_attrs["worker"]}
-    tags = plan.tags | record_tags(plan) | _tags(own)
+    tags = plan.tags | _tags(own)
     try:
         with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
             tracked.open()

@@ -58,37 +58,25 @@ def check_store() -> bool:
 
 def keep_apart(setting: str) -> None:
     """Raise UserError where runs and studies have the same address: MLflow and Optuna use tables of the same name."""
-    if _without_driver(uri()) == _without_driver(studies()):
+    if uri() == studies():
         raise UserError(
             f"MLFLOW_TRACKING_URI and OPTUNA_STORAGE are both {shown(uri())}; set {setting} to a database of its own"
         )
 
 
-def _without_driver(address: str) -> str:
-    scheme, separator, rest = address.partition("://")
-    if scheme == "sqlite" or not separator:
-        return os.path.realpath(rest.removeprefix("/") if separator else address)
-    return f"{scheme.partition('+')[0]}://{rest.rpartition('@')[2]}"
-
-
 def with_cure(error: BaseException, setting: str = "MLFLOW_TRACKING_URI") -> str:
     """Return the line of an error that says what is wrong, and what to do about it."""
     line = shown(first_line(error))
-    cure = next((cure for sign, cure in _CURES.items() if sign in line), "see to it")
+    cure = next((cure for signs, cure in _CURES.items() if re.search(signs, line)), "see to it")
     return f"{line}; {cure}, or set {setting} to another"
 
 
 _CURES = {
     "No module named": "install it into .venv",
     "locked": "end the process that holds it, or wait for it",
-    "readonly": "make the file and its folder writable",
-    "unable to open": "make the file and its folder writable",
-    "Read-only": "make its folder writable",
-    "full": "make room on its disk",
-    "No space": "make room on its disk",
-    "quota": "make room on its disk",
-    "HTTP": "start the server again, or wait for it",
-    "Connection": "start the server again, or wait for it",
+    "readonly|unable to open|Read-only": "make the file and its folder writable",
+    "full|No space|quota": "make room on its disk",
+    "HTTP|Connection": "start the server again, or wait for it",
 }
 
 

@@ -1,6 +1,7 @@
 """A spec made ready to run: checked, its data loaded, and what identifies its numbers in the store."""
 
 import functools
+import json
 import os
 import shutil
 import socket
@@ -19,8 +20,7 @@ from tinycnn.track import provenance
 from tinycnn.train import checkpoint
 from tinycnn.train.device import kernels, pick_device
 
-_LONGEST_TAG = 8000
-"""Characters that MLflow takes (``MAX_TAG_VAL_LENGTH``); of longer values it keeps the beginning."""
+_LONGEST_TAG = 8000  # characters; of longer ones MLflow keeps the beginning
 
 
 class Reporter:
@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def tags(self) -> dict:
-        """Return what identifies the numbers of this plan's runs in the store."""
+        """What identifies the numbers of this plan's runs in the store."""
         return {
             "tinycnn.experiment": self.spec.name,
             "tinycnn.spec_hash": self.spec.hash,
@@ -82,7 +82,36 @@ class Plan:
             "tinycnn.evaluated_on": self.data.kind,
             "tinycnn.kernels": self.kernels[0],
             **{f"tinycnn.{name}": digest for name, digest in self.spec.loss.used().items()},
+            **({"tinycnn.settings": self.settings} if self.settings else {}),
         }
+
+    @property
+    def environment(self) -> dict:
+        """Where and with what a run is made, and how it can be taken up: its ``environment.json``."""
+        difference = provenance.uncommitted()
+        counts = torch.bincount(self.data.evaluation.labels, minlength=len(self.data.classes))
+        return {
+            "spec": self.spec.model_dump(mode="json"),
+            "data": self.data.name,
+            "class_counts": " ".join(map(str, counts.tolist())),
+            "device": str(self.device),
+            "kernels_reason": self.kernels[1],
+            "fallback_reason": self.fallback,
+            "host": socket.gethostname(),
+            "checkpoints": str(checkpoint.folder(".")),
+            "git_dirty": "unknown" if difference is None else str(bool(difference)).lower(),
+            **{f"machine.{name}": value for name, value in provenance.machine().items()},
+            **{f"version.{name}": value for name, value in provenance.versions().items()},
+        }
+
+    @property
+    def environment_tag(self) -> str:
+        """``environment`` as a tag, which a run has until it has the file; too long a spec loses notes and defaults."""
+        text = json.dumps(self.environment)
+        if len(text) > _LONGEST_TAG:
+            spec = self.spec.model_dump(mode="json", exclude={"notes"}, exclude_defaults=True)
+            text = json.dumps(self.environment | {"spec": spec})
+        return text
 
     def identity(self, seed: int, run_id: str) -> dict:
         """Return what a training must have in common with a checkpoint to continue from it."""
@@ -102,11 +131,6 @@ class Plan:
         settings = f" ({self.settings})" if self.settings else ""
         fallback = f" on FALLBACK {self.data.name}" if self.fallback else ""
         return f"{self.spec.name}{settings}{fallback}, {which}" + (", again" if self.again else "")
-
-    def seed_tags(self, seed: int) -> dict:
-        """Return all tags of the run of one seed."""
-        role = {"tinycnn.role": "rerun", "tinycnn.rerun_of": self.again} if self.again else {"tinycnn.role": "seed"}
-        return self.tags | record_tags(self) | role | {"tinycnn.seed": seed}
 
 
 def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None, draw=None) -> Plan:
@@ -128,7 +152,7 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
         reporter.notice(line)
     missing = ""
     try:
-        data = load(spec.data, offline=offline)
+        data = spec.data.load(offline=offline)
     except DataMissing as error:
         stand_in = spec.data.fallback
         if not fallback or stand_in is None or stand_in == spec.data.name:
@@ -137,17 +161,12 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
         reporter.warning(f"{missing}. {error}")
         spec = spec.with_values({"data.name": stand_in, "data.images": None})  # it has too few to choose from
         measured, _ = check(spec)
-        data = load(spec.data, offline=offline)
+        data = spec.data.load(offline=offline)
     plan = Plan(spec, data, measured, device, missing, settings, draw=draw)
     if plan.kernels[1]:
         # "tinycnn" against "tinycnn, torch's kernels" in reports/bench.md, which `make bench` writes
         reporter.notice(f"{plan.kernels[1]}; with torch's kernels an epoch of exp3 takes some five times as long")
     return plan
-
-
-def load(data, *, offline: bool) -> Split:
-    """Return the ``Split`` of a ``Data`` section."""
-    return data.load(offline=offline)
 
 
 def fetch_teacher(name: str, reporter) -> None:
@@ -159,31 +178,3 @@ def fetch_teacher(name: str, reporter) -> None:
         if store.entity(name).info.status != "FINISHED":
             raise UserError(f"loss.teacher: run {name} has not finished; give the id of one that has")
         store.fetch(name, "checkpoint.pt", teacher.kept(name))
-
-
-def record_tags(plan: Plan) -> dict:
-    """Return the tags that say where and with what a run was made, and how it can be taken up."""
-    difference = provenance.uncommitted()
-    machine = {f"tinycnn.machine.{name}": value for name, value in provenance.machine().items()}
-    versions = {f"tinycnn.version.{name}": value for name, value in provenance.versions().items()}
-    optional = {"tinycnn.settings": plan.settings, "tinycnn.fallback_reason": plan.fallback}
-    return {
-        "mlflow.source.name": f"tinycnn run {plan.spec.name}",
-        "mlflow.source.git.commit": provenance.commit(),
-        "tinycnn.git_dirty": "unknown" if difference is None else str(bool(difference)).lower(),
-        "tinycnn.spec": _spec_tag(plan.spec),
-        "tinycnn.device": plan.device,
-        "tinycnn.data": plan.data.name,
-        "tinycnn.parent_experiment": plan.spec.parent,
-        "tinycnn.host": socket.gethostname(),
-        "tinycnn.checkpoints": checkpoint.folder("."),
-        **{name: value for name, value in optional.items() if value},
-        **machine,
-        **versions,
-    }
-
-
-def _spec_tag(spec) -> str:
-    """Return the spec, in the store as soon as the run is: whole, or without its notes where that is too long."""
-    text = spec.model_dump_json()
-    return text if len(text) <= _LONGEST_TAG else spec.model_dump_json(exclude={"notes"}, exclude_defaults=True)

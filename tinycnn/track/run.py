@@ -1,9 +1,24 @@
-"""Spec x seeds -> tracked runs. Prints nothing; a reporter is told what happens."""
+"""Spec x seeds -> tracked runs: ``train()`` joined to its record. Prints nothing; a reporter is told what happens.
 
-from tinycnn.errors import SpecError
+A new run in a local store is made after its first epoch: importing MLflow takes longer than getting to a first batch.
+"""
+
+import contextlib
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tinycnn.data.files import Images
+from tinycnn.errors import Diverged, SpecError, StoreTrouble, UserError
+from tinycnn.launch.local import WorkerLost, computing_with, map_tasks
+from tinycnn.track import verdict
+from tinycnn.track.address import check_store, database
 from tinycnn.track.plan import Plan, Reporter, prepare
-from tinycnn.track.seed import open_store, outcome, train_seed
-from tinycnn.track.several import train_several
+from tinycnn.track.record import ParentRecord, SeedRecord
+from tinycnn.train.device import accelerated
+from tinycnn.train.loop import predict, start, train
 
 __all__ = ["Plan", "Reporter", "prepare", "run"]
 
@@ -23,7 +38,7 @@ def run(
     first = plan.spec.train.seed if first_seed is None else first_seed
     if first + seeds > 2**32:
         raise SpecError(f"{plan.spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}")
-    store = open_store(reporter)
+    store = _opened(reporter)
     done = {}
     if missing:
         from tinycnn.track import select
@@ -35,3 +50,138 @@ def run(
         return outcome(plan, [done[first]], done[first]["run_id"], store)
     summary, failure = train_seed(plan, first, store, reporter)
     return outcome(plan, [summary], summary["run_id"], store, failure)
+
+
+def _opened(reporter):
+    """Return a function that returns the store: opened now where it is a server, else when first asked for."""
+
+    @functools.cache
+    def store():
+        from tinycnn.track.mlflow_store import Store
+
+        return Store(reporter.notice)
+
+    if not check_store():
+        store()
+    return store
+
+
+def train_seed(
+    plan: Plan, seed: int, store, reporter, *, run_id=None, parent: str | None = None, folder: Path | None = None
+) -> tuple[dict, str]:
+    """Train one seed as one run, from its checkpoint if it has one; return its summary and what the store lacks.
+
+    ``run_id``: the run to continue, or else a new one; ``parent``: of which it is a child; ``folder``: of checkpoints,
+    where the caller has claimed that.
+    """
+    spec, state, history = plan.spec, start(plan.spec, seed, plan.data, plan.device), []
+    with SeedRecord(plan, seed, store, reporter, parent, folder) as record:
+        if run_id or database() is None:  # a server may refuse the run, which is better known before training
+            record.open(run_id)
+            history = record.restored(state)
+        reporter.started(plan, seed, history)
+        progress = functools.partial(reporter.images, seed)
+        try:
+            for result in train(spec, seed, data=plan.data, device=str(plan.device), progress=progress, state=state):
+                history.append(result)
+                record.epoch(state, history)
+                reporter.epoch(seed, result)
+        except Diverged:
+            record.diverged()
+            raise
+        if state.logits is None:  # the checkpoint was that of the last epoch
+            images = Images(plan.data.evaluation.images.to(plan.device), plan.data.evaluation.labels)
+            state.logits = predict(accelerated(spec, state.result, plan.device), images, plan.data, spec)
+        summary = verdict.summarise(history, spec.target) | {"seed": seed, "run_id": record.run.id}
+        record.complete(history, state, summary)
+    reporter.finished(seed, history)
+    return summary, record.run.failure
+
+
+def train_several(
+    plan: Plan, seeds: range, done: dict, store, reporter, run_id: str | None = None, *, workers=1, threads=1
+) -> dict:
+    """Train the seeds that are not ``done``, each as a child of a parent, a new one, or the one of that id."""
+    from tinycnn.track import select
+
+    if plan.device.type != "cpu":
+        workers, threads = 1, torch.get_num_threads()
+    with computing_with(threads), ParentRecord(plan, seeds, done, store, reporter) as record:
+        record.open(run_id)
+        parent, summaries = record.run.id, {seed: done[seed] for seed in seeds if seed in done}
+        begun = select.children(store(), parent, plan.spec.hash) if run_id else {}
+        for seed, child in begun.items():
+            if child.info.status == "FINISHED" and (summary := select.summary(store(), child, plan.spec.target)):
+                summaries[seed] = summary
+        tasks = [(s, begun[s].info.run_id if s in begun else None) for s in seeds if s not in summaries]
+        train_child = functools.partial(_train_child, plan, parent, record.folder)
+        pass_on = functools.partial(_pass_on, plan, reporter)
+        try:
+            trained = map_tasks(train_child, tasks, workers=workers, threads=threads, on_event=pass_on)
+        except WorkerLost as error:
+            way = f"; `python -m tinycnn resume {parent}` continues from there"
+            raise UserError(f"{plan.spec.name}: {error}{way}") from None
+        summaries |= {summary["seed"]: summary for summary, _ in trained}
+        failure = next((failure for _, failure in trained if failure), "")
+        result = outcome(plan, [summaries[seed] for seed in seeds], parent, store, failure)
+        if failure:
+            record.run.failure = failure
+        elif not record.complete(result):
+            result["undelivered"] = record.run.failure
+    return result
+
+
+def _train_child(plan, parent, folder, task, send):
+    """Train one of several seeds, perhaps in a process of its own."""
+    seed, run_id = task
+    reporter = _Forwarding(send)
+    return train_seed(plan, seed, _opened(reporter), reporter, run_id=run_id, parent=parent, folder=folder)
+
+
+class _Forwarding(Reporter):
+    """Reports to the process that ``send`` leads to, without what cannot be pickled."""
+
+    def __init__(self, send):
+        for name in ("notice", "warning", "recorded", "images"):
+            setattr(self, name, functools.partial(send, name))
+        self._send = send
+
+    def started(self, plan, seed, history):
+        self._send("started", seed, history)
+
+    def epoch(self, seed, result):
+        self._send("epoch", seed, replace(result, state=None))
+
+    def finished(self, seed, history):
+        self._send("finished", seed, [replace(result, state=None) for result in history])
+
+
+def _pass_on(plan, reporter, what, *content):
+    getattr(reporter, what)(*((plan,) if what == "started" else ()), *content)
+
+
+def outcome(plan: Plan, summaries: list[dict], run_id: str, store, undelivered: str = "") -> dict:
+    """Return what the seeds came to as plain values."""
+    word, reason = verdict.judge(plan.spec, summaries, kind=plan.data.kind, fallback=bool(plan.fallback))
+    evaluated = None
+    if not undelivered:
+        from tinycnn.track import select
+
+        with contextlib.suppress(StoreTrouble):
+            evaluated = select.specs_evaluated(store(), plan.data.digest)
+    return {
+        "experiment": plan.spec.name,
+        "specs_evaluated": evaluated,
+        "spec_hash": plan.spec.hash,
+        "data": plan.data.name,
+        "fallback": bool(plan.fallback),
+        "evaluated_on": plan.data.kind,
+        "parameters": plan.measured.parameters,
+        "epochs": plan.spec.train.epochs,
+        "run_id": run_id,
+        "undelivered": undelivered or None,
+        "verdict": word,
+        "reason": reason,
+        **verdict.total(summaries, len(plan.data.evaluation.labels)),
+        "seeds": summaries,
+    }

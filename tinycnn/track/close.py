@@ -1,0 +1,100 @@
+"""Runs that were left by the process that trained them: which there are, where they can be continued, closing one."""
+
+import socket
+from pathlib import Path
+
+from tinycnn.errors import UserError
+from tinycnn.track import select
+from tinycnn.track.mlflow_store import PARENT, Store, facts
+from tinycnn.train import checkpoint
+
+_ROLES = ("seed", "rerun", "seeds")
+
+
+def close(run_id: str, announce=lambda line: None) -> str:
+    """End an interrupted run for good: KILLED, with what was logged; its checkpoint goes. Return what was done."""
+    store = Store(announce)
+    entity = made_here(store.entity(run_id))
+    must_be_here(entity)
+    deleted, ended = discard_checkpoints(entity), "had ended"
+    for each in {each.info.run_id: each for each in [*seeds_of(store, entity), entity]}.values():
+        if each.info.status == "RUNNING":
+            ended = "is now KILLED"
+            store.kill(each.info.run_id)
+    gone = f"deleted: {', '.join(map(str, deleted))}" if deleted else "there was no checkpoint to delete"
+    return f"run {run_id} {ended}; what was logged is kept, {gone}"
+
+
+def left_over(announce=lambda line: None) -> list[dict]:
+    """Return the runs that no living process of this machine is training, though they are RUNNING or have a checkpoint.
+
+    ``where`` is "" for those that can be resumed from here; ``study`` names the study that is to be searched again.
+    """
+    every = {each.info.run_id: each for each in Store(announce).search({}, ("RUNNING",))}
+    running = {i: each for i, each in every.items() if each.data.tags.get("tinycnn.role") in (*_ROLES, "study")}
+    found, parents = [], {each.data.tags.get(PARENT) for each in running.values()}
+    for run_id, entity in running.items():
+        tags = entity.data.tags
+        if tags.get(PARENT) not in running and not checkpoint.is_claimed(tags.get(PARENT) or run_id):
+            row = {"run_id": run_id, "name": entity.info.run_name, "status": "RUNNING", "where": ""}
+            if tags["tinycnn.role"] == "study":
+                row["study"] = tags.get("tinycnn.study")
+            elif not _is_here(entity):
+                row["where"] = ", ".join(_begun(entity))
+            found.append(row)
+    waiting = {path.parent.name: path for path in sorted(checkpoint.folder(".").glob("*/seed-*.pt"))}
+    for run_id, path in waiting.items():
+        if run_id not in running.keys() | parents and not checkpoint.is_claimed(run_id):
+            found.append({"run_id": run_id, "name": f"checkpoint {path}", "status": "ended", "where": ""})
+    return found
+
+
+def made_here(entity):
+    """Return a run that tinycnn made, and can make again. Raises UserError for any other."""
+    run_id, tags = entity.info.run_id, entity.data.tags
+    if name := tags.get("tinycnn.study"):
+        raise UserError(f"run {run_id}: belongs to the study {name}: python -m tinycnn search {name} continues that")
+    if tags.get("tinycnn.role") not in _ROLES:
+        raise UserError(f"run {run_id}: was not made by tinycnn")
+    return entity
+
+
+def seeds_of(store, entity) -> list:
+    """Return the runs of one seed that a run consists of: itself, or a parent's children."""
+    if entity.data.tags["tinycnn.role"] != "seeds":
+        return [entity]
+    found = select.children(store, entity.info.run_id, entity.data.tags["tinycnn.spec_hash"])
+    return [each for _, each in sorted(found.items())]
+
+
+def discard_checkpoints(entity) -> list[Path]:
+    """Delete the checkpoints of a run that has ended, and return them. Raises UserError where it is being trained."""
+    tags = entity.data.tags
+    with checkpoint.claimed(tags.get(PARENT) or entity.info.run_id) as folder:
+        name = "seed-*.pt" if tags["tinycnn.role"] == "seeds" else f"seed-{tags['tinycnn.seed']}.pt"
+        found = sorted(folder.glob(name))
+        for path in found:
+            checkpoint.discard(path)
+    return found
+
+
+def must_be_here(entity):
+    """Raise UserError where a run's checkpoints lie on another machine, or in another folder."""
+    if not _is_here(entity):
+        host, folder = _begun(entity)
+        raise UserError(
+            f"run {entity.info.run_id}: was begun on {host} with its checkpoints in {folder}; continue there, or set "
+            "TINYCNN_CHECKPOINTS to that folder"
+        )
+
+
+def _is_here(entity) -> bool:
+    here = checkpoint.folder(".")
+    own = here / (entity.data.tags.get(PARENT) or entity.info.run_id)
+    return own.is_dir() or _begun(entity) == (socket.gethostname(), str(here))
+
+
+def _begun(entity) -> tuple[str, str]:
+    """Return the machine that a run was begun on, and the folder of its checkpoints there."""
+    found = facts(entity)
+    return found.get("host", "an unknown machine"), found.get("checkpoints", "an unknown folder")
