@@ -4,13 +4,16 @@ import math  # noqa: I001
 
 import networks
 import pytest
+import random_networks
 import torch
+from hypothesis import HealthCheck, given, settings
 from torch import nn
 
 from tinycnn.errors import Diverged
 from tinycnn.spec import (
-    SGD, Adam, AdamW, Augment, Average, Conv, Cosine, CrossEntropy, Custom, Distillation, Head, Layer, MaxPool, Network,
-    OneCycle, RMSprop, Spec, StepLR, Target, Train,
+    SGD, Adam, AdamW, Augment, Average, BlurPool, Conv, Cosine, CrossEntropy, Custom, Depthwise, Distillation,
+    GatedPool, Head, Layer, MaxPool, Network, Norm, OneCycle, Pointwise, Repeat, Residual, RMSprop, Spec, SqueezeExcite,
+    StepLR, Target, Train,
 )  # fmt: skip
 from tinycnn.train import batched, checkpoint
 from tinycnn.train.loop import start, train
@@ -23,15 +26,14 @@ SPEC = Spec(
     train=Train(epochs=2, batch_size=8, kernels="torch"),  # 25 batches an epoch
     target=Target(accuracy=None),
 )
-WITHOUT_DROPOUT = [layer for layer in networks.everything().layers if type(layer).__name__ != "Dropout"]
+NESTED = Network(
+    Norm(), Conv(4, 5, stride=2), Residual(Depthwise(padding=1), Pointwise(6, groups=2)), GatedPool(2),
+    Repeat(Conv(6, padding=1), shared=True), SqueezeExcite(2), BlurPool(2), Head(), activation="prelu",
+)  # fmt: skip
 HEADS = [Head(bias=True, classes_first=True), Head(by="linear", bias=True), Head(reduce="flatten")]
 AUGMENT = Augment(rotation=10.0, shift=2.0, scale=0.1, shear=5.0, crop=2, flip=True, cutout=4, fade=1)
 VARIANTS = {
-    "every layer": {
-        "model": Network(*WITHOUT_DROPOUT, activation="prelu"),
-        "optimizer": Adam(lr=0.001),
-        "train": {"batch_size": 100},
-    },
+    "nested layers": {"model": NESTED, "optimizer": Adam(lr=0.001)},
     "slopes by channel": {"model": Network(Conv(6, activation="prelu_per_channel", bias=True), HEADS[0], norm="none")},
     "linear head": {"model": Network(Conv(6), HEADS[1]), "optimizer": SGD(0.02, momentum=0.9, nesterov=True)},
     "flat head": {"model": Network(Conv(6, stride=3), HEADS[2]), "optimizer": RMSprop(0.001, momentum=0.5)},
@@ -78,6 +80,21 @@ def test_each_seed_has_the_numbers_and_weights_of_its_own_training(changes, tiny
         for name, tensor in expected.network.state_dict().items():
             torch.testing.assert_close(state.network.state_dict()[name], tensor, atol=1e-9, rtol=1e-9)
         assert state.epoch == 2 and state.optimizer.param_groups[0]["lr"] == expected.optimizer.param_groups[0]["lr"]
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@given(random_networks.networks(size=24))
+def test_any_network_maps_and_learns_beside_others_as_alone(model):
+    built = [networks.built(model, 1, 24).double().eval() for _ in SEEDS]
+    whole, images = batched.stacked(built), torch.rand(6, 1, 24, 24, dtype=torch.float64)
+    logits = whole(batched.side_by_side(images, 3)).view(2, 3, 10).transpose(0, 1)
+    logits.pow(2).sum().backward()
+    for number, (network, part) in enumerate(zip(built, images.chunk(3), strict=True)):
+        alone = network(part)
+        torch.testing.assert_close(logits[number], alone)
+        alone.pow(2).sum().backward()
+        for (name, ours), its in zip(whole.named_parameters(), network.parameters(), strict=True):
+            torch.testing.assert_close(ours.grad.chunk(3)[number], its.grad, msg=name)
 
 
 def test_seeds_agree_in_float32_after_50_steps(tiny_data):
