@@ -15,7 +15,7 @@ python  = .venv/bin/python
 
 # A variable on the command line that nothing reads is a mistake, and ends here. What the programs read from the
 # environment (OTHERS) may stand there too.
-KNOWN   = PYTHON TORCH_INDEX PORT STUDY SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS
+KNOWN   = PYTHON TORCH_INDEX PORT STUDY SWEEP SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS ALL RUN TO
 OTHERS  = SHELL MAKE% MLFLOW_% OPTUNA_% TINYCNN_% OMP_% CUDA_% CXX
 UNKNOWN := $(strip $(foreach name,$(filter-out $(KNOWN) $(OTHERS),$(.VARIABLES)),\
              $(if $(filter command,$(origin $(name))),$(name))))
@@ -24,7 +24,8 @@ $(error $(UNKNOWN): no such variable; known: $(KNOWN); a field of the spec: SET=
 endif
 
 # Each file in experiments/ is a target.
-TARGETS     = help setup quick test test-slow lint ui evidence report bench study dashboard list doctor
+TARGETS     = help setup quick test test-slow lint ui evidence report figures bench export study sweep dashboard list \
+              doctor resume rerun close register
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -53,7 +54,10 @@ help:
 	@echo '  SET="train.epochs=3 optimizer.lr=0.02"'
 	@echo '             fields of the spec to change, separated by spaces'
 	@echo '  EXPERIMENTS="exp2 exp3"'
-	@echo '             the experiments of make report'
+	@echo '             the experiments of make report; ALL=1: with every table and figure'
+	@echo '  RUN=98597d8b the first digits of the id of a run'
+	@echo '  TO=c       what make export makes of RUN: onnx, int8, c or safetensors'
+	@echo '  SWEEP=NAME a sweep in experiments/sweeps'
 	@echo '  ARGS="..." more options for the command, separated by spaces'
 	@echo '  PYTHON=    the Python for .venv; another version makes it anew'
 	@echo '  TORCH_INDEX=https://download.pytorch.org/whl/cpu'
@@ -87,22 +91,38 @@ ui: setup ## the MLflow UI on the runs in mlflow.db, or MLFLOW_TRACKING_URI if s
 evidence: setup ## reports/evidence, the committed record of what was run (1 min)
 	$(python) -m tinycnn evidence $(call each,ARGS)
 
-report: setup ## reports/report.html and report.md, every figure with its data; of EXPERIMENTS or all (30 s)
-	$(python) -m tinycnn report $(call each,EXPERIMENTS) $(call each,ARGS)
+report: setup ## reports/report.html and report.md, each figure with its data; of EXPERIMENTS, or ALL=1 (30 s)
+	$(python) -m tinycnn report $(call each,EXPERIMENTS) $(if $(value ALL),--all) $(call each,ARGS)
+
+figures: setup ## the README's table and figures, from reports/evidence (10 s)
+	$(python) -m tinycnn figures $(call each,ARGS)
 
 bench: setup ## measure speed against a plain loop: reports/bench.md; needs an idle machine (25 min)
 	$(python) -m bench $(call each,ARGS)
+
+export: setup ## a finished RUN for a device, TO=onnx, int8, c or safetensors, into export/ (30 s)
+	$(python) -m tinycnn export $(call quote,RUN) --to $(call quote,TO) $(call each,ARGS)
 
 study: setup ## an Optuna study, by default STUDY=dropout_lr; run again to continue it (30 min)
 	$(python) -m tinycnn search $(call quote,STUDY) $(if $(value TRIALS),--trials $(call quote,TRIALS)) \
 	    $(if $(value WORKERS),--workers $(call quote,WORKERS)) $(if $(value DEVICE),--device $(call quote,DEVICE)) \
 	    $(call each,ARGS)
 
+sweep: setup ## the variants of a spec in experiments/sweeps/SWEEP.py, each with the same seeds; run again to continue
+	$(python) -m tinycnn sweep $(call quote,SWEEP) $(options) $(call each,ARGS)
+
 dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA_STORAGE if set (5 s to start)
 	@storage="$${OPTUNA_STORAGE:-optuna.journal}"; case "$$storage" in *://*) ;; *) test -f "$$storage" || \
 	    { echo "dashboard: there is no study in $$storage yet: make study" >&2; exit 1; }; esac; \
 	exec $(python) .venv/bin/optuna-dashboard --port $(if $(filter file,$(origin PORT)),8080,$(call quote,PORT)) \
 	    $(call each,ARGS) "$$storage"
+
+resume: setup ## continue the interrupted run RUN, as if nothing had happened
+rerun: setup ## repeat the run RUN and compare every number
+close: setup ## end the interrupted run RUN for good, and delete its checkpoint
+register: setup ## put the model of RUN into MLflow's model registry (10 s)
+resume rerun close register:
+	$(python) -m tinycnn $@ $(call quote,RUN) $(call each,ARGS)
 
 list: setup ## experiments, studies, layers and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)

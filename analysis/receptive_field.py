@@ -35,36 +35,40 @@ class Field:
     effective: float
 
 
-def of_spec(spec, measured) -> tuple[torch.Tensor, str, list[Field]]:
-    """Return a picture, uint8 (C, H, W), its name, and the receptive fields of the network of ``spec`` over it.
-
-    The network has the initial weights of seed 0, so that no run is needed; ``measured``: its ``Measured``.
-    """
-    picture, name, images = _pictures(spec.data)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = spec.model.build(tuple(images.shape[1:]), len(spec.data.facts().classes))
-    return picture, name, receptive_fields(network, measured.layers, images)
+@functools.cache
+def data_here(name: str):
+    """Return the ``Split`` of a published data set that is on this machine, None for one that is not."""
+    try:
+        return load(name, 0.0, offline=True)
+    except UserError:
+        return None
 
 
 @functools.cache
-def _pictures(data) -> tuple[torch.Tensor, str, torch.Tensor]:
-    """Return a test image, uint8 (C, H, W), its name, and some images as a network is fed them, float (N, C, H, W).
+def example_of(data):
+    """Return a ``Split`` to take images from, None without one; for MNIST mnist5k, which is packaged.
 
-    ``data``: the section of a spec. For MNIST they are from mnist5k, which is packaged. Without the data set they are
-    grey and noise.
+    ``data``: the section of a spec.
     """
-    name = "mnist5k" if data.name == "mnist" else data.short
     try:
-        split = load(name, 0.0, offline=True) if name == "mnist5k" else data.load(offline=True)
+        return data_here("mnist5k") if data.name == "mnist" else data.load(offline=True)
     except UserError:
-        facts = data.facts()
-        shape = facts.channels, facts.size, facts.size
-        noise = torch.randn(_IMAGES, *shape, generator=torch.Generator().manual_seed(0))
-        return torch.full(shape, 160, dtype=torch.uint8), f"a grey picture ({name} is not here)", noise
+        return None
+
+
+def of_spec(spec, measured) -> tuple[torch.Tensor, list[Field]]:
+    """Return a test image, uint8 (C, H, W), and the receptive fields of the network of ``spec`` over it.
+
+    The network has the initial weights of seed 0, so that no run is needed. ``measured``: its ``Measured``. The data
+    must be here, see ``example_of``.
+    """
+    split = example_of(spec.data)
     images = split.evaluation.images[:_IMAGES]
     mean, std = (torch.tensor(each).view(-1, 1, 1) for each in (split.mean, split.std))
-    return images[0], f"an image of {name}", (images / 255 - mean) / std
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = spec.model.build(tuple(images.shape[1:]), len(spec.data.facts().classes))
+    return images[0], receptive_fields(network, measured.layers, (images / 255 - mean) / std)
 
 
 @torch.enable_grad()
@@ -75,10 +79,19 @@ def receptive_fields(network: nn.Module, layers, images) -> list[Field]:
     gradient of the unit with respect to each pixel is taken in evaluation mode; its root mean square over images and
     over the channels of both is what counts, since in the mean weights of either sign cancel (Luo, Li, Urtasun and
     Zemel 2016, "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", NeurIPS, section 2
-    and figure 1). The network is left as it was.
+    and figure 1).
     """
-    images = images.detach().clone().requires_grad_()
-    outputs, fields = _outputs(network, [layer.name for layer in layers], images), []
+    images, outputs, fields = images.detach().clone().requires_grad_(), {}, []
+
+    def keep(name, module, inputs, output):  # of a module that is called again the first output
+        outputs.setdefault(name, output)
+
+    hooks = [
+        network.get_submodule(each.name).register_forward_hook(functools.partial(keep, each.name)) for each in layers
+    ]
+    network.eval()(images)
+    for hook in hooks:
+        hook.remove()
     for layer in layers:
         output = outputs.get(layer.name)
         if output is None or not output.requires_grad:
@@ -89,28 +102,10 @@ def receptive_fields(network: nn.Module, layers, images) -> list[Field]:
         else:
             top, left = (layer.start + position * layer.jump for position in unit or (0, 0))
         gradient = _gradient(output, unit, images)
-        effective = float((gradient > SHARE * gradient.max()).sum()) ** 0.5 if gradient.max() > 0 else 0.0
-        scaled = gradient / (gradient.max() or 1)
-        fields.append(Field(layer.name, layer.kind, layer.receptive_field, left, top, scaled, effective))
+        gradient = gradient / (gradient.max() or 1)
+        effective = float((gradient > SHARE).sum()) ** 0.5
+        fields.append(Field(layer.name, layer.kind, layer.receptive_field, left, top, gradient, effective))
     return fields
-
-
-def _outputs(network, names, images) -> dict:
-    """Return the outputs (N, ...) of some modules by their names; the first of one that is called again."""
-    found, hooks, training = {}, [], network.training
-    for name in dict.fromkeys(names):
-        hooks.append(
-            network.get_submodule(name).register_forward_hook(
-                lambda module, args, output, name=name: found.setdefault(name, output)
-            )
-        )
-    try:
-        network.eval()(images)
-    finally:
-        network.train(training)
-        for hook in hooks:
-            hook.remove()
-    return found
 
 
 def _gradient(output, unit, images) -> np.ndarray:

@@ -13,6 +13,9 @@ import pandas as pd
 from tinycnn.track import verdict
 from tinycnn.track.statistics import difference, images
 
+BUDGETS = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
+"""Numbers of parameters that networks are compared under."""
+
 
 def seeds_needed(distance: float, deviation: float) -> int:
     """Return how many seeds a side detect a difference of means, with power 0.8 at 5 % (two-sided, normal).
@@ -59,12 +62,41 @@ def summarise(epochs: pd.DataFrame, spec=None, measured=None, not_judged: str = 
         "parameters": _recorded(epochs, "parameters", measured),
         "macs": _recorded(epochs, "macs", measured),
         **{name: np.nan if value is None else value for name, value in found.items()},
-        "seconds": epochs.groupby("seed")["seconds"].sum(min_count=1).mean(),
         "verdict": word,
         "reason": reason,
         "target_accuracy": target.accuracy if target else None,
         "limit": target.parameter_limit if target else None,
     }
+
+
+def front(costs: pd.Series, accuracies: pd.Series) -> pd.Index:
+    """Return the labels of those that none of as low a cost surpasses, by rising cost."""
+    ordered = pd.DataFrame({"cost": costs, "accuracy": accuracies}).sort_values(
+        ["cost", "accuracy"], ascending=[True, False]
+    )
+    return ordered.index[ordered["accuracy"] > ordered["accuracy"].cummax().shift(fill_value=-np.inf)]
+
+
+def under_budgets(summary: pd.DataFrame, references: pd.DataFrame) -> list[tuple]:
+    """Return (data, budget, ours, published): the best network of fewer parameters than each budget, as rows or None.
+
+    ``ours``: of the highest mean over two seeds or more, of one seed where there is nothing else. Budgets under which
+    neither is another than under the one before are left out.
+    """
+    ranked = summary.sort_values("last", kind="stable").sort_values("n", key=lambda n: n > 1, kind="stable")
+    theirs = references.assign(shown=references["last"].fillna(references["best"])).sort_values("shown", kind="stable")
+    rows = []
+    for data in dict.fromkeys(summary["data"]):
+        before = None
+        for budget in BUDGETS:
+            pair = [
+                next(frame[(frame["data"] == data) & (frame["parameters"] < budget)][::-1].itertuples(), None)
+                for frame in (ranked, theirs)
+            ]
+            if any(pair) and (names := [row and row.Index for row in pair]) != before:
+                rows.append((data, budget, *pair))
+                before = names
+    return rows
 
 
 def _recorded(epochs, column, measured):

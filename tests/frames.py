@@ -20,7 +20,8 @@ def epochs(experiments=3, seeds=lambda number: 3, length=15, name="exp{}"):
                 wrong = 40 + 50 * number / experiments + 900 / epoch**2 + luck + random.normal(0, 2)
                 rows.append({
                     "experiment": name.format(number), "data": "mnist", "seed": seed, "epoch": epoch,
-                    "test_accuracy": 100 - max(wrong, 0) / 100, "learning_rate": 0.01 * (number % 9 + 1) / epoch,
+                    "test_accuracy": 100 - max(wrong, 0) / 100, "train_loss": wrong / 1e3,
+                    "test_loss": wrong / 2e3,
                 })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -39,7 +40,7 @@ def summary(experiments=3, name="exp{}"):
     return pd.DataFrame({
         "experiment": [name.format(number) for number in range(experiments)],
         "data": "mnist", "parameters": sizes, "n": 3, "last": mean,
-        "last_low": mean - 0.06, "last_high": mean + 0.06, "seconds": random.uniform(20, 200, experiments),
+        "last_low": mean - 0.06, "last_high": mean + 0.06,
         "macs": random.uniform(5e5, 4e6, experiments),
     })  # fmt: skip
 
@@ -50,7 +51,8 @@ def references():
     best = [98.47, 99.22, 99.5, 99.56, 99.52, 99.52, 99.52, 99.46, 99.46, 99.44, 99.42, 99.61, 99.15, 99.1, 99.03]
     last = [np.nan] * 3 + [99.56, 99.51, 99.5, 99.52, 99.42, 99.46, 99.44, 99.42, 99.6] + [np.nan] * 3
     names = [f"somebody-{number}/a-repository" for number in range(len(sizes))]
-    return pd.DataFrame({"name": names, "data": "mnist", "parameters": sizes, "best": best, "last": last})
+    frame = pd.DataFrame({"name": names, "data": "mnist", "parameters": sizes, "best": best, "last": last})
+    return frame.assign(n=[1] * (len(sizes) - 1) + [5])
 
 
 def changes(count=3, fields=4, name="exp{}"):

@@ -16,6 +16,7 @@ FLOORS = [
     {"tinycnn.spec"},
     {"tinycnn.network"},
     {"tinycnn.train", "tinycnn.launch"},
+    {"tinycnn.export"},
     {"tinycnn.track"},
     {"tinycnn.study"},
     {"analysis"},

@@ -11,6 +11,9 @@ from analysis.plots import style
 _LEADING = ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 _COLUMNS = 4
 
+FEWEST = 3
+"""Seeds that an interval is drawn of at least: Student's t of two would cover the whole figure."""
+
 
 def errors_of(accuracy):
     """Turn accuracies in percent into errors per 10,000; none become half an error, since logarithms have no 0."""

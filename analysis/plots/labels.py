@@ -15,10 +15,10 @@ _MARK = 2.6  # half a mark's width in points, kept free of text
 def label_points(axes, labels, segments=()) -> list:
     """Write names beside their points, with a thin line to those further away; return the texts.
 
-    ``labels``: (x, y, text, colour) of each point, x and y in data coordinates. ``segments``: lines to avoid, each
-    (x0, y0, x1, y1). A text also avoids every point, the other texts and their lines, and the axes' edges. One for
-    which there is no room is left out: the first have priority. The figure's layout is fixed by this and must not
-    change afterwards.
+    ``labels``: (x, y, text, colour) of each point, x and y in data coordinates, text "" for one without a name.
+    ``segments``: lines to avoid, each (x0, y0, x1, y1). A text also avoids every point, the other texts and their
+    lines, and the axes' edges. One for which there is no room is left out: the first have priority. The figure's layout
+    is fixed by this and must not change afterwards.
     """
     labels = [each for each in labels if np.isfinite(each[:2]).all()]
     figure = axes.figure
@@ -31,6 +31,8 @@ def label_points(axes, labels, segments=()) -> list:
     for x0, y0, x1, y1 in segments:
         space.occupy_line(*axes.transData.transform([(x0, y0), (x1, y1)]))
     for point, (x, y, text, color) in zip(points, labels, strict=True):
+        if not text:
+            continue
         options = {"textcoords": "offset points", "fontsize": 6.2, "ha": "center", "va": "center", "color": color}
         note = axes.annotate(text, (x, y), (0, 0), annotation_clip=False, **options)
         size = note.get_window_extent()
@@ -50,7 +52,7 @@ class _Space:
     """The free space on some axes: the edges and the occupied boxes, each (x0, y0, x1, y1) in pixels."""
 
     def __init__(self, edges, boxes):
-        self._edges, self._boxes, self._texts = edges, boxes, np.empty((0, 4))
+        self._edges, self._boxes, self._texts, self._lines = edges, boxes, np.empty((0, 4)), []
 
     def occupy_line(self, start, end):
         """Occupy the pixels along a line."""
@@ -68,10 +70,11 @@ class _Space:
                 middle = point + way * distance * unit + size / 2 * np.where(np.abs(way) > 0.3, np.sign(way), 0)
                 box, far = np.concatenate([middle - size / 2, middle + size / 2]), distance > _DISTANCES[0]
                 edge = np.clip(point, box[:2], box[2:])
-                if self._is_free(box) and not (far and self._crosses_text(point, edge)):
+                if self._is_free(box) and not (far and self._crosses(point, edge)):
                     self._texts = np.vstack([self._texts, box])
                     if far:
                         self.occupy_line(point, edge)
+                        self._lines.append((point, edge))
                     return middle, (edge - box[:2]) / size if far else None
         return None
 
@@ -80,6 +83,15 @@ class _Space:
         taken = np.vstack([self._boxes, self._texts])
         return inside and not ((taken[:, :2] < box[2:]) & (taken[:, 2:] > box[:2])).all(1).any()
 
-    def _crosses_text(self, start, end):
+    def _crosses(self, start, end):
+        """Tell whether a line would cross a text, or the line to one."""
         steps = np.linspace(start, end, 20)[:, None]
-        return ((self._texts[:, :2] < steps) & (self._texts[:, 2:] > steps)).all(2).any()
+        if ((self._texts[:, :2] < steps) & (self._texts[:, 2:] > steps)).all(2).any():
+            return True
+
+        def side(a, b, c):
+            return (b[0] - a[0]) * (c[1] - a[1]) > (b[1] - a[1]) * (c[0] - a[0])
+
+        return any(
+            side(a, b, start) != side(a, b, end) and side(start, end, a) != side(start, end, b) for a, b in self._lines
+        )

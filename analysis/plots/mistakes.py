@@ -20,8 +20,9 @@ def confusion(matrix, totals, classes, suffix: str = "") -> Figure:
     figure = style.new(style.COLUMN, 0.75 + 0.24 * len(classes))
     axes = figure.subplots()
     axes.imshow(matrix, cmap=style.ERRORS, vmin=0, vmax=max(1, 1.25 * matrix.max()), aspect="auto")
+    digits = 0 if (matrix == matrix.round()).all() or matrix.max() >= 100 else 1
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        axes.text(column, row, _number(matrix[row, column]), ha="center", va="center", fontsize=6)
+        axes.text(column, row, f"{matrix[row, column]:.{digits}f}", ha="center", va="center", fontsize=6)
     beside = {"textcoords": "offset points", "fontsize": 6.5, "annotation_clip": False}
     for row, total in enumerate(totals):
         axes.add_patch(Rectangle((row - 0.5, row - 0.5), 1, 1, color=style.BACKDROP, linewidth=0))
@@ -29,12 +30,8 @@ def confusion(matrix, totals, classes, suffix: str = "") -> Figure:
         axes.annotate(share, (1, row), (3, 0), xycoords=axes.get_yaxis_transform(), va="center", **beside)
     axes.annotate("wrong", (1, 1), (3, 3), xycoords="axes fraction", color=style.GREY, **beside)
     _class_axes(axes, [style.short(name, 11) for name in classes])
-    axes.set_title(f"{_number(matrix.sum())} of {totals.sum():,} wrong{suffix}", loc="left")
+    axes.set_title(f"{matrix.sum():,.{digits}f} of {totals.sum():,} wrong{suffix}", loc="left")
     return figure
-
-
-def _number(value) -> str:
-    return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:.1f}"
 
 
 def _class_axes(axes, names):

@@ -1,4 +1,4 @@
-"""Runs in figures: learning curves, seeds, learning rates. Of the experiments of one data set.
+"""Runs in figures: learning curves, losses, time, seeds. Of the experiments of one data set.
 
 ``epochs`` has a row for each experiment, seed and epoch; a row without a test accuracy is left out. Accuracies are in
 percent and drawn as errors per 10,000 on a logarithmic axis, where 99.4 and 99.6 are as far apart as 94 and 96.
@@ -15,6 +15,11 @@ from analysis.plots import style
 from tinycnn.track.statistics import images, mean_interval
 
 _MEAN = {"color": style.BLACK, "linewidth": 1.4, "solid_capstyle": "butt"}
+_BEHIND = {"color": style.PALE, "linewidth": 0.7, "zorder": 1}
+_LOSSES = {
+    "train_loss": ("training loss, as it ran", {"color": style.VERMILION, "marker": "s", "linestyle": (0, (4, 1.5))}),
+    "test_loss": ("test loss", {"color": style.BLUE, "marker": "o"}),
+}
 _ONE_RUN = {"color": style.GREY, "linewidth": 0.9, "linestyle": (0, (2.5, 1))}
 
 
@@ -22,22 +27,31 @@ _ONE_RUN = {"color": style.GREY, "linewidth": 0.9, "linestyle": (0, (2.5, 1))}
 def learning_curves(epochs: pd.DataFrame, target: float | None = None) -> Figure:
     """Draw the test errors of each experiment over its epochs: the mean over seeds, and a band from lowest to highest.
 
-    ``target``: an accuracy in percent, drawn where the errors come near it. More experiments than can share a panel
-    get one each, with the others behind it in grey.
+    ``target``: an accuracy in percent, drawn where the errors come near it; below, its neighbourhood is drawn again,
+    larger and without bands. Of more experiments than can be told apart the last ones are grey, and means only.
     """
     runs = _with_errors(epochs)
-    names = _names(runs)
-    if len(names) > len(style.SERIES):
-        return _many_curves(runs, names, target)
-    figure, (axes,) = axis.column(2.6)
-    series = dict(zip(names, style.SERIES, strict=False))
-    _curves(axes, runs, series)
+    names, means = _names(runs), runs.groupby(["experiment", "epoch"])["errors"].mean().reset_index()
     wanted = _target_errors(runs["errors"], target)
-    axis.error_axis(axes, [*runs["errors"], *wanted], 11)
+    near = means[means["errors"] < 2 * wanted[0]] if wanted else means[:0]
+    figure, (axes, *zoom) = axis.column(2.4, *[2.0] * (len(near) > 0))
+    series = dict(zip(names, style.SERIES, strict=False))
+    behind = [part[["epoch", "errors"]].to_numpy() for name, part in means.groupby("experiment") if name not in series]
+    runs, means = (frame[frame["experiment"].isin(series)] for frame in (runs, means))
+    _curves(axes, runs, series)
+    axis.error_axis(axes, [*runs["errors"], *wanted], 9)
     axis.count_axis(axes, runs["epoch"])
+    for axes in zoom:
+        _curves(axes, means, series)
+        axis.error_axis(axes, [near["errors"].min(), *wanted, 1.6 * wanted[0]], 7)
+        axis.count_axis(axes, near["epoch"], "epoch, near the target")
     entries = [(names[name], axis.line_style(each)) for name, each in series.items()]
+    for axes in [figure.axes[0], *zoom] if behind else ():
+        axes.add_collection(LineCollection(behind, **_BEHIND))
+    entries += [(f"{len(behind)} others", _BEHIND)] * bool(behind)
     for errors in wanted:
-        axes.axhline(errors, **style.TARGET)
+        for axes in figure.axes:
+            axes.axhline(errors, **style.TARGET)
         entries.append((f"target {target:g} %", style.TARGET))
     axis.legend(figure, entries)
     return figure
@@ -70,22 +84,43 @@ def _target_errors(errors, target) -> list[float]:
     return [each for each in wanted if errors.min() / 5 < each < errors.max() * 5]
 
 
-def _many_curves(runs, names, target) -> Figure:
-    """Draw a panel for each experiment, the means of all behind it."""
-    means = runs.groupby(["experiment", "epoch"], sort=False)["errors"].mean().reset_index()
-    behind = [part[["epoch", "errors"]].to_numpy() for _, part in means.groupby("experiment")]
+@style.styled
+def losses(epochs: pd.DataFrame) -> Figure:
+    """Draw training and test loss of each experiment over its epochs, means over seeds, a panel for each."""
+    means = epochs.groupby(["experiment", "epoch"], sort=False)[["train_loss", "test_loss"]].mean().dropna()
+    names = means.index.unique(0)
     figure, panels, left, bottom = axis.multiples(len(names))
-    wanted = _target_errors(runs["errors"], target)
     for number, (axes, name) in enumerate(zip(panels, names, strict=True)):
-        axes.add_collection(LineCollection(behind, colors=style.PALE, linewidths=0.6, zorder=1, rasterized=True))
-        _curves(axes, runs[runs["experiment"] == name], {name: style.SERIES[0]})
-        axis.error_axis(axes, [*runs["errors"], *wanted], 5, accuracies=False)
-        for errors in wanted:
-            axes.axhline(errors, **style.TARGET)
-        axes.set_title(names[name], loc="left", fontsize=7)
-        axes.set_ylabel("errors per 10,000" if left[number] else "")
-        axis.count_axis(axes, runs["epoch"], "epoch" if bottom[number] else "")
-    figure.suptitle("grey: the others" + (f"; dotted: target {target:g} %" if wanted else ""), fontsize=7)
+        for column, (_, options) in _LOSSES.items():
+            axes.plot(means.loc[name, column], markersize=2.4, **options)
+        axis.log_axis(axes, means, 5)
+        axes.set_title(style.short(name), loc="left", fontsize=7)
+        axes.set_ylabel("loss" if left[number] else "")
+        axis.count_axis(axes, epochs["epoch"], "epoch" if bottom[number] else "")
+    axis.legend(figure, [*_LOSSES.values()])
+    return figure
+
+
+@style.styled
+def training_time(lines: dict, reached: list[float], target: float) -> Figure:
+    """Draw test errors against the seconds of training.
+
+    ``lines``: by name, seconds and accuracies after each epoch; ``reached``: the seconds in which each training of a
+    plain loop first reached ``target``, an accuracy in percent.
+    """
+    figure, (axes,) = axis.column(2.3)
+    entries = [(name, axis.line_style(each)) for name, each in zip(lines, style.SERIES, strict=False)]
+    for (seconds, accuracies), (_, options) in zip(lines.values(), entries, strict=True):
+        axes.plot(seconds, axis.errors_of(accuracies), markersize=3, **options)
+    wanted, cross = float(axis.errors_of(target)), {"color": style.GREY, "marker": "x", "linestyle": "none"}
+    axes.plot(reached, [wanted] * len(reached), markersize=5, **cross)
+    axes.axhline(wanted, **style.TARGET)
+    seconds, accuracies = (np.concatenate(each) for each in zip(*lines.values(), strict=True))
+    axis.log_axis(axes, [*seconds, *reached], 6, "x")
+    axis.error_axis(axes, [*axis.errors_of(accuracies), wanted])
+    axes.set_xlabel("seconds of training")
+    entries += [("a plain loop at the target", cross), (f"target {target:g} %", style.TARGET)]
+    axis.legend(figure, entries)
     return figure
 
 
@@ -94,7 +129,7 @@ def seeds(last: pd.DataFrame) -> Figure:
     """Draw the test errors after the last epoch: each seed a point, their mean, its 95 % interval.
 
     ``last``: a row for each run. The interval of a mean is Student's t over the seeds; that of a single run, in dashes,
-    is Wilson's over the test images and does not cover other seeds. An arrow means that it goes on beyond the axis.
+    is Wilson's over the test images and does not cover other seeds. Of two seeds none is drawn.
     """
     runs = _with_errors(last)
     names = _names(runs)
@@ -116,45 +151,13 @@ def seeds(last: pd.DataFrame) -> Figure:
 
 
 def _seed_row(axes, row, accuracies, interval):
-    count, (first, last) = len(accuracies), axes.get_xlim()
+    count = len(accuracies)
     high, low = axis.errors_of(interval)
-    axes.plot([max(low, first), min(high, last)], [row, row], **(_MEAN if count > 1 else _ONE_RUN))
+    if count == 1 or count >= axis.FEWEST:
+        axes.plot([low, high], [row, row], **(_MEAN if count > 1 else _ONE_RUN))
     if count > 1:
         mean = axis.errors_of(accuracies.mean())
         axes.plot(mean, row, "|", color=style.BLACK, markersize=8, markeredgewidth=1.4)
     spread = np.linspace(-0.24, 0.24, count) if count > 1 else np.zeros(1)
     axes.plot(axis.errors_of(accuracies), row + spread, "o", color=style.BLUE, markerfacecolor="white", markersize=2.8,
               markeredgewidth=0.7, linestyle="none")  # fmt: skip
-    for beyond, edge, arrow in ((low < first, first, "<"), (high > last, last, ">")):
-        if beyond:
-            axes.plot(edge, row, arrow, color=style.BLACK, markersize=4, clip_on=False)
-
-
-@style.styled
-def schedules(epochs: pd.DataFrame) -> Figure:
-    """Draw the learning rate of each experiment at the last step of its epochs; equal schedules share a line.
-
-    Rates of less than a thousandth of the largest are off the axis. Of many schedules the first have a name.
-    """
-    frame = epochs.dropna(subset=["learning_rate"])
-    rates, shared = frame.groupby(["experiment", "epoch"], sort=False)["learning_rate"].first(), {}
-    for name, line in rates.groupby("experiment", sort=False):
-        shared.setdefault(tuple(line.droplevel(0).sort_index().items()), []).append(name)
-    figure, (axes,) = axis.column(2.2)
-    entries = [
-        (_shared_name(names), axis.line_style(each)) for names, each in zip(shared.values(), style.SERIES, strict=False)
-    ]
-    entries += [("others", {"color": style.PALE, "zorder": 1})] * (len(shared) > len(entries))
-    for number, line in enumerate(shared):
-        axes.plot(*zip(*line, strict=True), markersize=3, **entries[min(number, len(entries) - 1)][1])
-    axis.log_axis(axes, np.maximum(rates, rates.max() / 1000), 6)
-    axis.count_axis(axes, frame["epoch"])
-    axes.set_ylabel("learning rate")
-    axis.legend(figure, entries)
-    return figure
-
-
-def _shared_name(names) -> str:
-    if len(names) == 1 or sum(map(len, names)) <= 20:
-        return style.short(", ".join(names), 22)
-    return f"{style.short(names[0], 11)} and {len(names) - 1} more"

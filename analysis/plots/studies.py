@@ -24,30 +24,21 @@ _WITHOUT_VALUE = {
 _TRIAL = {"color": style.BLUE, "marker": "o", "markerfacecolor": "white", **_DOTS}
 _BEST = {"color": style.BLACK, "marker": "*", "markersize": 8, "linestyle": "none"}
 _BEST_LINE = {"color": style.BLACK, "linewidth": 1.2}
-_CURVES = {
-    "other": {"color": style.PALE, "linewidth": 0.7, "zorder": 1},
-    "pruned": {"color": style.VERMILION, "linewidth": 0.7, "linestyle": (0, (3, 1)), "marker": "x", "zorder": 2},
-    "the best": {"color": style.BLACK, "linewidth": 1.6, "zorder": 3},
-}
 
 
 def draw(result: dict, trials: list[dict], curves: list[dict]):
     """Yield (name, figure) of a study. All three as ``tinycnn.study.results`` returns them."""
-    for name, plot in plots(pd.DataFrame(trials), pd.DataFrame(curves), result).items():
+    for name, plot in plots(pd.DataFrame(trials), result).items():
         yield name, plot()
 
 
-def plots(trials: pd.DataFrame, curves: pd.DataFrame, result: dict) -> dict:
+def plots(trials: pd.DataFrame, result: dict) -> dict:
     """Return by name the functions that draw the figures of a study, those for which there is any data."""
     found = {}
     if len(trials):
         found["history"] = lambda: history(trials, result)
-    if result.get("importances"):
-        found["importances"] = lambda: importances(result)
     if result.get("best") is not None:
         found["slices"] = lambda: slices(trials, result)
-    if len(curves):
-        found["curves"] = lambda: learning_curves(curves, trials, result)
     return found
 
 
@@ -90,31 +81,18 @@ def history(trials: pd.DataFrame, result: dict) -> Figure:
 
 
 @style.styled
-def importances(result: dict) -> Figure:
-    """Draw how much of the objective's variation each searched field accounts for, the largest first."""
-    shares = pd.Series(result["importances"]).mul(100).sort_values(ascending=False)
-    figure, (axes,) = axis.column(0.35 + 0.2 * len(shares))
-    bars = axes.barh(range(len(shares)), shares, color=style.SKY, edgecolor=style.BLUE, linewidth=0.6, height=0.62)
-    axes.bar_label(bars, [f"{share:.0f} %" for share in shares], padding=2, fontsize=6.5)
-    axis.row_axis(axes, [style.short(name, 22) for name in shares.index])
-    axes.grid(visible=False)
-    axes.spines["bottom"].set_visible(False)
-    axes.set(xticks=[], xlim=(0, 1.15 * max(shares.max(), 1)), xlabel="share of the objective's variation")
-    return figure
-
-
-@style.styled
 def slices(trials: pd.DataFrame, result: dict) -> Figure:
     """Draw the objective of the complete trials over their parameter count and each searched field; a star is the best.
 
-    The most important field comes first. ``result["ranges"]`` has of each its kind (float, int or choice), low, high,
-    log and choices.
+    The most important field comes first, with its share of the objective's variation. ``result["ranges"]`` has of each
+    its kind (float, int or choice), low, high, log and choices.
     """
     done, objective = complete(trials, result)
-    counts = done["parameters"].astype(float)
-    ranges = {"parameters": {"kind": "int", "low": counts.min(), "high": result.get("limit") or counts.max()}}
-    weights = result.get("importances") or {}
-    ranges |= dict(sorted(result["ranges"].items(), key=lambda pair: -weights.get(pair[0], 0)))
+    counts, shares = done["parameters"].astype(float), result.get("importances") or {}
+    ranges = dict(sorted(result["ranges"].items(), key=lambda pair: -shares.get(pair[0], 0)))
+    if counts.nunique() > 1:
+        high = result.get("limit") or counts.max()
+        ranges = {"parameters": {"kind": "int", "low": counts.min(), "high": high}} | ranges
     figure, panels, left, _ = axis.multiples(len(ranges))
     best = done["value"].to_numpy().argmin()
     for number, (axes, (name, searched)) in enumerate(zip(panels, ranges.items(), strict=True)):
@@ -123,7 +101,8 @@ def slices(trials: pd.DataFrame, result: dict) -> Figure:
         axes.plot(positions[best], done["value"].iloc[best], **_BEST)
         axis.log_axis(axes, done["value"], 4)
         axes.set_ylabel(style.wrapped(objective, 22, 2) if left[number] else "")
-        axes.set_title(style.short(name, 26), loc="left", fontsize=7)
+        share = f", {100 * shares[name]:.0f} %" if name in shares else ""
+        axes.set_title(style.short(name, 20) + share, loc="left", fontsize=7)
     return figure
 
 
@@ -143,23 +122,3 @@ def _field_axis(axes, values, searched) -> np.ndarray:
         axes.set_xlim(searched["low"] - margin, searched["high"] + margin)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=searched["kind"] == "int"))
     return values.to_numpy(float)
-
-
-@style.styled
-def learning_curves(curves: pd.DataFrame, trials: pd.DataFrame, result: dict) -> Figure:
-    """Draw the validation loss of each trial over its epochs, the mean over its seeds; a cross where it was pruned."""
-    frame = curves.dropna(subset=["validation_loss"])
-    means = frame.groupby(["trial", "epoch"])["validation_loss"].mean()
-    pruned = set(trials.loc[trials["state"] == "pruned", "number"])
-    figure, (axes,) = axis.column(2.4)
-    counts = dict.fromkeys(_CURVES, 0)
-    for trial, line in means.groupby("trial"):
-        kind = "the best" if trial == result.get("best") else "pruned" if trial in pruned else "other"
-        counts[kind] += 1
-        axes.plot(line.index.get_level_values("epoch"), line, markevery=[-1], **_CURVES[kind])
-    axis.log_axis(axes, means, 8)
-    axes.set_ylabel("validation loss")
-    axis.count_axis(axes, frame["epoch"])
-    names = {kind: kind if kind == "the best" else f"{kind} ({count})" for kind, count in counts.items() if count}
-    axis.legend(figure, [(name, _CURVES[kind]) for kind, name in names.items()])
-    return figure

@@ -60,13 +60,13 @@ def curves(history, target=None, kind="test", evaluated=10_000, measured=None) -
 
 
 @style.styled
-def contact_sheet(originals, augmented) -> Figure:
-    """Show images above what augmentation made of them.
+def contact_sheet(originals, augmented, inch: float = 0.8) -> Figure:
+    """Show images above what augmentation made of them, each ``inch`` wide.
 
     ``originals``: float (K, C, H, W) in [0, 1], C 1 or 3, the first row; ``augmented``: (R, K, C, H, W), R rows.
     """
     rows = np.concatenate([np.asarray(originals)[None], np.asarray(augmented)]).clip(0, 1)
-    figure = style.new(0.8 * rows.shape[1] + 0.6, 0.8 * rows.shape[0])
+    figure = style.new(inch * rows.shape[1] + 0.6, inch * rows.shape[0])
     panels = figure.subplots(*rows.shape[:2], squeeze=False)
     for number, (line, row) in enumerate(zip(panels, rows, strict=True)):
         for axes, image in zip(line, row, strict=True):

@@ -2,22 +2,25 @@
 
 from pathlib import Path
 
-from analysis.report import content, data, document, figures, readme
+from analysis.report import content, data, document, figures
 from tinycnn import ROOT
 
 FOLDER = ROOT / "reports"
 
 
-def write(names: list[str] | None = None, folder: Path = FOLDER) -> tuple[list[Path], list[str]]:
-    """Write the report on these experiments, or on all, its figures and the README's part; return files and notes.
+def write(
+    names: list[str] | None = None, folder: Path = FOLDER, everything: bool = False
+) -> tuple[list[Path], list[str]]:
+    """Write the report on these experiments, or on all; return its two files and its figures, and the notes.
 
-    Raises SpecError for an unknown name, UserError where there is nothing to report.
+    ``everything``: with a chapter for each experiment, and every table and figure. Raises SpecError for an unknown
+    name, UserError where there is nothing to report.
     """
-    report = data.collect(names)
+    report = data.collect(names, everything)
     saved = figures.FigureFolder(folder / "figures", report.notes)
-    elements = content.content(report, saved)
+    elements = content.content(report, saved, everything)
     saved.remove_others()
     written = [folder / "report.md", folder / "report.html"]
     for path in written:
         path.write_text(document.render(elements, path.suffix.removeprefix("."), folder), encoding="utf-8")
-    return [*written, *(readme.write() if folder == FOLDER else [])], report.notes
+    return [*written, *(saved.folder / f"{name}.png" for name in saved.names)], report.notes

@@ -1,58 +1,88 @@
-"""What a report says of the results, of each iteration and of each study, as elements of a document."""
+"""What a report says, as elements of a document: a summary, the results, the iterations, the studies."""
 
 import pandas as pd
 
-from analysis.diagnosis import diagnose
-from analysis.receptive_field import SHARE
-from analysis.report import figures
+from analysis import statistics
+from analysis.report import chapters, figures
 from analysis.report.data import ReportData
 from analysis.report.document import bullets, heading, number, paragraph, table, with_epoch
 from analysis.report.document import figures as figure_group
-from analysis.statistics import as_text, changed_fields, difference_as_text, seeds_needed
-from tinycnn.errors import SpecError
-from tinycnn.spec import load as experiments
-from tinycnn.track.description import parse_notes
+from analysis.select import MOST_VARIANTS
+
+_MOST_ROWS, _MOST_NOTES = 10, 12
+"""Lines of the tables of other runs, and of the notes, unless everything is asked for."""
 
 
-def content(report: ReportData, saved: figures.FigureFolder) -> list[dict]:
+def content(report: ReportData, saved: figures.FigureFolder, everything: bool) -> list[dict]:
     """Return the elements of the whole report; its figures are drawn into ``saved``."""
-    body = []
-    for data in dict.fromkeys([*report.summary["data"], *report.variants["data"]]):
-        body += [heading(2, f"Results on {data}")]
-        if data in set(report.summary["data"]):
-            body += _results(report, data) + [figure_group(figures.comparison(report, data, saved))]
-        body += _variants(report, data)
+    main = report.summary[report.summary["experiment"].isin(report.main)]
+    best = statistics.under_budgets(main, report.references)
+    body = [*_summary(report, best), figure_group(figures.front(saved, main, report.references, "front"))]
+    body += _what_changed(report, main, everything)
+    for data in dict.fromkeys(main["data"]):
+        body += [heading(2, f"Results on {data}"), *_results(report, main[main["data"] == data], data, everything)]
+        body += [figure_group(figures.comparison(report, data, saved, everything))]
+    body += _others(report, everything)
+    pictured = report.main if everything else {data: ours.experiment for data, _, ours, _ in best if ours}.values()
     body += [heading(2, "Iterations")]
-    fields = {}
-    for name in report.summary["experiment"]:
-        body += _iteration(report, name, saved, fields)
-    body += [heading(2, "Studies")] if report.studies else []
-    for name, (trials, curves, result) in report.studies.items():
-        body += [heading(3, f"Study {name}"), *_study(trials, result)]
-        body += [figure_group(figures.study(name, trials, curves, result, saved))]
-    if len(report.evaluations):
-        text = "Each evaluation on a test set makes the best figure found on it more optimistic; so they are counted."
-        rows = [(row.data, row.specs) for row in report.evaluations.itertuples()]
-        body += [heading(2, "Specs evaluated on the test sets"), paragraph(text), table(("data", "specs"), rows, "<>")]
-    return [*_opening(report), *body, *_sources(report)]  # the notes last: drawing adds to them
+    for name in report.main:
+        body += chapters.iteration(report, name, saved, name in pictured, everything)
+    if report.studies:
+        body += [heading(2, "Studies"), *chapters.studies(report.studies, saved, everything)]
+    return [*body, *_sources(report, best, everything)]  # the notes last: drawing adds to them
 
 
-def _opening(report) -> list[dict]:
-    text = (
-        "Written by make report from the store and from reports/evidence; no number is typed by hand. Accuracies are "
-        "test accuracies in percent after the last epoch, over n seeds, unless a column says otherwise. A best epoch "
-        "is selected on the test set: it is shown only because published figures are of this kind."
+def _summary(report, best) -> list[dict]:
+    """Return the question, and the best network of each budget."""
+    counts = ", ".join(f"{row.specs} on {row.data}" for row in report.evaluations.itertuples())
+    question = (
+        "How accurate can an image classifier with very few parameters be? Accuracies are test accuracies in percent "
+        "after the last epoch, as means over n seeds with their standard deviation. "
     )
-    notes = [heading(2, "Notes"), bullets(report.notes)] if report.notes else []
-    return [heading(1, "tinycnn: results"), paragraph(text), *notes]
+    question += f"Specs evaluated on a test set so far: {counts}." if counts else ""
+    head = ("data", "fewer parameters than", "best network", "parameters", "accuracy", "n", "min", "published", "its")
+    rows = [
+        (
+            data, f"{budget:,}", *((ours.experiment, number(ours.parameters, 0), _mean(ours), ours.n,
+            number(ours.last_min)) if ours else "-----"),
+            *((f"{theirs.name}, {theirs.parameters:,}", f"{theirs.shown:.2f} ({_kind(theirs)})") if theirs else "--"),
+        )
+        for data, budget, ours, theirs in best
+    ]  # fmt: skip
+    found = [heading(1, "tinycnn: results"), paragraph(question)]
+    return found + ([table(head, rows, "<><>>>><<")] if rows else [])
 
 
-def _results(report, data: str) -> list[dict]:
-    """Return the results table of one data set, the published figures below those of tinycnn."""
-    summary = report.summary[report.summary["data"] == data]
-    published = report.references[report.references["data"] == data].sort_values("parameters", kind="stable")
+def _what_changed(report, main, everything: bool) -> list[dict]:
+    """Return what each experiment changed of its parent, and what that brought."""
+    rows = [
+        (row.experiment, row.parent, _fields(row.fields, everything), statistics.difference_as_text(row._asdict()))
+        for row in report.changes[report.changes["experiment"].isin(main["experiment"])].itertuples()
+    ]
+    return [table(("experiment", "from", "what changed", "difference of accuracy"), rows, "<<<<")] if rows else []
+
+
+def _mean(row) -> str:
+    return number(row.last, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}")
+
+
+def _kind(reference) -> str:
+    """Return what a published figure is, in two words."""
+    return "mean over seeds" if reference.n > 1 else "selected" if pd.isna(reference.last) else "last, one run"
+
+
+def _fields(text: str, everything: bool) -> str:
+    """Return the changed fields of an experiment: all, or the first few and those of many layers by their name only."""
+    if everything:
+        return text
+    parts = [part if len(part) < 50 else part.split(" ")[0] for part in text.split("; ")]
+    return "; ".join(parts[:3]) + (f"; {len(parts) - 3} more" if len(parts) > 3 else "")
+
+
+def _results(report, summary, data: str, everything: bool) -> list[dict]:
+    """Return the results table of one data set; with everything, the published figures below those of tinycnn."""
     head = ("", "last epoch", "95 % interval", "n", "std", "min", "min of last 5", "best (epoch)", "train",
-            "parameters", "target met, or how selected")  # fmt: skip
+            "parameters", "target met" + ", or how selected" * everything)  # fmt: skip
     rows = [
         (
             row.experiment, number(row.last, 3), _interval(row), row.n,
@@ -62,167 +92,56 @@ def _results(report, data: str) -> list[dict]:
         )
         for row in summary.itertuples()
     ]  # fmt: skip
+    published = report.references[(report.references["data"] == data) & everything].sort_values("parameters")
     rows += [
         (
-            f"({row.name})", number(row.last), "-", "5" if "mean of 5" in row.note else "1", "-", "-",
+            f"({row.name})", number(row.last), "-", row.n, number(row.std), "-",
             number(row.min_last5), with_epoch(row.best, row.best_epoch), "-", number(row.parameters, 0), row.note,
         )
         for row in published.itertuples(index=False)
     ]  # fmt: skip
     text = (
-        "Train: accuracy on clean training images after the last epoch. The interval is of the mean over seeds "
-        "(Student's t); of a single run it is Wilson's, over test images, and does not cover other seeds. Minimum "
-        "of the last five: of any seed. Best: the mean over seeds of each one's best epoch, with the median of these "
-        "epochs. In brackets: published figures, single runs and best epochs selected on the test set unless the last "
-        "column says otherwise, so that they cannot be compared with a mean."
+        "Interval: of the mean over seeds (Student's t); of a single run Wilson's, over test images. Best: mean of "
+        "each seed's best epoch, selected on the test set, with the median epoch. Train: clean training images."
     )
+    text = text if data == report.summary["data"].iloc[0] else ""
     deviation = summary.loc[summary["n"] >= 3, "last_std"].median()
     if deviation > 0:
-        text += (
-            f" The standard deviation over seeds is {deviation:.3f} (median over experiments of three seeds or more): "
-            f"to detect a difference of 0.05 points takes some {seeds_needed(0.05, deviation)} seeds a side."
-        )
-    return [table(head, rows, "<" + ">" * 9 + "<"), paragraph(text)]
+        seeds = statistics.seeds_needed(0.05, deviation)
+        text += f" With a deviation of {deviation:.3f}, a difference of 0.05 points takes some {seeds} seeds a side."
+    return [table(head, rows, "<" + ">" * 9 + "<"), *([paragraph(text)] if text else [])]
 
 
 def _interval(row) -> str:
     return f"{row.last_low:.2f} to {row.last_high:.2f}"
 
 
-def _variants(report, data: str) -> list[dict]:
-    mine = report.variants[report.variants["data"] == data]
-    if mine.empty:
+def _others(report, everything: bool) -> list[dict]:
+    """Return the table of the experiments without a chapter, and of runs with other values than their experiment's."""
+    rest = report.summary[~report.summary["experiment"].isin(report.main)].assign(settings="-")
+    frame = pd.concat([part for part in (rest, report.variants) if len(part)] or [rest], ignore_index=True)
+    if frame.empty:
         return []
-    text = "Runs of an experiment with other values than those shown for it: set with --set, or of an earlier file. "
-    text += "They are not judged."
-    head = ("experiment", "settings", "spec", "n", "last epoch", "std", "95 % interval", "min", "parameters")
+    text = "Runs of specs that are not (or no longer) in experiments/, or with values set by --set; without a chapter."
+    if len(frame) > _MOST_ROWS and not everything:
+        text += f" {_MOST_ROWS} of {len(frame)}; make report ALL=1 shows all, or the latest {MOST_VARIANTS} variants."
+        frame = frame.head(_MOST_ROWS)
+    head = ("experiment", "settings", "data", "accuracy", "n", "min", "parameters")
     rows = [
-        (
-            row.experiment, row.settings, row.spec_hash, row.n, number(row.last, 3), number(row.last_std, 3),
-            _interval(row), number(row.last_min), number(row.parameters, 0),
-        )
-        for row in mine.itertuples()
-    ]  # fmt: skip
-    return [heading(3, f"Variants on {data}"), paragraph(text), table(head, rows, "<<<" + ">" * 6)]
-
-
-def _iteration(report, name: str, saved, known_fields: dict) -> list[dict]:
-    """Return an experiment's section: Target, Change, Result, Analysis, Receptive Field."""
-    spec, document = report.specs[name], report.documents[name]
-    author = parse_notes(document.notes) if document else {"title": ""}
-    row = next(report.summary[report.summary["experiment"] == name].itertuples())
-    epochs = report.epochs[report.epochs["experiment"] == name]
-    target = None if pd.isna(row.target_accuracy) else row.target_accuracy
-    drawn, fields = figures.fields_of(report, name, saved, known_fields)
-    analysis = [paragraph(author["Analysis"], "In the author's words")] if author.get("Analysis") else []
-    return [
-        heading(3, f"{name}: {author['title']}".rstrip(": .")),
-        heading(4, "Target"),
-        paragraph(author.get("Target") or "The author names none."),
-        heading(4, "Change"),
-        *_change(author, spec or document),
-        heading(4, "Result"),
-        *_result(report, row, epochs.iloc[0]),
-        heading(4, "Analysis"),
-        *analysis,
-        paragraph("computed from the runs:", "Diagnosis"),
-        bullets(diagnose(epochs, target)),
-        figure_group(figures.mistakes_of(report, name, saved)),
-        heading(4, "Receptive Field"),
-        figure_group(drawn),
-        *_layers(report.measured[name], fields),
+        (row.experiment, row.settings, row.data, _mean(row), row.n, number(row.last_min), number(row.parameters, 0))
+        for row in frame.itertuples()
     ]
+    return [heading(2, "Other specs and variants"), paragraph(text), table(head, rows, "<<<>>>>")]
 
 
-def _change(author: dict, spec) -> list[dict]:
-    """Return the author's words on the change, and the computed difference from the parent."""
-    found = [paragraph(author["Change"])] if author.get("Change") else []
-    found += [paragraph(author["Source"], "Source")] if author.get("Source") else []
-    if spec is None or spec.parent not in experiments.names():
-        return found or [paragraph("Derived from no experiment that is here.")]
-    try:
-        changed = changed_fields(spec, experiments.load(spec.parent)).items()
-    except SpecError:
-        return [*found, paragraph(f"Its parent {spec.parent} cannot be loaded.")]
-    rows = [(name, as_text(old), as_text(new)) for name, (old, new) in changed]
-    return [*found, table(("field", spec.parent, spec.name), rows, "<<<")] if rows else found
-
-
-def _result(report, row, first) -> list[dict]:
-    """Return the result of an experiment: its row, the verdict, the difference from the parent, and the source."""
-    head = ("last epoch", "n", "best (epoch)", "min of last 5", "train", "parameters", "multiply-accumulates",
-            "seconds", "target")  # fmt: skip
-    cells = (
-        number(row.last, 3) + ("" if pd.isna(row.last_std) else f" ± {row.last_std:.3f}"), row.n,
-        with_epoch(row.best, row.best_epoch), number(row.min_last5), number(row.clean_train),
-        number(row.parameters, 0), number(row.macs, 0), number(row.seconds, 0), row.verdict,
-    )  # fmt: skip
-    found = [table(head, [cells], ">" * 8 + "<"), paragraph(f"{row.verdict}: {row.reason}.", "Verdict")]
-    for change in report.changes[report.changes["experiment"] == row.experiment].itertuples():
-        found.append(paragraph(f"{difference_as_text(change._asdict())}.", f"Against {change.parent}"))
-    origin = f"commit {str(first.get('commit'))[:12]}, torch {first.get('torch')}, {first.get('device')}"
-    threads = f"threads {first.get('threads')}"
-    return [*found, paragraph(f"Numbers from {report.sources[row.experiment]}; {origin}, {threads}.")]
-
-
-def _layers(measured, fields) -> list[dict]:
-    """Return the table of a network's layers: those with parameters, or where the receptive field grows."""
-    if measured is None:
-        return [paragraph("The network cannot be built from what is here.")]
-    effective = {field.name: field.effective for field in fields}
-    head = ("layer", "kind", "output", "parameters", "multiply-accumulates", "receptive field", "effective")
-    rows, before = [], 1
-    for layer in measured.layers:
-        side = layer.receptive_field
-        if layer.parameters or side > before:
-            output = "×".join(map(str, layer.output))
-            cells = (layer.name, layer.kind, output, f"{layer.parameters:,}", f"{layer.macs:,}", f"{side} × {side}")
-            rows.append((*cells, number(effective.get(layer.name), 1)))
-        before = side
-    text = (
-        "Receptive field: the square of pixels that a unit can depend on. Effective: the side of a square of as many "
-        f"pixels as have more than {100 * SHARE:.2g} % of the largest gradient (Luo et al. 2016), before training."
-    )
-    return [table(head, rows, "<<<>>>>"), paragraph(text)]
-
-
-def _study(trials, result: dict) -> list[dict]:
-    """Return what a study searched, its best trial, and how that compares with the base."""
-    states = trials["state"].value_counts()
-    counted = ", ".join(f"{states[state]} {state.replace('_', ' ')}" for state in sorted(states.index))
-    objective = str(result.get("objective")).replace("_", " ")
-    text = (
-        f"From {result.get('base')}; objective: {objective} of the last epoch, on images held out of the training set"
-    )
-    text += f"; parameter limit: {number(result.get('limit'), 0)}. Trials: {counted}."
-    if result.get("seeds") and result.get("epochs"):
-        text += f" Each trained {result['epochs']} epochs with {result['seeds']} seed(s)."
-    if fidelity := result.get("fidelity"):
-        text += " Cheaper than the base by " + ", ".join(f"{k} {as_text(v)}" for k, v in fidelity.items()) + "."
-    if result.get("epochs_saved_by_pruning"):
-        text += f" Pruning saved {result['epochs_saved_by_pruning']:,} epochs."
-    best, lines = trials[trials["number"] == result.get("best")], list(result.get("edges") or [])
-    fields = {field: searched for field, searched in result.get("ranges", {}).items() if field in trials and len(best)}
-    rows = [(field, _range(searched), as_text(best[field].iloc[0])) for field, searched in fields.items()]
-    tables = [table(("field", "searched", f"best (trial {result['best']})"), rows, "<<<")] if rows else []
-    if compared := result.get("comparison"):
-        words = difference_as_text({"n": compared["seeds"], "paired": True} | compared)
-        lines.insert(0, f"{compared['promoted']} against {compared['base']} on the test set: {words}.")
-    if result.get("value") is not None and result.get("base_value") is not None:
-        base = f"{result.get('base')} itself {result['base_value']:.5g}"
-        lines.insert(0, f"The best value is {result['value']:.5g}, that of {base}; the best of many is optimistic.")
-    return [paragraph(text), *tables, *([bullets(lines)] if lines else [])]
-
-
-def _range(searched: dict) -> str:
-    if searched.get("choices"):
-        return ", ".join(map(as_text, searched["choices"]))
-    scale = ", logarithmic" if searched.get("log") else ""
-    return f"{as_text(searched.get('low'))} to {as_text(searched.get('high'))}{scale}"
-
-
-def _sources(report) -> list[dict]:
+def _sources(report, best, everything: bool) -> list[dict]:
+    """Return the sources of the published figures that the report shows, and the notes."""
     shown = report.references[report.references["data"].isin(set(report.summary["data"]))].fillna({"recipe": "-"})
-    rows = [(row.name, row.data, row.source, row.recipe, row.note) for row in shown.itertuples(index=False)]
-    head = ("name", "data", "source", "recipe", "how selected")
-    return [heading(2, "Sources of the published figures"), table(head, rows, "<<<<<")]
+    if not everything:
+        shown = shown[shown["name"].isin([theirs.name for *_, theirs in best if theirs])]
+    columns = ["name", "source", "note", "recipe"][: 4 if everything else 3]
+    head = ("published", "source", "how selected", "recipe")[: len(columns)]
+    found = [heading(2, "Sources and notes"), table(head, shown[columns].to_numpy(), "<" * len(columns))]
+    notes = report.notes if everything else report.notes[:_MOST_NOTES]
+    left = len(report.notes) - len(notes)
+    return [*found, bullets([*notes, *[f"{left} more notes, as make report prints them."] * (left > 0)])]

@@ -12,6 +12,9 @@ from tinycnn.source import code_hash
 from tinycnn.spec import load as experiments
 from tinycnn.track.provenance import code
 
+MOST_CHAPTERS = 8
+"""Experiments that have a chapter, unless all are asked for: the best of each budget, then the latest."""
+
 
 @dataclass
 class ReportData:
@@ -19,6 +22,7 @@ class ReportData:
 
     By name of the experiment: ``specs``, what was run, None where that is not known; ``documents``, the spec whose
     docstring describes it; ``measured``, the network, None where it cannot be built; ``sources`` of the numbers.
+    ``main``: those that have a chapter and are in the figures, the others only have a row.
     ``studies``: as ``evidence.studies`` returns them; ``notes``: a line for whatever was left out or needs care.
     """
 
@@ -30,6 +34,7 @@ class ReportData:
     evaluations: pd.DataFrame
     class_counts: dict
     references: pd.DataFrame
+    main: list[str]
     specs: dict
     documents: dict
     measured: dict
@@ -38,10 +43,11 @@ class ReportData:
     notes: list[str]
 
 
-def collect(names: list[str] | None = None) -> ReportData:
+def collect(names: list[str] | None = None, everything: bool = False) -> ReportData:
     """Read the store and the evidence; ``names``: of which experiments, or else of all that have a record.
 
-    With ``names``, only the studies based on one of them. Raises SpecError for an unknown name, and UserError where
+    With ``names``, only the studies based on one of them. Experiments that are named all have a chapter, as they have
+    with ``everything``. Raises SpecError for an unknown name, and UserError where
     there is nothing to report.
     """
     notes = []
@@ -65,7 +71,7 @@ def collect(names: list[str] | None = None) -> ReportData:
             f"nothing to report: no finished run{which} in store or evidence{invalid}; "
             f"make {names[0] if names else 'exp3'} makes one"
         )
-    return _report_data(epochs, selected, specs, frame, names, notes)
+    return _report_data(epochs, selected, specs, frame, names, everything or bool(names), notes)
 
 
 def _epochs(selected, notes) -> pd.DataFrame:
@@ -82,16 +88,19 @@ def _epochs(selected, notes) -> pd.DataFrame:
     return epochs[epochs["experiment"].isin(complete)]
 
 
-def _report_data(epochs, selected, current, frame, only, notes) -> ReportData:
+def _report_data(epochs, selected, current, frame, only, everything, notes) -> ReportData:
     names = in_order(epochs, current)
     epochs = epochs.set_index("experiment").loc[names].reset_index()
     specs = {name: selected[name].spec for name in names}
     documents = {name: current[name] or specs[name] for name in names}
     measured = measure_all(documents | {name: spec for name, spec in specs.items() if spec})
-    summary = [
+    summary = pd.DataFrame(
         statistics.summarise(part, specs[name], measured[name], selected[name].not_judged)
         for name, part in epochs.groupby("experiment", sort=False)
-    ]
+    )
+    references = evidence.references()
+    current_ones = [name for name in names if selected[name].current]
+    main = names if everything else _main(summary, references, current_ones or names)
     if recorded_only := [name for name in names if current[name] is None and not selected[name].not_judged]:
         notes.append(f"Shown as recorded, without a file in experiments/: {', '.join(recorded_only)}.")
     _note_origin(epochs, specs, notes)
@@ -99,13 +108,14 @@ def _report_data(epochs, selected, current, frame, only, notes) -> ReportData:
     studies, lines = evidence.studies()
     return ReportData(
         epochs=epochs,
-        summary=pd.DataFrame(summary),
+        summary=summary,
         changes=statistics.changes(epochs, specs),
         variants=select.variants(frame, selected, current, notes),
         mistakes=mistakes,
         evaluations=evidence.evaluations(frame),
         class_counts=_class_counts(selected),
-        references=evidence.references(),
+        references=references,
+        main=main,
         specs=specs,
         documents=documents,
         measured=measured,
@@ -113,6 +123,14 @@ def _report_data(epochs, selected, current, frame, only, notes) -> ReportData:
         studies={name: study for name, study in studies.items() if not only or study[2].get("base") in only},
         notes=notes + lines,
     )
+
+
+def _main(summary, references, names: list[str]) -> list[str]:
+    """Return which of these experiments have a chapter: as many as a reader has time for."""
+    rows = summary[summary["experiment"].isin(names)]
+    best = [ours.experiment for *_, ours, _ in statistics.under_budgets(rows, references) if ours]
+    first = [*dict.fromkeys([*best, *reversed(names)])][:MOST_CHAPTERS]
+    return [name for name in names if name in first]
 
 
 def in_order(epochs, specs) -> list[str]:

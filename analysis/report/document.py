@@ -32,9 +32,9 @@ def table(head, rows, sides: str) -> dict:
     return {"kind": "table", "head": head, "rows": rows, "sides": sides}
 
 
-def figures(saved: list) -> dict:
-    """Return a group of figures, as ``FigureFolder.add`` returns them."""
-    return {"kind": "figures", "figures": saved}
+def figures(saved: list, beside: bool = False) -> dict:
+    """Return a group of figures, as ``FigureFolder.add`` returns them; ``beside`` the text where there is room."""
+    return {"kind": "figures", "figures": saved, "beside": beside}
 
 
 def number(value, digits: int = 2) -> str:

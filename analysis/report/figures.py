@@ -2,20 +2,22 @@
 
 import functools
 import gc
+import json
 import re
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from analysis import receptive_field, statistics
-from analysis.plots import mistakes, receptive_fields, runs, specs, studies, style
+from analysis.plots import architecture, mistakes, receptive_fields, runs, specs, studies, style, training
 from analysis.report.data import ReportData
+from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
-from tinycnn.data.files import load
-from tinycnn.errors import UserError
 
+BENCH = ROOT / "reports" / "bench.json"
 MOST = 20
-"""Experiments in one figure, and networks whose receptive fields are drawn; more could not be told apart."""
+"""Experiments in one figure; more could not be told apart."""
 
 
 class FigureFolder:
@@ -49,83 +51,116 @@ class FigureFolder:
 
 def learning_curves(saved: FigureFolder, epochs, summary, name: str) -> list[dict]:
     """Draw the learning curves of the experiments of one data set."""
-    caption = "Test errors per 10,000 over the epochs: means over seeds, in a band from the lowest to the highest seed."
-    target = _most_frequent(summary["target_accuracy"])
+    caption = "Test errors over the epochs: means over seeds, in a band from the lowest to the highest seed."
+    wanted = summary["target_accuracy"].dropna().mode()
+    target = float(wanted.iloc[0]) if len(wanted) else None
     data = epochs[["experiment", "data", "seed", "epoch", "test_accuracy"]]
     return saved.add(name, caption, data, lambda: runs.learning_curves(data, target))
 
 
-def accuracy_against_parameters(saved: FigureFolder, summary, references, name: str) -> list[dict]:
-    """Draw accuracy against parameters for one data set, beside the published figures."""
+def front(saved: FigureFolder, summary, references, name: str) -> list[dict]:
+    """Draw accuracy against parameters with the front over the budgets, a panel for each data set."""
     caption = (
-        "Test errors against parameters. Filled: tinycnn, the mean of the last epoch with its 95 % interval, and its "
-        "Pareto front. Hollow: published, mostly the best epoch of one run selected on the test set; where the last "
-        "epoch is known a line leads to it."
+        "Test errors against parameters, and the front: the best network of as few parameters. Blue: tinycnn's means; "
+        "networks of equal size stand side by side. Grey: published, by how they were selected."
     )
-    limit = _most_frequent(summary["limit"])
+    summary = summary.dropna(subset=["parameters"])
+    if summary.empty:  # none was recorded
+        return []
     own = summary[["experiment", "data", "parameters", "n", "last", "last_low", "last_high"]]
-    published = references[["name", "data", "parameters", "best", "last", "note"]]
+    published = references[references["data"].isin(set(own["data"]))].drop(columns=["train", "recipe"])
     data = pd.concat([own.assign(whose="tinycnn"), published.assign(whose="published")], ignore_index=True)
-    return saved.add(name, caption, data, lambda: specs.accuracy_against_parameters(summary, references, limit))
+    budgets = [1000 * 2**power for power in range(9)]
+    return saved.add(name, caption, data, lambda: specs.accuracy_against_parameters(summary, published, budgets))
 
 
-def _most_frequent(column: pd.Series):
-    found = column.dropna().mode()
-    return float(found.iloc[0]) if len(found) else None
-
-
-def comparison(report: ReportData, data: str, saved: FigureFolder) -> list[dict]:
-    """Draw what compares the experiments of one data set."""
-    summary = report.summary[report.summary["data"] == data]
+def comparison(report: ReportData, data: str, saved: FigureFolder, everything: bool) -> list[dict]:
+    """Draw what compares the experiments of one data set; of a single one only its learning curves."""
+    summary = report.summary[(report.summary["data"] == data) & report.summary["experiment"].isin(report.main)]
     if len(summary) > MOST:
         summary = summary.nlargest(MOST, "last").sort_index()
         report.notes.append(f"{data}: figures show the {MOST} experiments of highest mean accuracy, tables show all.")
-    epochs = report.epochs[report.epochs["experiment"].isin(summary["experiment"])]
-    last = statistics.last_epochs(epochs)[["experiment", "data", "seed", "epoch", "test_accuracy"]]
-    changed = report.changes[report.changes["experiment"].isin(summary["experiment"])]
-    references = report.references[report.references["data"] == data]
+    epochs, changed = (f[f["experiment"].isin(summary["experiment"])] for f in (report.epochs, report.changes))
     drawn = learning_curves(saved, epochs, summary, f"learning_curves_{data}")
-    if summary["parameters"].notna().any():
-        drawn += accuracy_against_parameters(saved, summary, references, f"accuracy_parameters_{data}")
-    caption = "Each seed's last epoch as a point, their mean and its 95 % interval (of a single run, over test images)."
-    drawn += saved.add(f"seeds_{data}", caption, last, lambda: runs.seeds(last))
     if len(changed):
-        caption = (
-            "What each change brought: the difference of the last epoch's mean from the parent's, in points, with its "
-            "95 % interval, paired by seed where two or more are shared. An interval that includes 0 shows no effect."
-        )
+        caption = "What each change brought, on the mean of the last epoch. An interval with 0 in it shows no effect."
         drawn += saved.add(f"changes_{data}", caption, changed, lambda: specs.changes(changed))
-    rates = epochs[["experiment", "seed", "epoch", "learning_rate"]]
-    if rates["learning_rate"].notna().any():
-        caption = "The learning rate at the last step of each epoch."
-        drawn += saved.add(f"schedules_{data}", caption, rates, lambda: runs.schedules(rates))
-    caption = "Test errors against the seconds of a whole training and the multiply-accumulates of one image."
-    costs = summary[["experiment", "n", "last", "last_low", "last_high", "seconds", "macs"]]
-    if costs[["seconds", "macs"]].notna().any(axis=None):
-        drawn += saved.add(f"cost_{data}", caption, costs, lambda: specs.cost(costs))
+    if len(summary) == 1 and not everything:
+        return drawn
+    last = statistics.last_epochs(epochs)[["experiment", "data", "seed", "epoch", "test_accuracy"]]
+    caption = "Each seed's last epoch as a point, their mean and its 95 % interval."
+    drawn += saved.add(f"seeds_{data}", caption, last, lambda: runs.seeds(last))
+    costs = summary[["experiment", "data", "n", "last", "last_low", "last_high", "macs"]]
+    if costs["macs"].notna().any():
+        caption = "Test errors against arithmetic, and the front."
+        drawn += saved.add(f"macs_{data}", caption, costs, lambda: specs.accuracy_against_macs(costs))
+    drawn += training_time(report, data, saved)
+    losses = epochs[["experiment", "seed", "epoch", "train_loss", "test_loss"]]
+    if losses[["train_loss", "test_loss"]].notna().all(axis=1).any():
+        caption = "Training and test loss over the epochs. Training images are augmented, and seen with dropout."
+        drawn += saved.add(f"losses_{data}", caption, losses, lambda: runs.losses(losses))
     return drawn
 
 
-def fields_of(report: ReportData, name: str, saved: FigureFolder, known: dict) -> tuple[list[dict], list]:
-    """Draw the receptive fields of an experiment's network, once for each network; return also the fields.
+def training_time(report: ReportData, data: str, saved: FigureFolder) -> list[dict]:
+    """Draw accuracy against the time that the benchmark measured: of sprint, its experiment, and the plain loop."""
+    if not BENCH.exists():
+        return []
+    bench = json.loads(BENCH.read_text(encoding="utf-8"))
+    machine, timed = bench["where"]["machine"], bench.get("time_to")
+    names = [bench["where"]["experiment"], "sprint"]
+    means = report.epochs[report.epochs["data"] == data].groupby(["experiment", "epoch"])["test_accuracy"].mean()
+    if not timed or not bench.get("tracking") or not set(names) <= set(means.index.unique(0)) & set(report.main):
+        return []
+    each = bench["tracking"]["epoch"]["median"], timed["sprint_seconds"]["median"] / len(means["sprint"])
+    parts = [
+        pd.DataFrame({"what": name, "seconds": means[name].index * seconds, "test_accuracy": means[name].to_numpy()})
+        for name, seconds in zip(names, each, strict=True)
+    ]
+    reached = [run["seconds"] for run in timed["plain"] if run["reached"]]
+    plain = pd.DataFrame({"what": "plain loop", "seconds": reached, "test_accuracy": timed["target"]})
+    lines = {part["what"].iloc[0]: (part["seconds"], part["test_accuracy"]) for part in parts}
+    caption = (
+        f"Test errors against seconds of training on {machine['cores']} cores of {machine['processor']}: epochs of the "
+        f"records, at the seconds an epoch takes in make bench. Crosses: a plain loop's first epoch at the target."
+    )
+    plot = functools.partial(runs.training_time, lines, reached, timed["target"])
+    return saved.add(f"time_{data}", caption, pd.concat([*parts, plain]), plot)
 
-    ``known``: what was drawn before, by network.
-    """
+
+def layers_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict]:
+    """Draw the layers of an experiment's network."""
     spec, measured = report.specs[name] or report.documents[name], report.measured[name]
     if measured is None:
-        return [], []
-    key = spec.model.model_dump_json(), spec.data.short
-    if key not in known and len(known) < MOST:
-        image, title, fields = receptive_field.of_spec(spec, measured)
-        columns = ["name", "kind", "side", "left", "top", "effective"]
-        data = pd.DataFrame([[getattr(field, column) for column in columns] for field in fields], columns=columns)
-        caption = (
-            f"Receptive fields over {title}, layer by layer: the square is what the middle unit can depend on; orange "
-            "is how much each pixel counts by gradients, in the network before training (Luo et al. 2016)."
-        )
-        plot = functools.partial(receptive_fields.receptive_fields, image, fields)
-        known[key] = saved.add(f"receptive_fields_{name}", caption, data, plot), fields
-    return known.get(key, ([], []))
+        return []
+    shape = spec.data.facts().channels, spec.data.facts().size, spec.data.facts().size
+    plot = functools.partial(architecture.architecture, measured, shape)
+    return saved.add(f"layers_{name}", f"The layers of {name}.", pd.DataFrame(measured.layers), plot)
+
+
+def images_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict]:
+    """Draw what augmentation makes of training images, and the receptive fields of an experiment's network."""
+    spec, measured = report.specs[name] or report.documents[name], report.measured[name]
+    split = receptive_field.example_of(spec.data) if measured else None
+    if split is None:
+        return []
+    few = torch.arange(6) * (len(split.train.labels) // 6)  # they may be sorted by class
+    images, labels = split.train.images[few].float() / 255, split.train.labels[few]
+    generator = torch.Generator().manual_seed(0)
+    augmented = [spec.augment.apply(images, labels, generator, split)[0] for _ in range(4)]
+    plot = functools.partial(training.contact_sheet, images, torch.stack(augmented), 0.48)
+    settings = pd.DataFrame(spec.augment.model_dump().items(), columns=["field", "value"])
+    drawn = saved.add(f"augmentation_{name}", f"Training images as {name} augments them.", settings, plot)
+    image, fields = receptive_field.of_spec(spec, measured)
+    columns = ["name", "kind", "side", "left", "top", "effective"]
+    data = pd.DataFrame([[getattr(field, column) for column in columns] for field in fields], columns=columns)
+    caption = (
+        f"Receptive fields of {name}: the square is what the middle unit can depend on; orange is how much each pixel "
+        f"counts by gradients, before training (Luo et al. 2016). Effective: side of a square of as many pixels as "
+        f"have more than {100 * receptive_field.SHARE:.2g} % of the largest."
+    )
+    plot = functools.partial(receptive_fields.receptive_fields, image, fields)
+    return drawn + saved.add(f"receptive_fields_{name}", caption, data, plot)
 
 
 def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict]:
@@ -137,12 +172,12 @@ def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict
     classes, drawn = DATASETS[data].classes, []
     if counts := report.class_counts.get(data):
         matrix = statistics.confusion(mine, len(classes))
-        caption = "Which class was taken for which, on average over the seeds; correct answers are left blank."
+        caption = f"Which class {name} takes for which, on average over the seeds."
         plot = functools.partial(mistakes.confusion, matrix, counts, classes, f", mean of n={seeds}")
         drawn += saved.add(f"confusion_{name}", caption, mine, plot)
     table = statistics.wrong_for_every_seed(mine)
     digest = report.epochs.loc[report.epochs["experiment"] == name, "data_digest"].iloc[0]
-    split = _test_set(data)
+    split = receptive_field.data_here(data)
     if seeds > 1 and split and split.digest == digest:
         images = split.evaluation.images[table["index"].tolist()]
         caption = f"Test images that each of the {seeds} seeds gets wrong, with the true and the most frequent answer."
@@ -153,26 +188,12 @@ def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict
     return drawn
 
 
-@functools.cache
-def _test_set(data: str):
-    try:
-        return load(data, 0.0, offline=True)
-    except UserError:
-        return None
-
-
-def study(name: str, trials, curves, result: dict, saved: FigureFolder) -> list[dict]:
-    """Draw an Optuna study."""
-    shares = pd.DataFrame(sorted((result.get("importances") or {}).items()), columns=["field", "share"])
-    data = {"importances": shares, "curves": curves}
+def study(name: str, trials, result: dict, saved: FigureFolder, everything: bool) -> list[dict]:
+    """Draw an Optuna study; its searched fields alone, or everything."""
     captions = {
-        "history": "The objective of each trial in their order, the best so far, and trials that did not finish.",
-        "importances": "How much of the objective's variation over complete trials each field accounts for.",
-        "slices": "The objective of the complete trials over parameters and each searched field; the star is the best.",
-        "curves": "Validation loss over the epochs of each trial, mean over its seeds; a cross where one was pruned.",
+        "slices": f"{name}: objective over each searched field, with its share of the variation. Star: the best trial.",
+        "history": f"{name}: the objective of each trial, the best so far, and trials that did not finish.",
     }
-    return [
-        figure
-        for kind, plot in studies.plots(trials, curves, result).items()
-        for figure in saved.add(f"study_{name}_{kind}", captions[kind], data.get(kind, trials), plot)
-    ]
+    plots = studies.plots(trials, result)
+    kinds = [kind for kind in captions if kind in plots and (everything or kind == "slices")]
+    return [each for kind in kinds for each in saved.add(f"study_{name}_{kind}", captions[kind], trials, plots[kind])]

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis import evidence, select, statistics
 from analysis.report.data import in_order
 from analysis.report.document import number, with_epoch
-from analysis.report.figures import FigureFolder, accuracy_against_parameters, learning_curves
+from analysis.report.figures import FigureFolder, front, learning_curves
 from tinycnn import ROOT
 from tinycnn.errors import UserError
 from tinycnn.track import verdict
@@ -43,18 +43,18 @@ def figures_folder() -> Path:
 
 
 def figures(folder: Path) -> list[Path]:
-    """Draw the README's figures into a folder, with their data; of the first data set that there is evidence of."""
+    """Draw the README's figures into a folder, with their data: the front, and curves of the first data set."""
     if not evidence.names():
         return []
     own = {name: evidence.read(name) for name in evidence.names()}
     specs = {name: select.current_spec(name, []) for name in own}
     order = in_order(pd.concat(own.values()), specs)
-    data = own[order[0]]["data"].iloc[0]
-    own = {name: own[name] for name in order if own[name]["data"].iloc[0] == data}
-    summary = pd.DataFrame([statistics.summarise(part, specs[name]) for name, part in own.items()])
-    references, saved = evidence.references(), FigureFolder(folder, [])
-    learning_curves(saved, pd.concat(own.values(), ignore_index=True), summary, "readme_learning_curves")
-    accuracy_against_parameters(saved, summary, references[references["data"] == data], "readme_accuracy_parameters")
+    summary = pd.DataFrame(statistics.summarise(own[name], specs[name]) for name in order)
+    saved = FigureFolder(folder, [])
+    front(saved, summary, evidence.references(), "readme_accuracy_parameters")
+    summary = summary[summary["data"] == summary["data"].iloc[0]]
+    epochs = pd.concat([own[name] for name in summary["experiment"]], ignore_index=True)
+    learning_curves(saved, epochs, summary, "readme_learning_curves")
     return [folder / f"{name}.{kind}" for name in saved.names for kind in ("png", "csv")]
 
 

@@ -1,9 +1,9 @@
-"""A repository with one experiment, for the tests of evidence, README and report."""
+"""A repository with one experiment, for the tests of evidence, README and report; and reports without drawing."""
 
 import pytest
 
 from analysis import evidence
-from analysis.report import readme
+from analysis.report import figures, readme
 from tinycnn.spec import load as experiments
 
 
@@ -17,6 +17,22 @@ def repository(tmp_path, monkeypatch, tiny):
     (tmp_path / "evidence").mkdir()
     readme.README.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
     return tmp_path
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """A report's figures are not drawn, which takes longer than all the rest; their names are returned."""
+    names = []
+
+    def add(self, name, caption, data, plot):
+        names.append(name)
+        (self.folder / f"{name}.png").touch()
+        data.to_csv(self.folder / f"{name}.csv", index=False)
+        return [{"name": name, "caption": caption, "wide": False}]
+
+    monkeypatch.setattr(figures.FigureFolder, "add", add)
+    monkeypatch.setattr(figures.FigureFolder, "remove_others", lambda self: None)
+    return names
 
 
 @pytest.fixture

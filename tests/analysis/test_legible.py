@@ -9,13 +9,14 @@ import frames
 import matplotlib
 import networks
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from analysis import receptive_field, statistics
-from analysis.plots import mistakes, receptive_fields, runs, specs, studies, style, training
+from analysis.plots import architecture, mistakes, receptive_fields, runs, specs, studies, style, training
 from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
 from tinycnn.network.profile import measure
@@ -67,21 +68,35 @@ def test_figures_of_runs_are_legible(case):
     epochs = RUNS[case]()
     assert_legible(runs.learning_curves(epochs, 99.4))
     assert_legible(runs.seeds(statistics.last_epochs(epochs)))
-    assert_legible(runs.schedules(epochs))
+    assert_legible(runs.losses(epochs[epochs["experiment"].isin(epochs["experiment"].unique()[:8])]))
 
 
 @pytest.mark.parametrize("name", ["exp{}", frames.LONG])
-@pytest.mark.parametrize(("count", "published", "limit"), [(1, 0, None), (3, 15, 8_000), (20, 15, 8_000)])
-def test_figures_of_specs_are_legible_and_names_avoid_points(count, published, limit, name):
-    summary = frames.summary(count, name)
-    for figure in (specs.accuracy_against_parameters(summary, frames.references()[:published], limit),
-                   specs.cost(summary)):  # fmt: skip
+@pytest.mark.parametrize(("count", "published"), [(1, 0), (3, 15), (20, 15)])
+def test_figures_of_specs_are_legible_and_names_avoid_points(count, published, name):
+    summary, references = frames.summary(count, name), frames.references()[:published]
+    other = summary[:1].assign(data="cifar10", last=80.0, last_low=79.0, last_high=81.0)
+    both, budgets = pd.concat([summary, other], ignore_index=True), [1_000, 2_000, 4_000, 8_000, 16_000, 32_000]
+    for figure in (specs.accuracy_against_parameters(both, references, budgets), specs.accuracy_against_macs(summary)):
         assert_legible(figure)
         for axes in (axes for axes in figure.axes if axes.texts):
             boxes = [Text.get_window_extent(text) for text in axes.texts]
-            for line in (line for line in axes.lines if line.get_marker() in ("o", "s")):
+            for line in (line for line in axes.lines if line.get_marker() in ("o", "s", "x", "D")):
                 for point in axes.transData.transform(line.get_xydata()):
                     assert not any(box.contains(*point) for box in boxes)
+
+
+@pytest.mark.parametrize("network", [networks.everything(), networks.model_1(), networks.model_3(dropout=0.003)])
+def test_layers_are_legible(network):
+    measured = measure(Spec(name="some", model=network, target=Target(parameter_limit=None)), DATASETS["mnist"])
+    assert_legible(architecture.architecture(measured, (1, 28, 28)))
+
+
+def test_training_time_and_augmentation_are_legible():
+    seconds = np.arange(1, 16)
+    lines = {"exp3": (4 * seconds, 99.6 - 1 / seconds), "sprint": (seconds[:7], 99.6 - 2 / seconds[:7])}
+    assert_legible(runs.training_time(lines, [144.0, 210.0, 230.0], 99.4))
+    assert_legible(training.contact_sheet(np.zeros((6, 1, 8, 8)), np.zeros((4, 6, 1, 8, 8)), 0.48))
 
 
 @pytest.mark.parametrize(("count", "fields", "name"), [(1, 1, "exp{}"), (3, 30, frames.LONG), (20, 4, frames.LONG)])
@@ -121,8 +136,8 @@ STUDIES = {
 
 @pytest.mark.parametrize("case", STUDIES)
 def test_figures_of_studies_are_legible(case):
-    trials, curves, result = frames.study(**STUDIES[case])
-    for plot in studies.plots(trials, curves, result).values():
+    trials, _, result = frames.study(**STUDIES[case])
+    for plot in studies.plots(trials, result).values():
         assert_legible(plot())
 
 

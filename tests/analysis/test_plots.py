@@ -1,11 +1,15 @@
 """Figures say what the frames say, against counts and intervals made by hand, pandas or scipy."""
 
 import frames
+import networks
 import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.plots import mistakes, runs, specs, studies, style
+from analysis.plots import architecture, mistakes, runs, specs, studies
+from tinycnn.data.catalog import DATASETS
+from tinycnn.network.profile import measure
+from tinycnn.spec import Spec, Target
 
 
 def test_learning_curves_are_the_means_of_the_seeds_in_a_band_from_lowest_to_highest():
@@ -40,42 +44,81 @@ def test_one_run_has_wilsons_interval_in_dashes():
 
 def test_the_front_is_of_those_that_no_smaller_network_beats():
     summary = frames.summary(60)
-    axes = specs.accuracy_against_parameters(summary, frames.references()[:0], None).axes[0]
+    axes = specs.accuracy_against_parameters(summary, frames.references()[:0]).axes[0]
     pairs = list(zip(summary["parameters"], summary["last"], strict=True))
     best = {(p, a) for p, a in pairs if not any(q <= p and b >= a and (q, b) != (p, a) for q, b in pairs)}
     step = next(line for line in axes.lines if line.get_drawstyle() == "steps-post")
-    assert list(step.get_xdata()) == sorted(p for p, _ in best)
-    assert step.get_ydata() == pytest.approx([100 * (100 - a) for _, a in sorted(best)])
+    assert list(step.get_xdata())[:-1] == sorted(p for p, _ in best)  # and on to the end of the axis
+    assert step.get_ydata()[:-1] == pytest.approx([100 * (100 - a) for _, a in sorted(best)])
 
 
-def test_limit_and_published_figures_are_drawn_and_a_crowd_near_the_limit_twice():
+def test_what_a_published_figure_is_its_mark_says_and_a_crowd_is_drawn_twice():
     references = frames.references()
-    figure = specs.accuracy_against_parameters(frames.summary(4), references, 8_000)
-    whole, zoom = figure.axes
-    squares = next(line for line in whole.lines if line.get_marker() == "s")
-    assert list(squares.get_xdata()) == references["parameters"].tolist()
-    assert squares.get_ydata() == pytest.approx(100 * (100 - references["best"]))
-    assert any(list(line.get_xdata()) == [8_000, 8_000] for line in whole.lines)
-    assert zoom.get_xlabel() == "parameters, those near the limit" and zoom.get_xlim()[0] > 6_480
+    figure = specs.accuracy_against_parameters(frames.summary(4), references, [4_000, 8_000])
+    whole, near = (axes for axes in figure.axes if axes.get_xlabel().startswith("parameters"))
+    last, best, mean = references["last"].notna(), references["last"].isna(), references["n"] > 1
+    for mark, part, column in (("s", last & ~mean, "last"), ("x", best & ~mean, "best"), ("D", mean, "best")):
+        drawn = next(line for line in whole.lines if line.get_marker() == mark)
+        assert list(drawn.get_xdata()) == references.loc[part, "parameters"].tolist()
+        assert drawn.get_ydata() == pytest.approx(100 * (100 - references.loc[part, column]))
+    assert near.get_xlim() == pytest.approx((6_400, 8_480))
     assert {"exp0", "exp1", "exp2", "exp3"} <= {text.get_text() for axes in figure.axes for text in axes.texts}
 
 
-def test_changes_are_drawn_with_their_intervals_and_hollow_where_not_paired():
+def test_networks_of_equal_size_stand_side_by_side_and_two_seeds_have_no_interval():
+    summary = frames.summary(2).assign(parameters=7_872, n=[2, 3])
+    axes = specs.accuracy_against_parameters(summary, frames.references()[:0]).axes[0]
+    (points,) = (line for line in axes.lines if line.get_marker() == "o")
+    assert points.get_xdata()[0] < 7_872 < points.get_xdata()[1]
+    (bars,) = axes.collections
+    low, high = (100 * (100 - summary[end][1]) for end in ("last_low", "last_high"))
+    assert [bar[:, 1].tolist() for bar in bars.get_segments()] == [pytest.approx([high, low])]
+
+
+def test_changes_are_drawn_as_the_legend_says_hollow_where_not_paired():
     frame = frames.changes(3)
-    axes = specs.changes(frame).axes[0]
-    bars = [line for line in axes.lines if line.get_linewidth() == 1.4]
+    figure = specs.changes(frame)
+    (axes,), legend = figure.axes, figure.legends[0].legend_handles
+    bars = [line for line in axes.lines if line.get_linewidth() == 1.4 and not line.get_marker()]
     assert [list(line.get_xdata()) for line in bars] == frame.loc[:1, ["low", "high"]].to_numpy().tolist()
     dots = [line for line in axes.lines if line.get_marker() == "o"]
     assert [float(dot.get_xdata()[0]) for dot in dots] == pytest.approx(frame["difference"])
-    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [False, True, True]
-    assert dots[1].get_color() == style.BLUE and dots[2].get_color() == style.GREY  # of one seed a side
+    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [False, True, True]  # the last: one seed a side
+    assert {dot.get_color() for dot in dots} == {handle.get_color() for handle in legend}
+
+
+def test_the_losses_are_means_over_the_seeds():
+    epochs = frames.epochs(2, lambda k: 2, length=4)
+    panels = [axes for axes in runs.losses(epochs).axes if axes.lines]
+    for axes, name in zip(panels, ("exp0", "exp1"), strict=True):
+        means = epochs[epochs["experiment"] == name].groupby("epoch")[["train_loss", "test_loss"]].mean()
+        np.testing.assert_allclose([line.get_ydata() for line in axes.lines], means.T)
+
+
+def test_near_the_target_the_learning_curves_are_drawn_again():
+    whole, near = runs.learning_curves(frames.epochs(3), 99.4).axes
+    assert near.get_ylim()[1] < 2 * 60 < whole.get_ylim()[1] and near.get_ylim()[0] < 60
+    assert len(runs.learning_curves(frames.epochs(3), 10.0).axes) == 1  # none comes near it
+
+
+def test_a_network_is_drawn_layer_by_layer_with_a_bracket_around_a_sum():
+    facts = DATASETS["mnist"]
+    measured = measure(Spec(name="some", model=networks.everything(), target=Target(parameter_limit=None)), facts)
+    (axes,) = architecture.architecture(measured, (1, 28, 28)).axes
+    words = [text.get_text() for text in axes.texts]
+    for layer in measured.layers:
+        assert {"×".join(map(str, layer.output)), f"{layer.receptive_field}×{layer.receptive_field}"} <= set(words)
+    assert [f"{layer.parameters:,}" for layer in measured.layers if layer.parameters] == [
+        word for word in words[6:] if word.replace(",", "").isdigit() and word != "10"]  # fmt: skip
+    sums = [layer for layer in measured.layers if layer.kind.startswith("sum")]
+    assert len(axes.lines) == len(sums) == 2
 
 
 def test_confusion_holds_the_counts_and_each_class_its_share():
     matrix = np.diag([7.0, 4, 1]) + [[0, 0, 1], [1.5, 0, 0], [0, 0, 0]]
     axes = mistakes.confusion(matrix, [8, 6, 1], "abc", ", mean of n=2").axes[0]
     cells = {text.get_position(): text.get_text() for text in axes.texts if "%" not in text.get_text()}
-    assert cells.items() >= {(2, 0): "1", (0, 1): "1.5"}.items() and len(cells) == 3  # (predicted, true), and "wrong"
+    assert cells.items() >= {(2, 0): "1.0", (0, 1): "1.5"}.items() and len(cells) == 3  # (predicted, true), and "wrong"
     assert [t.get_text() for t in axes.texts if "%" in t.get_text()] == ["12.50 %", "25.00 %", "0.00 %"]
     assert axes.get_title(loc="left") == "2.5 of 15 wrong, mean of n=2"
 
@@ -85,8 +128,9 @@ def test_slices_hold_the_complete_trials_over_each_field_and_the_star_is_the_bes
     result["ranges"] |= {"train.batch_size": {"kind": "choice", "choices": [128, 32]}}
     trials["train.batch_size"] = np.where(trials["state"] == "complete", 32.0, np.nan)  # 32 in a column with gaps
     done, best = trials[trials["state"] == "complete"], trials.loc[result["best"]]
-    panels = {axes.get_title(loc="left"): axes for axes in studies.slices(trials, result).axes if axes.lines}
-    assert list(panels)[:3] == ["parameters", "model.dropout", "optimizer.lr"]  # by importance
+    titles = {axes.get_title(loc="left"): axes for axes in studies.slices(trials, result).axes if axes.lines}
+    assert list(titles)[:3] == ["parameters", "model.dropout, 50 %", "optimizer.lr, 25 %"]  # by importance
+    panels = {title.split(",")[0]: axes for title, axes in titles.items()}
     dots, star = panels["model.dropout"].lines
     np.testing.assert_allclose(dots.get_xydata(), done[["model.dropout", "value"]])
     np.testing.assert_allclose(star.get_xydata()[0], best[["model.dropout", "value"]].astype(float))
@@ -95,19 +139,8 @@ def test_slices_hold_the_complete_trials_over_each_field_and_the_star_is_the_bes
     assert set(panels["train.batch_size"].lines[0].get_xdata()) == {1}
 
 
-def test_curves_of_a_study_end_in_a_cross_where_a_trial_was_pruned():
-    trials, curves, result = frames.study()
-    lines = studies.learning_curves(curves, trials, result).axes[0].lines
-    pruned = [line for line in lines if line.get_marker() == "x"]
-    assert len(pruned) == (trials["state"] == "pruned").sum()
-    assert {(line.get_xdata()[-1], tuple(line.get_markevery())) for line in pruned} == {(4, (-1,))}
-    best = next(line for line in lines if line.get_color() == style.BLACK)
-    expected = curves[curves["trial"] == result["best"]].groupby("epoch")["validation_loss"].mean()
-    np.testing.assert_allclose(best.get_ydata(), expected)
-
-
 def test_the_figures_of_a_study_are_drawn_from_plain_rows():
     trials, curves, result = frames.study(12)
     drawn = dict(studies.draw(result, trials.to_dict("records"), curves.to_dict("records")))
-    assert list(drawn) == ["history", "importances", "slices", "curves"]
+    assert list(drawn) == ["history", "slices"]
     assert dict(studies.draw({"best": None}, [], [])) == {}

@@ -1,14 +1,12 @@
 """What the command line promises: results on stdout, everything else on stderr, documented exit codes."""
 
-import fcntl
 import json
 import os
 import re
+import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import threading
 from types import SimpleNamespace
 
@@ -16,7 +14,7 @@ import pytest
 
 from tinycnn import ROOT
 from tinycnn.cli import commands, show
-from tinycnn.cli.main import program
+from tinycnn.cli.main import as_called, note, program
 from tinycnn.track import resume, run
 from tinycnn.track import seed as trainer
 from tinycnn.track.mlflow_store import EVERY, Store
@@ -42,15 +40,17 @@ def imported_by(code, names):
 # --- help and start ---------------------------------------------------------------------------------------------------
 
 
-def test_every_command_has_help_with_its_options_and_the_exit_codes(tinycnn):
+def test_the_exit_codes_stand_in_the_help_and_every_command_has_examples_and_its_options(tinycnn):
     code, out, err = tinycnn("--help")
     assert code == 0 and err == "" and all(f"\n  {name} " in out for name in program.commands)
+    assert {int(n) for n in re.findall(r"^ +(\d+) ", out, re.MULTILINE)} == {0, 1, 2, 3, 4, 5, 6, 130}
     for name, command in program.commands.items():
         code, out, err = tinycnn(name, "--help")
         assert code == 0 and err == "" and out.startswith(f"Usage: python -m tinycnn {name}")
         assert all(parameter.human_readable_name in out or parameter.opts[0] in out for parameter in command.params)
         assert "--json" in out and all(len(line) <= 80 for line in out.splitlines())
-        assert {int(n) for n in re.findall(r"^ +(\d+) ", out, re.MULTILINE)} >= {0, 1, 2, 3, 4, 5, 6, 130}
+        examples = out.partition("examples:\n")[2].split("\n")[:-1]
+        assert examples and all(each.startswith(f"    python -m tinycnn {name}") for each in examples)
 
 
 def test_help_and_list_import_nothing_heavy():
@@ -79,7 +79,7 @@ def test_list_names_experiments_studies_layers_and_data(tinycnn):
     rows = {row["name"]: row for row in found["experiments"]}
     assert {name: rows[name]["parameters"] for name in COUNTS} == COUNTS
     code, out, err = tinycnn("list")
-    assert code == 0 and err == "" and all(len(line) <= 80 for line in out.splitlines())
+    assert code == 0 and err == ""
     names = (*rows, *found["studies"], *found["layers"], *found["data"])
     assert all(f"\n  {name} " in out for name in names) and all(f"{count:,} param" in out for count in COUNTS.values())
 
@@ -95,7 +95,6 @@ def test_show_prints_spec_difference_and_layers(tinycnn):
     code, out, err = tinycnn("show", "exp3")
     assert code == 0 and err == "" and "7,872 parameters (at most 8,000)" in out
     assert "optimizer.name" in out and "(exp2: SGD)" in out and "| total" in out
-    assert all(len(line) <= 80 for line in out.splitlines())
     code, out, err = tinycnn("show", "exp3", "--json")
     found = json.loads(out)
     assert code == 0 and err == "" and found["name"] == "exp3" and found["parent"] == "exp2"
@@ -136,18 +135,13 @@ def test_doctor_says_what_there_is_and_how_to_mend_the_rest(tinycnn, tmp_path, m
     assert code == 0 and err == "" and all(check["ok"] for check in found.values())
     assert {"python", "torch", "mlflow", "devices", "kernels", "store", "disk", "data mnist"} <= set(found)
     assert str(tmp_path) in found["store"]["found"] and not (tmp_path / "store").exists()
-
-    import torch
-
-    def other_torch(path):
-        raise OSError("undefined symbol")
-
-    monkeypatch.setattr(torch.ops, "load_library", other_torch)
     (tmp_path / "file").write_text("no database")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'file'}")
+    monkeypatch.setenv("CXX", "no-such-compiler")
     code, out, err = tinycnn("doctor")
-    assert code == 1 and re.search(r"^BAD +store .*not a database", out, re.MULTILINE) and "MLFLOW_TRACKING_URI" in out
-    assert "torchvision::nms is missing" in out and "-> it was built for another torch: install both from" in out
+    assert "BAD  kernels " in out and "-> set CXX to a C++ compiler" in out
+    assert code == 1 and re.search(r"^BAD +store .*not a database", out, re.MULTILINE)
+    assert "MLFLOW_TRACKING_URI" in out
 
 
 # --- run, resume, rerun -----------------------------------------------------------------------------------------------
@@ -164,16 +158,15 @@ def test_run_prints_json_and_nothing_else_to_stdout(tinycnn, spec_file, database
     assert "Warning" not in err and "\r" not in err and all(len(line) <= 80 for line in lines)
 
 
-def test_run_prints_tables_and_verdict_and_trains_nothing_twice(
-    tinycnn, spec_file, database, few_images, no_artifacts
-):
+def test_several_seeds_are_one_line_and_tables_only_with_v(tinycnn, spec_file, database, few_images, no_artifacts):
     seeds = ("run", spec_file, "--set", "train.epochs=2", "--seeds", "2", "--workers", "1", "--missing")
-    code, out, err = tinycnn(*seeds)
+    code, out, err = tinycnn(*seeds, "-v")
     assert code == 0 and len(re.findall(r"^\| +[12] \| .*\d\.\d\d \|", out, re.MULTILINE)) >= 4
-    assert "\ntiny: 7,344 parameters, target met (0.5 % in each of the last 2 epochs: 2 of 2 seeds" in out
-    assert "1 spec has been evaluated on this test set so far." in out
     code, out, err = tinycnn(*seeds)
-    assert code == 0 and ": epoch " not in err and "target met" in out
+    assert code == 0 and ": epoch " not in err and "|" not in out and "last 5" not in out
+    line = r"^tiny: [\d.]+ ± [\d.]+ %, 95 % interval [\d.]+ to [\d.]+, n = 2, minimum [\d.]+, target met$"
+    assert re.search(line, out, re.MULTILINE)
+    assert "1 spec has been evaluated on this test set so far." in out
 
 
 def test_the_exit_codes_tell_how_a_training_ended(tinycnn, spec_file, store, few_images, no_artifacts, monkeypatch):
@@ -186,7 +179,7 @@ def test_the_exit_codes_tell_how_a_training_ended(tinycnn, spec_file, store, few
     outcome = json.loads(out) | {"undelivered": "the store is full"}
     monkeypatch.setattr(run, "run", lambda *_, **__: outcome)
     code, out, err = tinycnn(*quick)
-    assert code == 5 and "target met" in out and f"resume {outcome['run_id']}" in err.splitlines()[-1]
+    assert code == 5 and "target met" in out and f"resume {outcome['run_id'][:8]}`" in err.splitlines()[-1]
 
 
 def test_a_fallback_cannot_be_missed(tinycnn, spec_file, database, few_images, no_artifacts, no_data):
@@ -233,7 +226,7 @@ def test_an_interrupted_run_names_the_command_that_continues(
     with monkeypatch.context() as patch:
         interrupt(patch, number, after=2)
         code, out, err = tinycnn("run", spec_file)
-    hint = r"tinycnn: interrupted; what was logged is kept; `python -m tinycnn resume ([0-9a-f]{32})` continues"
+    hint = r"tinycnn: interrupted; what was logged is kept; `\S+ -m tinycnn resume ([0-9a-f]{8})` continues"
     assert code == 130 and out == "" and (found := re.fullmatch(hint, err.splitlines()[-1])), err
     code, out, err = tinycnn("resume", found[1])
     assert code == 0, err
@@ -248,7 +241,7 @@ def test_an_interrupted_study_names_the_command_that_continues(tinycnn, monkeypa
 
     monkeypatch.setattr(worker, "run", interrupted)
     code, out, err = tinycnn("search", "dropout_lr")
-    assert code == 130 and "`python -m tinycnn search dropout_lr` continues" in err
+    assert code == 130 and " -m tinycnn search dropout_lr` continues" in err
 
 
 def test_a_run_survives_its_terminal_under_nohup(tinycnn):
@@ -284,31 +277,69 @@ def test_a_reader_that_ends_early_is_no_error(tmp_path):
 # --- what is seen on the way ------------------------------------------------------------------------------------------
 
 
-def test_the_lines_of_a_study_fit_into_80_columns(capsys):
+@pytest.mark.parametrize("columns", [80, 120])
+def test_what_is_printed_fits_the_terminal(screen, columns):
+    for words in (["list"], ["show", "exp3"]):
+        assert columns * 0.8 < max(map(len, screen(columns, lambda words=words: commands.main(words)))) <= columns
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_lines_of_a_study_are_broken_at_words(screen, columns):
     from tinycnn.cli.progress import StudyTerminal
 
     study = SimpleNamespace(name="dropout_lr", objective="validation_loss")
-    with StudyTerminal("dropout_lr") as reporter:
-        reporter.study(study, 30, 2, 0.05, 2, "a" * 32)
-        for number, value in ((2, 0.04), (3, 0.045), (4, None)):
-            outcome = SimpleNamespace(value=value, accuracy=98.7, state="pruned", epochs=[1] * 5, seconds=34.2)
-            values = {"model.dropout": 0.0123, "schedule.step_size": 12, "optimizer.lr": 0.00749}
-            reporter.trial(number, outcome, values, 7872)
-    err = capsys.readouterr().err
-    assert all(len(line) <= 80 for line in err.splitlines())
-    assert err.count("best 0.04000") == 3 and "trial 4: pruned after 5 epochs" in err and "30 trials (2 trained" in err
+
+    def searched():
+        with StudyTerminal("dropout_lr") as reporter:
+            reporter.study(study, 30, 2, 0.05, 2, "a" * 32)
+            for number, value in ((2, 0.04), (3, 0.045), (4, None)):
+                outcome = SimpleNamespace(value=value, accuracy=98.7, state="pruned", epochs=[1] * 5, seconds=34.2)
+                values = {"model.dropout": 0.0123, "schedule.step_size": 12, "optimizer.lr": 0.00749}
+                reporter.trial(number, outcome, values, 7872)
+
+    lines = screen(columns, searched)
+    assert max(map(len, lines)) <= columns and "30 trials (2 trained before)" in " ".join(lines)
+    assert " ".join(lines).count(", best 0.04000") >= 3 and "trial 4: pruned after 5 epochs" in " ".join(lines)
+    words = {word for line in lines for word in line.split()}
+    assert {"schedule.step_size"[9:], "0.00749),", "validation"} - words == {"validation"}
 
 
-def test_the_bar_of_a_run_shows_its_accuracy_in_80_columns(plan, monkeypatch):
+@pytest.mark.parametrize("columns, rate", [(80, False), (120, True)])
+def test_the_bar_of_a_run_keeps_its_accuracy_and_gives_up_images_a_second_first(plan, screen, columns, rate):
     from tinycnn.cli.progress import Terminal
 
-    screen, terminal = os.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # rows and columns
-    with os.fdopen(terminal, "w") as stderr, monkeypatch.context() as patch, Terminal() as reporter:
-        patch.setattr(sys, "stderr", stderr)
-        reporter.started(plan, 1000, [])
-        reporter.images(1000, 100)
-        reporter.epoch(1000, SimpleNamespace(epoch=1, accuracy=98.61))
-        reporter.close()
-        frames = re.split("[\r\n]", os.read(screen, 1 << 16).decode())
-    assert any("epoch 1/3 test 98.61 %" in frame for frame in frames) and max(map(len, frames)) <= 80
+    def trained():
+        with Terminal() as reporter:
+            reporter.started(plan, 1000, [])
+            reporter.images(1000, 100)
+            reporter.epoch(1000, SimpleNamespace(epoch=1, accuracy=98.61))
+
+    frames = screen(columns, trained)
+    shown = [frame for frame in frames if "epoch 1/3 test 98.61 %" in frame]
+    assert shown and max(map(len, frames)) <= columns and all(("images/s" in frame) == rate for frame in shown)
+
+
+def test_a_note_is_broken_at_words_but_not_in_what_is_pasted(screen, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: sys.executable)
+    words = "word " * 14
+    lines = screen(80, lambda: note(f"{words}`python -m tinycnn resume {'a' * 32}` continues"))
+    assert lines[:2] == [f"note: {words}".rstrip(), "`python -m tinycnn resume aaaaaaaa` continues"]
+
+
+@pytest.mark.parametrize(
+    ("make", "folder", "command", "pasted"),
+    [
+        (False, ROOT, f"`python -m tinycnn resume {'a' * 32}`", "`.venv/bin/python -m tinycnn resume aaaaaaaa`"),
+        (True, ROOT, f"`python -m tinycnn resume {'a' * 32}`", "`make resume RUN=aaaaaaaa`"),
+        (True, ROOT, "`python -m tinycnn search width`", "`make study STUDY=width`"),
+        (True, ROOT, "`python -m tinycnn compare exp2 exp3`", "`.venv/bin/python -m tinycnn compare exp2 exp3`"),
+        (False, "/", "`python -m tinycnn list`", f"`{ROOT}/.venv/bin/python -m tinycnn list`"),
+        (False, "/", "`make ui` shows it", f"`make -C {ROOT} ui` shows it"),
+    ],
+)
+def test_a_printed_command_can_be_pasted_where_this_one_was_called(monkeypatch, make, folder, command, pasted):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "executable", f"{ROOT}/.venv/bin/python")
+    if make:
+        monkeypatch.setenv("MAKELEVEL", "1")
+    assert as_called(command) == pasted

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from tinycnn.network import native
+from tinycnn.network.native import library
 from tinycnn.spec import Conv, Head, MaxPool, Network, Repeat, Residual, SqueezeExcite
 from tinycnn.train.loop import accelerated, train
 
@@ -91,31 +92,75 @@ def test_logits_gradients_and_statistics_are_torchs(name, count):
         assert (ours.double() - exact).norm() <= 2e-4 * exact.double().norm() + 1e-6
 
 
-def test_dropout_drops_the_maps_that_torch_would():
+@pytest.mark.parametrize("of", ["maps", "elements"])
+def test_dropout_drops_what_torch_would(of):
     torch.manual_seed(1)
-    network = networks.built(networks.model_2(dropout=0.3))
+    network = networks.built(networks.model_2(dropout=0.3, dropout_of=of))
     images = torch.randn(40, 1, 28, 28)
     results = []
     for call in (network, native.Native(network)):
         call.train()
         torch.manual_seed(5)
-        results.append(call(images))
-    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-4)
+        out = call(images)
+        out.square().sum().backward()
+        results.append([out, *(parameter.grad.clone() for parameter in network.parameters())])
+        network.zero_grad()
+    torch.testing.assert_close(*results, atol=1e-3, rtol=1e-3)
 
 
-def test_the_kernels_compute_all_of_the_projects_networks_but_the_flattening():
+def test_the_kernels_compute_every_layer_of_the_project():
     for name, function in networks.NAMED.items():
-        taken, rest = native.stages(networks.built(function()))
-        assert taken and [type(layer) for layer in rest] == [nn.Flatten], name
+        taken, layers, first = native.coverage(networks.built(function()))
+        assert taken == layers and not first, name
+    taken, layers, first = native.coverage(networks.built(networks.everything()))
+    assert taken == layers and not first
 
 
-def test_the_number_of_threads_changes_no_bit(tiny, tiny_data):
-    weights = []
+class Halved(nn.Module):
+    """A layer of one's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.by = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, images):
+        return images * self.by
+
+
+def test_before_and_after_a_layer_of_ones_own_the_kernels_compute():
+    torch.manual_seed(1)
+    inside = nn.Sequential(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.PReLU()), Halved(), nn.Conv2d(6, 10, 3)
+    network = sequential(nn.Conv2d(1, 4, 3), Halved(), *inside)
+    exact = copy.deepcopy(network).double()
+    assert native.coverage(network) == (6, 8, "Halved")
+    images = torch.randn(40, 1, 12, 12)
+    ours = native.Native(network)
+    (logits,) = (ours(images),)
+    assert [type(part).__name__ for part in ours.parts] == ["_Part", "Sequential"] * 2 + ["_Part"]
+    logits.square().sum().backward()
+    wanted = exact(images.double())
+    wanted.square().sum().backward()
+    torch.testing.assert_close(logits.double(), wanted, atol=1e-5, rtol=1e-5)
+    for mine, theirs in zip(network.parameters(), exact.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad.double(), theirs.grad, atol=1e-3, rtol=1e-3)
+
+
+def test_what_the_kernels_cannot_take_torch_computes_or_refuses():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Linear(10, 3))  # along rows: torch's meaning of it
+    images = torch.randn(5, 1, 12, 12)
+    torch.testing.assert_close(native.Native(network)(images), network(images))
+    with pytest.raises(RuntimeError):
+        native.Native(network)(torch.randn(5, 2, 12, 12))
+
+
+@pytest.mark.parametrize("model", [networks.model_2(dropout=0.1), networks.everything()], ids=["plain", "everything"])
+def test_the_number_of_threads_changes_no_bit(tiny, tiny_data, model):
+    weights, spec = [], tiny.but(model=model, train={"kernels": "native", "epochs": 2})
     before = torch.get_num_threads()
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            *_, last = train(tiny.but(train={"kernels": "native", "epochs": 2}), 0, data=tiny_data)
+            *_, last = train(spec, 0, data=tiny_data)
             weights.append(torch.cat([value.flatten().double() for value in last.state.network.state_dict().values()]))
     finally:
         torch.set_num_threads(before)
@@ -134,17 +179,16 @@ def test_a_training_gives_the_results_of_torchs_kernels(tiny, tiny_data):
 
 
 def test_a_network_without_supported_layers_is_computed_by_torch(tiny):
-    spec = tiny.but(train={"kernels": "native"})
-    for network in (sequential(nn.Conv2d(1, 10, 3, stride=2), nn.ReLU()), networks.built(networks.everything())):
-        assert accelerated(spec, network, torch.device("cpu")) is network
+    spec, network = tiny.but(train={"kernels": "native"}), Halved()
+    assert accelerated(spec, network, torch.device("cpu")) is network
 
 
 @pytest.mark.parametrize("compiler", ["/nowhere/c++", "false"])
 def test_without_a_compiler_the_reason_is_given(monkeypatch, tmp_path, compiler):
     monkeypatch.setenv("CXX", compiler)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    native._library.cache_clear()
+    library.load.cache_clear()
     try:
         assert compiler in native.missing()
     finally:
-        native._library.cache_clear()
+        library.load.cache_clear()

@@ -6,11 +6,11 @@ import sys
 import pytest
 from scipy import stats
 
-from tinycnn import ROOT, source
+from tinycnn import ROOT
 from tinycnn.errors import SpecError, UserError
-from tinycnn.spec import BlurPool, Conv, GatedPool, Repeat
+from tinycnn.spec import BlurPool, Conv, Repeat
 from tinycnn.spec import load as experiments
-from tinycnn.study import promote, storage
+from tinycnn.study import definition, promote, storage
 from tinycnn.study.definition import Choice, Float, Int, Study
 
 
@@ -55,7 +55,7 @@ def test_the_file_is_a_spec_that_differs_from_its_base_as_the_trial_did(study):
     changed = {"model.layers.0.channels": (8, 6), "optimizer.lr": (0.007, 0.0123)}
     assert spec.parent == "exp3" and spec.difference(experiments.load("exp3")) == changed
     text = " ".join(path.read_text().split())
-    assert 'model={"layers.0.channels": 6}, optimizer={"lr": 0.0123},' in text
+    assert '{ "model.layers.0.channels": 6, "optimizer.lr": 0.0123, }' in text
     assert "optimizer.lr 0.007 -> 0.0123" in text and "trial 1 of the study some" in text
     assert "validation loss 0.40000, its base's 0.50000" in text
     lint = [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", path]
@@ -63,21 +63,13 @@ def test_the_file_is_a_spec_that_differs_from_its_base_as_the_trial_did(study):
     assert not spec.data.validation and spec.data.images is None  # all images, and the test set
 
 
-def test_a_layout_is_promoted_as_a_network_that_can_be_read(study, folder, monkeypatch):
-    changes = {"layers.4": Repeat(Conv(12), times=2), "layers.3": GatedPool(2)}
-    (folder / "layout.py").write_text(
-        "from experiments.exp3 import SPEC as S\nfrom tinycnn.spec import Conv, GatedPool, Repeat\n"
-        f"SPEC = S.but('layout', model={changes!r},\n target={{'parameter_limit': None}})\n"
-    )
-    monkeypatch.setitem(sys.modules, "experiments.layout", source.load_file(folder / "layout.py"))
-    ranges = {"model.layers.3": Choice(GatedPool(2), BlurPool(2)), "model.layers.4.times": Int(1, 4)}
-    layout = Study(name="some", base=experiments.load("layout"), ranges=ranges)
-    searched(layout, ({"model.layers.3": "BlurPool(2)", "model.layers.4.times": 1}, 0.4))
+def test_a_base_that_is_no_experiment_is_taken_from_the_study_and_layers_are_written_as_such():
+    layout = definition.load("layout")
+    searched(layout, ({"model.layers.2": "BlurPool(2)", "model.layers.3.times": 1}, 0.4))
     text = promote.promote(layout, "exp9").read_text()
-    assert "BlurPool(2), Repeat(Conv(12), times=1)," in " ".join(text.split())
-    assert max(map(len, text.splitlines())) <= 120
-    assert "from tinycnn.spec import BlurPool, Conv, Head, Network, Repeat\n" in text  # only what it needs
-    assert experiments.load("exp9").model.layers[3:5] == (BlurPool(2), Repeat(Conv(12), times=1))
+    assert "from experiments.studies.layout import STUDY\nfrom tinycnn.spec import BlurPool\n" in text
+    spec = experiments.load("exp9")
+    assert spec.parent == "exp3" and spec.model.layers[2:4] == (BlurPool(2), Repeat(Conv(12), times=1))
 
 
 @pytest.mark.parametrize(

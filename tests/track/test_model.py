@@ -1,9 +1,9 @@
 """A logged model: found by its name, stored once, with the data and metrics of its run, usable where this is not."""
 
-import os
 import subprocess
 import sys
 
+import mlflow
 import networks
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 from mlflow import MlflowClient
 from torch import nn
 
+from tinycnn.errors import UserError
 from tinycnn.spec import load as experiments
 from tinycnn.track import run as runs
 from tinycnn.track.portable import portable
@@ -33,60 +34,67 @@ class Net(nn.Module):
         CONDITION
         return self.out(x)
 
-SPEC = EXP3.but(name="own", model=Custom(Net), data={"name": "mnist5k"}, train={"epochs": 1, "batch_size": 50})
+SPEC = EXP3.but(name="NAME", model=Custom(Net), data={"name": "mnist5k"}, train={"epochs": 1, "batch_size": 50})
 """
-MODELS = {
-    "every layer": networks.everything,
-    "your own": "pass",
-    "your own, which decides by what it sees": "x = x if x.sum() > 0 else -x",
-}
 
 ELSEWHERE = """
 import sys
 import mlflow, numpy, torch
-model = mlflow.pytorch.load_model(sys.argv[1])
-pixels = torch.from_numpy(numpy.load("pixels.npy"))
-with torch.no_grad():
-    numpy.save("logits.npy", model(pixels).numpy())
-    print(torch.equal(model(pixels), model(pixels / 255)), numpy.array_equal(model(pixels), numpy.load("logits.npy")))
-served = mlflow.pyfunc.load_model(sys.argv[1])
-print(all(numpy.array_equal(served.predict(x.numpy()), numpy.load("logits.npy")) for x in (pixels, pixels / 255)))
-for wrong in (pixels.float(), (pixels / 255 - 0.13) / 0.3):
-    try:
-        model(wrong)
-    except AssertionError as error:
-        print("refused:", error)
+bytes_ = torch.from_numpy(numpy.load("pixels.npy"))
+floats = bytes_ / 255
+for number, address in enumerate(sys.argv[1:]):
+    model, served = mlflow.pytorch.load_model(address), mlflow.pyfunc.load_model(address)
+    with torch.no_grad():
+        logits = model(bytes_).numpy()
+        same = [model(floats).numpy(), served.predict(bytes_.numpy()), served.predict(floats.numpy())]
+    numpy.save(f"logits{number}.npy", logits)
+    print(*(numpy.array_equal(logits, each) for each in same))
+    for wrong in (bytes_.float(), (floats - 0.13) / 0.3):
+        try:
+            model(wrong)
+        except AssertionError as error:
+            print("refused:", error)
 print("tinycnn" in sys.modules, "experiments" in sys.modules)
 """
 
 
-@pytest.mark.parametrize("which", MODELS)
-def test_a_model_gives_the_same_logits_where_this_project_is_not(which, plan, store, few_images, tmp_path, monkeypatch):
-    made = MODELS[which]
-    if isinstance(made, str):
-        (tmp_path / "own.py").write_text(OWN.replace("CONDITION", made))
-        spec = experiments.load(str(tmp_path / "own.py"))
-    else:
-        spec = plan.spec.but(model=made(), train={"epochs": 1}, target={"parameter_limit": None})
-    states = []
-    reporter = runs.Reporter()
+@pytest.fixture
+def specs(plan, tmp_path):
+    """Every kind of layer, a network of one's own, and one that does what depends on the values it sees."""
+    everything = plan.spec.but(model=networks.everything(), train={"epochs": 1}, target={"parameter_limit": None})
+    made = [everything]
+    for number, line in enumerate(("pass", "x = x if x.sum() > 0 else -x")):
+        path = tmp_path / f"own{number}.py"
+        path.write_text(OWN.replace("CONDITION", line).replace("NAME", path.stem))
+        made.append(experiments.load(str(path)))
+    return made
+
+
+def test_models_give_the_same_logits_where_this_project_is_not(specs, plan, store, few_images, tmp_path):
+    states, addresses, reporter = [], [], runs.Reporter()
     reporter.epoch = lambda seed, result: states.append(result.state.result)
-    run_id = runs.run(runs.prepare(spec, device="cpu", offline=True), first_seed=3, reporter=reporter)["run_id"]
-    (output,) = store.entity(run_id).outputs.model_outputs
-    model = MlflowClient().get_logged_model(output.model_id)
-    assert model.name == f"{spec.name}-seed-3" and model.source_run_id == run_id and model.params["seed"] == "3"
-    assert {(m.key, m.dataset_name, m.value) for m in model.metrics} == {
-        (name, "mnist5k", store.history(run_id, name)[1]) for name in ("test/accuracy", "test/loss")
-    }
+    for spec in specs:
+        made = runs.prepare(spec, device="cpu", offline=True)
+        run_id = runs.run(made, first_seed=3, reporter=reporter)["run_id"]
+        (output,) = store.entity(run_id).outputs.model_outputs
+        model = MlflowClient().get_logged_model(output.model_id)
+        assert (model.name, model.source_run_id, model.params["seed"]) == (f"{spec.name}-seed-3", run_id, "3")
+        assert {(m.key, m.dataset_name, m.value) for m in model.metrics} == {
+            (name, "mnist5k", store.history(run_id, name)[1]) for name in ("test/accuracy", "test/loss")
+        }
+        addresses.append(model.artifact_location)
     np.save(tmp_path / "pixels.npy", plan.data.evaluation.images.numpy())
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-I", "-c", ELSEWHERE, model.artifact_location]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-I", "-c", ELSEWHERE, *addresses]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     refused = "refused: give pixels as uint8 from 0 to 255 or as floats from 0 to 1, not normalised"
-    assert done.stdout.splitlines() == ["True True", "True", refused, refused, "False False"]
-    ours = predict(states[-1], plan.data.evaluation, plan.data, spec)
-    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), ours, rtol=1e-3, atol=1e-4)
+    assert done.stdout.splitlines() == ["True True True", refused, refused] * 3 + ["False False"]
+    for number, (spec, state) in enumerate(zip(specs, states, strict=True)):
+        ours = predict(state, plan.data.evaluation, plan.data, spec)
+        np.testing.assert_allclose(np.load(tmp_path / f"logits{number}.npy"), ours, rtol=1e-3, atol=1e-4)
+    assert store.register(run_id) == ("own1", 1) and store.register(run_id, "mine") == ("mine", 1)
+    with pytest.raises(UserError, match="has no model; give the id of one seed"):
+        store.register(store.client.create_run(store.experiment_id).info.run_id)
 
 
 @pytest.mark.parametrize("step", ["log_outputs", "log_model_artifacts", "finalize_logged_model"])
@@ -108,7 +116,5 @@ def test_a_model_that_was_only_half_stored_is_stored_once_in_the_end(store, monk
         run.model(*how)
         run.model(*how)
     (linked,) = store.entity(run.id).outputs.model_outputs
-    import mlflow
-
     loaded = mlflow.pytorch.load_model(f"models:/{linked.model_id}")
     assert torch.equal(loaded(torch.from_numpy(example)), module(torch.from_numpy(example)))

@@ -238,10 +238,9 @@ def test_a_checkpoint_of_another_run_or_that_is_damaged_is_refused_and_no_code_i
         "another spec": {"spec_hash": "0" * 12},
         "another seed": {"seed": 1},
         "another run": {"run_id": "0" * 32},
-        "other code": {"code": {"tinycnn/train/loop.py:train": "0" * 12}},
+        "another code": {"code": {"tinycnn/train/loop.py:train": "0" * 12}},
         "another versions": {"versions": {"torch": "1.0"}},
         "another threads": {"threads": 77},
-        "does not fit": {"network": {"nothing": torch.zeros(3)}},
         "damaged": {"schedule": {"step_size": Touch(tmp_path / "ran")}},
     }
     for what, other in others.items():

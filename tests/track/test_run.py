@@ -373,7 +373,7 @@ def test_a_seed_whose_process_is_killed_can_be_resumed_with_the_others(store, pl
 def test_where_there_is_no_compiler_training_is_eager_and_the_record_says_so(tiny, monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(native, "_library", lambda: (None, "no C++ compiler"))
+    monkeypatch.setattr(native, "missing", lambda: "no C++ compiler")
     watch = Recorder()
     made = prepare(tiny.but(train={"compile": True}), device="cpu", offline=True, reporter=watch)
     assert made.spec.train.compile is False and made.tags["tinycnn.kernels"] == "torch"

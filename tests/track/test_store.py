@@ -4,6 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from tinycnn import ROOT
 from tinycnn.errors import UserError
-from tinycnn.track import address
+from tinycnn.track import address, mlflow_run
 from tinycnn.track import mlflow_store as tracking
 
 EVERY = tracking.EVERY
@@ -164,6 +165,29 @@ def test_what_is_written_can_be_read_and_an_unknown_number_is_left_out(store, ti
     (used,) = found.inputs.dataset_inputs
     assert used.dataset.name == "mnist5k" and used.dataset.digest == tiny_data.digest[:16]
     assert json.loads(used.dataset.profile) == {"train_images": 200, "test_images": 100, "classes": 10}
+
+
+def test_the_use_of_the_machine_is_logged_for_runs_over_a_minute_and_not_for_those_below_a_parent(store, monkeypatch):
+    pytest.importorskip("psutil")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    with opened(store, "short", {}, {}) as short:
+        time.sleep(0.2)
+    monkeypatch.setattr(mlflow_run, "_LONG", 0.01)
+    with opened(store, "long", {}, {}) as long, opened(store, "child", {}, {}, long.id) as child:
+        for _ in range(600):
+            if "system/cpu_utilization_percentage" in (found := store.entity(long.id).data.metrics):
+                break
+            time.sleep(0.1)
+    assert found["system/system_memory_usage_percentage"] > 0
+    assert not store.entity(short.id).data.metrics and not store.entity(child.id).data.metrics
+    assert not [each for each in threading.enumerate() if each.name == "SystemMetricsMonitor"]
+
+
+def test_the_experiment_opens_as_model_training_and_says_which_columns_are_worth_showing(store):
+    tags = store.client.get_experiment(store.experiment_id).tags
+    assert (
+        tags["mlflow.experimentKind"] == "custom_model_development" and "test/accuracy" in tags["mlflow.note.content"]
+    )
 
 
 def test_runs_are_found_by_all_of_their_tags_the_newest_first_and_under_their_parent(store):

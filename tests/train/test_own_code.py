@@ -56,7 +56,7 @@ def assert_the_same_again_and_resumed(spec, data, tmp_path):
     checkpoint.save(path, {}, state, history)
     torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
     state = start(spec, 0, data, torch.device("cpu"))
-    history = checkpoint.restore(state, checkpoint.load(path, ()))
+    history = checkpoint.restore(state, checkpoint.load(path))
     assert numbers([*history, *train(spec, 0, data=data, device="cpu", state=state)]) == whole
 
 

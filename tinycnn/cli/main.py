@@ -7,8 +7,12 @@ import contextlib
 import functools
 import json
 import os
+import re
+import shutil
 import signal
 import sys
+import textwrap
+from pathlib import Path
 
 import click
 
@@ -32,48 +36,68 @@ program = click.Group("tinycnn", help="Train and track very small convolutional 
 program.list_commands = lambda context: list(program.commands)  # in the order of their definition, not sorted
 
 
-def command(*options, name: str | None = None, slow: bool = True):
+def command(*options, examples: tuple[str, ...], name: str | None = None, slow: bool = True):
     """Make a command of a function, with these click options and --json.
 
-    A ``slow`` one imports for seconds; where it is the process's own command, it first says that it starts.
+    The function returns its result as plain values, the same as a text, and, unless it is DONE, the exit code or an
+    error to end with. A ``slow`` one imports for seconds; where it is the process's own command, it says so first.
     """
 
     def register(function):
         @functools.wraps(function)
         def call(as_json, **values):
-            context = click.get_current_context()
-            if slow and context.obj == "process":
-                subject = values.get("experiment") or values.get("study") or values.get("run_id")
-                note(f"{context.info_name}{f' {subject}' if subject else ''}: starting", label="")
-            context.obj = sys.stdout if as_json else None
+            if slow and click.get_current_context().obj == "process":
+                note(f"{' '.join(sys.argv[1:3])}: starting", label="")
             # a network of the user's own may print when it is built
             with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-                return function(**values)
+                result, text, end = (*function(**values), DONE)[:3]
+            if as_json:
+                print(json.dumps(result, indent=2, allow_nan=False, default=str))
+            elif text:
+                shown = "\n".join(map(visible, as_called(text).split("\n")))
+                print(fitted(shown, sys.stdout), flush=True)
+            if isinstance(end, UserError):
+                raise end
+            return end
 
         as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
         for option in (as_json, *reversed(options)):
             call = option(call)
-        return program.command(name, epilog=EXIT_CODES)(call)
+        lines = "\n".join(f"  {PROGRAM} {each}" for each in examples)
+        return program.command(name, epilog=f"\b\nexamples:\n{lines}")(call)
 
     return register
 
 
-def json_wanted() -> bool:
-    """Return whether the current command was called with --json."""
-    return click.get_current_context().obj is not None
-
-
-def show_result(result, text: str):
-    """Print the result of a command: as JSON under --json, and else as text."""
-    if json_wanted():
-        print(json.dumps(result, indent=2, allow_nan=False, default=str), file=click.get_current_context().obj)
-    else:
-        print(text)
-
-
 def note(line: str, label: str = "note: "):
     """Print one line on stderr."""
-    print(f"{label}{visible(line)}", file=sys.stderr, flush=True)
+    print(fitted(f"{label}{visible(as_called(line))}", sys.stderr), file=sys.stderr, flush=True)
+
+
+def fitted(text: str, stream) -> str:
+    """Break lines at words to fit a terminal, but neither tables nor what stands in backticks, which is pasted."""
+    columns, lines = shutil.get_terminal_size().columns if stream.isatty() else 10**6, []
+    for line in text.split("\n"):
+        if len(line) > columns and not line.startswith("|"):
+            starts = [match.end() for match in re.finditer(r"(^|\S) {2,}", line[: columns // 2])]  # of columns
+            whole = re.sub("`[^`]*`", lambda match: match[0].replace(" ", "\0"), line)
+            shape = {"subsequent_indent": " " * max(starts, default=0), "break_on_hyphens": False}
+            line = textwrap.fill(whole, columns, break_long_words=False, **shape).replace("\0", " ")
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def as_called(text: str) -> str:
+    """Return a text with its commands written as this one was called, by make or with a Python, so as to be pasted."""
+    here = Path.cwd() == ROOT
+    text = re.sub(rf"({PROGRAM} (?:resume|rerun|close|register)) ([0-9a-f]{{8}})[0-9a-f]{{24}}", r"\1 \2", text)
+    if here and "MAKELEVEL" in os.environ:
+        text = re.sub(rf"{PROGRAM} (resume|rerun|close|register) ([0-9a-f]+)", r"make \1 RUN=\2", text)
+        text = re.sub(rf"{PROGRAM} search ([^\s`;]+)", r"make study STUDY=\1", text)
+    python = "python" if shutil.which("python") == sys.executable else sys.executable
+    python = python.removeprefix(f"{ROOT}/") if here else python
+    text = text.replace(PROGRAM, f"{python} -m tinycnn")
+    return text if here else text.replace("`make ", f"`make -C {ROOT} ")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,13 +109,13 @@ def main(arguments: list[str] | None = None) -> int:
     caller, words = ("process", sys.argv[1:]) if arguments is None else (None, arguments)
     try:
         with program.make_context(PROGRAM, _repeat_set(words) or ["--help"], obj=caller) as context:
-            return program.invoke(context) or DONE
+            return program.invoke(context)
     except click.exceptions.Exit as left:  # after --help
         return left.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else PROGRAM
         where = path.removeprefix(PROGRAM).lstrip()
-        return _fail(f"{where and where + ': '}{error.format_message().rstrip('.')}; see {path} --help", USAGE)
+        return _fail(f"{where and where + ': '}{error.format_message().rstrip('.')}; see `{path} --help`", USAGE)
     except UserError as error:
         return _fail(error, error.exit_code)
     except KeyboardInterrupt:

@@ -1,21 +1,25 @@
 """What the user sees while a run or a study is trained: progress bars, or plain lines where there is no terminal."""
 
+import shutil
 import sys
-import textwrap
 
 from tqdm import tqdm
 
+from tinycnn.cli.main import as_called, fitted
 from tinycnn.errors import Interrupted
 from tinycnn.track import tables
 from tinycnn.track.plan import Plan, Reporter
 
-RUN_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"  # fits into 80 columns
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+WIDE = 100
+"""Columns of a terminal that has room for the images a second too."""
 
 
-class _OnTerminal(Reporter):
+class OnTerminal(Reporter):
     """What both reporters do; as a context, it turns an interruption into a line with the command that continues."""
 
     resumed_by = ""
+    said = frozenset()
 
     def __enter__(self):
         return self
@@ -27,32 +31,35 @@ class _OnTerminal(Reporter):
             raise Interrupted(f"interrupted; what was logged is kept{hint}") from None
 
     def notice(self, line):
-        _print(f"note: {line}")
+        if line not in self.said:  # of each of several specs, seeds or workers
+            self.said |= {line}
+            show_line(f"note: {line}")
 
     def warning(self, line):
         rule = "!" * 72
-        _print(f"{rule}\n{line}\n{rule}")
+        show_line(f"{rule}\n{line}\n{rule}")
 
 
-class Terminal(_OnTerminal):
-    """Report a run on stderr; ``results`` also prints the table of the epochs on stdout after each seed."""
+class Terminal(OnTerminal):
+    """Report a run on stderr, and the epochs of its only seed, or with ``verbose`` of each, as a table on stdout."""
 
-    def __init__(self, results: bool = True):
-        self.results, self.several = results, False
+    def __init__(self, verbose: bool = False):
+        self.verbose, self.several = verbose, False
         self.labels, self.bars = {}, {}  # by seed
 
     def parent(self, plan: Plan, seeds, run_id):
         self.several, self.resumed_by = True, f"resume {run_id}"
-        _print(f"{plan.spec.name} seeds {seeds[0]} to {seeds[-1]}: MLflow run {run_id}")
+        show_line(f"{plan.spec.name} seeds {seeds[0]} to {seeds[-1]}: MLflow run {run_id}")
 
     def started(self, plan: Plan, seed, history):
         self.kind, self.epochs = plan.data.kind, plan.spec.train.epochs
         label = self.labels[seed] = f"{plan.spec.name}{f' on {plan.data.name}' if plan.fallback else ''} seed {seed}"
-        _print(f"{label}: training epochs {len(history) + 1} to {self.epochs}")
+        show_line(f"{label}: training epochs {len(history) + 1} to {self.epochs}")
         if sys.stderr.isatty():
             images = len(plan.data.train.labels) // plan.spec.train.batch_size * plan.spec.train.batch_size
             shape = {"total": images * self.epochs, "initial": images * len(history), "dynamic_ncols": True}
-            units = {"unit": " images", "unit_scale": True, "bar_format": RUN_BAR}
+            rate = ", {rate_fmt}" if shutil.get_terminal_size().columns >= WIDE else ""
+            units = {"unit": " images", "unit_scale": True, "bar_format": BAR + rate}
             # of several bars at once, those that end would leave gaps
             self.bars[seed] = tqdm(desc=label, leave=not self.several, **shape, **units)
 
@@ -60,7 +67,7 @@ class Terminal(_OnTerminal):
         if not self.several:
             self.resumed_by = f"resume {run_id}"
         label = self.labels.get(seed, f"seed {seed}")  # a resumed run is recorded before it starts
-        _print(f"{label}: MLflow run {run_id}")
+        show_line(f"{label}: MLflow run {run_id}")
 
     def images(self, seed, count):
         if seed in self.bars:
@@ -72,14 +79,14 @@ class Terminal(_OnTerminal):
             self.bars[seed].set_postfix_str(f"{number} {self.kind} {result.accuracy:.2f} %")
             return
         accuracies = f"train {result.train_accuracy:.2f} %, {self.kind} {result.accuracy:.2f} %"
-        _print(f"{self.labels[seed]}: {number}, {accuracies}, {result.seconds:.1f} s")
+        show_line(f"{self.labels[seed]}: {number}, {accuracies}, {result.seconds:.1f} s")
 
     def finished(self, seed, history):
         if not self.several:
             self.resumed_by = ""
         if seed in self.bars:
             self.bars.pop(seed).close()
-        if self.results:
+        if self.verbose or not self.several:
             tqdm.write(f"\n{self.labels[seed]}\n{tables.epoch_table(history, self.kind)}\n", file=sys.stdout)
             sys.stdout.flush()
 
@@ -89,7 +96,7 @@ class Terminal(_OnTerminal):
             self.bars.popitem()[1].close()
 
 
-class StudyTerminal(_OnTerminal):
+class StudyTerminal(OnTerminal):
     """Report a study on stderr: a bar of its trials, and a line for each."""
 
     def __init__(self, study: str):
@@ -99,7 +106,7 @@ class StudyTerminal(_OnTerminal):
     def study(self, study, budget, done, best, workers, run_id):
         self.best, self.smallest = best, study.objective == "validation_loss"
         before = f" ({done} trained before)" if done else ""
-        _print(f"study {study.name}: {budget} trials{before}, {workers} at a time:\n  MLflow run {run_id}")
+        show_line(f"study {study.name}: {budget} trials{before}, {workers} at a time, MLflow run {run_id}")
         if sys.stderr.isatty():
             shape = {"total": budget, "initial": min(done, budget), "dynamic_ncols": True}
             self.bar = tqdm(unit=" trials", desc=study.name, **shape)
@@ -112,7 +119,7 @@ class StudyTerminal(_OnTerminal):
         fields = ", ".join(f"{name.partition('.')[2]} {each}" for name, each in values.items())
         best = "" if self.best is None else f"best {self.best:.5f}"
         line = f"trial {number}: {result} after {len(outcome.epochs)} epochs, {outcome.seconds:.0f} s ({fields})"
-        _print(textwrap.fill(f"{line}{best and ', ' + best}", 80, subsequent_indent="  "))
+        show_line(f"{line}{best and ', ' + best}")
         if self.bar is not None:
             self.bar.set_postfix_str(best, refresh=False)
             self.bar.update()
@@ -123,6 +130,6 @@ class StudyTerminal(_OnTerminal):
             self.bar.close()
 
 
-def _print(line):
-    tqdm.write(line, file=sys.stderr)
+def show_line(text):
+    tqdm.write(fitted(as_called(text), sys.stderr), file=sys.stderr)
     sys.stderr.flush()

@@ -1,16 +1,15 @@
 """What ``list`` and ``show`` print: what can be used, and one spec in full. ``everything`` imports no torch."""
 
-import ast
 import csv
 import inspect
-import textwrap
 from dataclasses import asdict
 from types import SimpleNamespace
 
 from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
-from tinycnn.errors import SpecError, UserError, visible
+from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import Layer, load
+from tinycnn.study import definition
 from tinycnn.track import tables
 from tinycnn.track.description import parse_notes
 
@@ -46,37 +45,33 @@ def everything() -> dict:
     """Return experiments, studies, layers and data sets, each with what it is."""
     return {
         "experiments": experiments(),
-        "studies": {path.stem: _title(path) for path in sorted((load.FOLDER / "studies").glob("[!_]*.py"))},
+        "studies": {name: _title(name) for name in definition.names()},
         "layers": {name: inspect.getdoc(kind).splitlines()[0] for name, kind in Layer.kinds().items()},
         "data": {name: asdict(facts) for name, facts in DATASETS.items()},
     }
 
 
-def _title(path) -> str:
+def _title(study: str) -> str:
     try:
-        return (ast.get_docstring(ast.parse(path.read_bytes())) or "-").splitlines()[0]
-    except SyntaxError as error:
-        return f"{path.name}, line {error.lineno}: {error.msg}"
+        return (definition.load(study).notes or "-").strip().splitlines()[0]
+    except UserError as error:
+        return str(error)
 
 
 def list_text(found: dict) -> str:
-    """Return what ``everything`` found as lines of at most 80 columns."""
-    lines = ["Experiments (python -m tinycnn show NAME, make NAME)"]
+    """Return what ``everything`` found as lines."""
+    lines = ["Experiments (`python -m tinycnn show NAME`, `make NAME`)"]
     for row in found["experiments"]:
         count = "- parameters (show counts them)" if row["parameters"] is None else f"{row['parameters']:,} parameters"
         facts = row["error"] or f"{count}, {row['data']}, {row['epochs']} epochs"
-        lines += [_entry(row["name"], row["title"] or "-"), _entry("", facts)]
-    lines += ["", "Studies (make study STUDY=NAME)", *(_entry(*each) for each in found["studies"].items())]
-    lines += ["", "Layers (tinycnn.spec)", *(_entry(*each) for each in found["layers"].items())]
+        lines += [f"  {row['name']:<15}{row['title'] or '-'}", f"  {'':<15}{facts}"]
+    for title, kind in (("Studies (`make study STUDY=NAME`)", "studies"), ("Layers (tinycnn.spec)", "layers")):
+        lines += ["", title, *(f"  {name:<15}{words}" for name, words in found[kind].items())]
     lines += ["", "Data sets (data.name)"]
     for name, facts in DATASETS.items():
         size = f"{facts.channels}x{facts.size}x{facts.size}, {len(facts.classes)} classes"
-        lines.append(_entry(name, f"{facts.train:,} / {facts.test:,} images of {size}; {facts.source}"))
+        lines.append(f"  {name:<15}{facts.train:,} / {facts.test:,} images of {size}; {facts.source}")
     return "\n".join(lines)
-
-
-def _entry(name: str, words: str) -> str:
-    return textwrap.fill(visible(words), 80, initial_indent=f"  {visible(name):<14}", subsequent_indent=" " * 16)
 
 
 def describe(spec) -> dict:
@@ -109,21 +104,16 @@ def _difference(spec) -> dict:
 
 def spec_text(spec, found: dict) -> str:
     """Return what ``describe`` found of a spec as Markdown for the terminal."""
-    notes = {name: visible(text) for name, text in parse_notes(spec.notes).items()}
+    notes = parse_notes(spec.notes)
     lines = [f"# {spec.name}: {notes['title']}".rstrip(": "), ""]
-    lines += [textwrap.fill(f"{n}: {notes[n]}", 80) for n in ("Target", "Change", "Source", "Analysis") if notes.get(n)]
+    lines += [f"{name}: {notes[name]}" for name in ("Target", "Change", "Source", "Analysis") if notes.get(name)]
     lines += ["", f"Spec {spec.hash}" + (f", derived from {spec.parent}" if spec.parent else "")]
-    fields, changes = spec.flat(), found["difference"]
-    for name, value in fields.items():
-        if not name.startswith("model.layers."):  # they are in the table below
-            parent = f"   ({spec.parent}: {_plain(changes[name]['from'])})" if name in changes else ""
-            lines.append(f"  {name:<24}{_plain(value)}{parent}")
-    for name, change in changes.items():
-        if name == "model" or name.startswith("model.layers"):
-            text = f"{name}: {_plain(change['to'])}   ({spec.parent}: {_plain(change['from'])})"
-            lines.append(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="    "))
-        elif name not in fields:
-            lines.append(f"  {name:<24}-   ({spec.parent}: {_plain(change['from'])})")
+    fields = {name: value for name, value in spec.flat().items() if not name.startswith("model.layers.")}
+    changes = found["difference"]
+    for name in (*fields, *(name for name in changes if name not in fields)):  # the layers are in the table below
+        parent = f"   ({spec.parent}: {_plain(changes[name]['from'])})" if name in changes else ""
+        value = changes[name]["to"] if name in changes else fields[name]
+        lines.append(f"  {name:<25}{_plain(value)}{parent}")
     rows = [SimpleNamespace(**row) for row in found["layers"]]
     lines += ["", tables.layer_table(rows, (found["parameters"], found["macs"])), ""]
     lines += [f"note: {notice}" for notice in found["notices"]]

@@ -28,12 +28,8 @@ class Float:
     log: bool = False
 
     def __post_init__(self):
-        if not self.low < self.high:
-            raise ValueError(f"low {self.low} is not below high {self.high}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"log needs a low above 0, not {self.low}")
-        if self.log and getattr(self, "step", 1) != 1:
-            raise ValueError("log needs a step of 1")
+        if not self.low < self.high or (self.log and (self.low <= 0 or getattr(self, "step", 1) != 1)):
+            raise ValueError(f"{self}: low must be below high; with log, low above 0 and no step")
 
     def __contains__(self, value) -> bool:
         return self.low <= value <= self.high
@@ -41,11 +37,6 @@ class Float:
     def trained(self, value):
         """Return what is trained for a suggested value: ``DIGITS`` significant digits, within the range."""
         return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
-
-    @property
-    def examples(self) -> tuple:
-        """Values that must all be possible for the field."""
-        return self.low, self.high
 
 
 @dataclass(frozen=True, config={"strict": True, "extra": "forbid"})
@@ -84,11 +75,6 @@ class Choice(Section):
         """Return what is trained for a suggested word."""
         return self.values[self.words.index(word)]
 
-    @property
-    def examples(self) -> tuple:
-        """Values that must all be possible for the field."""
-        return self.values
-
 
 def as_stored(value):
     """Return a value as Optuna stores it: layers and sections as the code that makes them."""
@@ -96,7 +82,7 @@ def as_stored(value):
 
 
 def classes(value) -> list[type]:
-    """Return the classes of a section or a tuple of layers, and of the layers inside."""
+    """Return the classes of a section or a tuple of values, and of the layers inside."""
     own = [type(value)] if isinstance(value, Section) else []
     inside = value if isinstance(value, tuple) else getattr(value, "layers", ())
     return own + [kind for layer in inside for kind in classes(layer)]
@@ -134,7 +120,7 @@ class Study(Section):
     @property
     def classes(self) -> tuple:
         """The classes of the layers and sections that a ``Choice`` may bring."""
-        return tuple(dict.fromkeys(kind for given in self.ranges.values() for kind in classes(given.examples)))
+        return tuple(dict.fromkeys(kind for given in self.ranges.values() for kind in classes(_examples(given))))
 
     @property
     def own(self) -> dict:
@@ -153,6 +139,11 @@ class Study(Section):
             name: value if isinstance(value, float) and value == own[name] else self.ranges[name].trained(value)
             for name, value in parameters.items()
         }
+
+
+def _examples(given) -> tuple:
+    """Return values of a range that must all be possible for the field."""
+    return given.values if isinstance(given, Choice) else (given.low, given.high)
 
 
 def _field(section, name):
@@ -179,22 +170,20 @@ def load(which: str) -> Study:
 
 def check_study(study: Study) -> list[str]:
     """Return notices. Raises SpecError for a range or a fidelity that the base spec cannot have, in one line."""
-    where, base = f"study {study.name}", study.base.name
+    base = study.base.name
     try:
         trained = study.trained
+        if not trained.data.validation:
+            raise SpecError("data.validation is 0, but a study needs validation images; leave it out")
     except SpecError as error:
-        raise SpecError(f"{where}: fidelity: {error}") from None
-    if not trained.data.validation:
-        raise SpecError(f"{where}: fidelity: data.validation is 0, but a study needs validation images; leave it out")
+        raise SpecError(f"study {study.name}: fidelity: {error}") from None
     for name, given in study.ranges.items():
-        if name in _NOT_SEARCHED or name.partition(".")[0] in _NOT_SEARCHED:
-            raise SpecError(f"{where}: {name}: cannot be searched: the objective does not depend on it, or must not")
-        if name in study.fidelity:
-            raise SpecError(f"{where}: {name}: is both searched and set by fidelity; remove one of them")
-        for value in given.examples:
-            try:
+        try:
+            if name in _NOT_SEARCHED or name.partition(".")[0] in _NOT_SEARCHED:
+                raise SpecError(f"{name}: cannot be searched: the objective does not depend on it, or must not")
+            for value in _examples(given):
                 trained.with_values({name: value})
-            except SpecError as error:
-                raise SpecError(f"{where}: ranges: {str(error).removeprefix(f'{base}: ')}") from None
+        except SpecError as error:
+            raise SpecError(f"study {study.name}: ranges: {str(error).removeprefix(f'{base}: ')}") from None
     outside = study.ranges.keys() - study.base_parameters().keys()
     return [f"{', '.join(sorted(outside))}: {base}'s own value is outside the range"] if outside else []

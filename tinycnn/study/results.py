@@ -8,17 +8,16 @@ from dataclasses import asdict
 import optuna
 from optuna.trial import TrialState
 
-from tinycnn.errors import SpecError
-from tinycnn.study.definition import Choice, Int, Study, as_stored
+from tinycnn.study.definition import Choice, Study, as_stored
 from tinycnn.study.storage import TRAINED, state
-from tinycnn.track.tables import markdown
 
 EPOCH = ("seed", "epoch", "train_loss", "validation_loss", "validation_accuracy", "learning_rate")
 """Columns of the epochs that a trial trained; accuracy in percent."""
+ENOUGH = 20
+"""Complete trials below which importances are noise."""
 _COLUMNS = (
     "number", "state", "value", "accuracy", "parameters", "excess", "epochs", "seconds", "overhead", "worker", "run_id",
 )  # fmt: skip
-_TOP = ("number", "value", "accuracy", "parameters", "epochs", "seconds")
 _EDGE = 0.05
 """A best value in so small a share of its range at either end may lie beyond."""
 
@@ -55,7 +54,6 @@ def results(study: Study, found: optuna.Study) -> dict:
     trained, pruned = ([row for row in rows if row["state"] in states] for states in (TRAINED, ["pruned"]))
     best, own = complete[0] if complete else {}, study.own
     epochs = study.trained.train.epochs
-    saved = sum(row.get("train.epochs", epochs) * study.seeds - row["epochs"] for row in pruned)
     return {
         "study": study.name,
         "base": study.base.name,
@@ -73,13 +71,12 @@ def results(study: Study, found: optuna.Study) -> dict:
         **{name: best[name] for name in ("value", "accuracy", "parameters") if best},
         "best_values": {name: best[name] for name in study.ranges if best},
         "base_value": next((row["value"] for row in complete if own.items() <= row.items()), None),
-        "top": [{name: row[name] for name in _TOP} for row in complete[:5]],
         "edges": edges(study, best) if best else [],
-        "importances": importances(found, len(complete)),
+        "importances": importances(found) if len(complete) >= ENOUGH else {},
         "trial_seconds": sum(row["seconds"] for row in trained),
         "overhead_seconds": sum(row["overhead"] for row in trained),
         "epochs_trained": sum(row["epochs"] for row in trained),
-        "epochs_saved_by_pruning": saved,
+        "epochs_saved_by_pruning": sum(row.get("train.epochs", epochs) * study.seeds - row["epochs"] for row in pruned),
         "identity": found.user_attrs.get("identity"),
     }
 
@@ -90,10 +87,8 @@ def _range(given) -> dict:
     return {"kind": type(given).__name__.lower(), **asdict(given)}
 
 
-def importances(found: optuna.Study, complete: int) -> dict:
+def importances(found: optuna.Study) -> dict:
     """Return the share of each parameter in the objective's variation (PED-ANOVA, Watanabe et al. 2023), or {}."""
-    if complete < 4:  # what fewer say is noise
-        return {}
     with warnings.catch_warnings(action="ignore"):
         try:
             return {name: float(share) for name, share in optuna.importance.get_param_importances(found).items()}
@@ -102,50 +97,42 @@ def importances(found: optuna.Study, complete: int) -> dict:
 
 
 def edges(study: Study, best: dict) -> list[str]:
-    """Return a warning for each of the best trial's values that is at an edge of its range, and may lie beyond."""
+    """Return a line for each of the best trial's values that is at an end of its range: the best may lie beyond."""
     lines = []
     for name, given in study.ranges.items():
         if isinstance(given, Choice):
             continue
         value, low, high = map(math.log10 if given.log else float, (best[name], given.low, given.high))
         share = (value - low) / (high - low)
-        which, end = ("lower", given.low) if share < 0.5 else ("upper", given.high)
-        step = 1 if isinstance(given, Int) else abs(end) / 100 or 1e-6
-        try:
-            study.trained.with_values({name: end - step if which == "lower" else end + step})
-        except SpecError:
-            continue  # the spec allows nothing beyond
         if min(share, 1 - share) <= _EDGE:
-            at = f"is at the {which} end, {end:g}, of its range"
-            lines.append(f"{name}: the best value, {best[name]:g}, {at}: the best may lie beyond")
+            end = f"the lower end, {given.low:g}" if share < 0.5 else f"the upper end, {given.high:g}"
+            lines.append(f"{name}: the best value, {best[name]:g}, is at {end}, of its range")
     return lines
 
 
 def text(study: Study, result: dict) -> str:
-    """Return what was found as Markdown for the terminal, at most 80 columns wide."""
+    """Return what was found as Markdown for the terminal; of few trials as of many."""
     states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in result["states"].items())
     head = f"study {study.name} of {study.base.name}: {result['trained']} trials trained ({states})"
     if result["best"] is None:
         return f"{head}\nno trial was trained to its end: there is nothing to choose from"
     base = "" if result["base_value"] is None else f"; the base's: {result['base_value']:.5f}"
-    top = [
-        (str(t["number"]), f"{t['value']:.5f}", f"{t['accuracy']:.2f}", f"{t['parameters']:,}", f"{t['seconds']:.0f}")
-        for t in result["top"]
-    ]
-    own = study.own
-    fields = [(name, _short(own[name]), _short(value)) for name, value in result["best_values"].items()]
-    shares = [(name, f"{100 * share:.0f} %") for name, share in result["importances"].items()]
-    saved, overhead = result["epochs_saved_by_pruning"], result["overhead_seconds"] / result["trial_seconds"]
-    lines = [
-        f"best: trial {result['best']}, {study.objective} {result['value']:.5f}{base}",
-        markdown(("trial", study.objective.replace("_", " "), "accuracy %", "parameters", "seconds"), top, ">>>>>"),
-        markdown(("field", study.base.name, "best"), fields, "<>>"),
-        *([markdown(("importance", "share"), shares, "<>")] if shares else []),
-        *(f"warning: {line}" for line in result["edges"]),
-        f"{result['trial_seconds'] / 60:.0f} min of training; Optuna and MLflow took {100 * overhead:.1f} % beside it; "
-        f"pruning saved {saved} of {result['epochs_trained'] + saved} epochs",
-    ]
-    return "\n\n".join([head, *lines])
+    lines = [head, "", f"best: trial {result['best']}, {result['objective']} {result['value']:.5f}{base}", ""]
+    for name, value in result["best_values"].items():
+        share = result["importances"].get(name)
+        importance = "" if share is None else f"; importance {100 * share:.0f} %"
+        lines.append(f"- {name}: {_short(value)} ({study.base.name}: {_short(study.own[name])}{importance})")
+    lines += ["", *(f"warning: {line}" for line in result["edges"])]
+    spent, beside, saved = (result[f] for f in ("trial_seconds", "overhead_seconds", "epochs_saved_by_pruning"))
+    pruned = f"; pruning saved {saved} of {result['epochs_trained'] + saved} epochs" if saved else ""
+    lines.append(f"{duration(spent)} of training, {duration(beside)} of asking and recording beside it{pruned}")
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in a unit that fits it."""
+    unit, name = next((each for each in ((3600, "h"), (60, "min")) if seconds >= 2 * each[0]), (1, "s"))
+    return f"{seconds / unit:.0f} {name}"
 
 
 def _short(value) -> str:

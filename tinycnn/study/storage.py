@@ -25,7 +25,7 @@ from sqlalchemy.pool import NullPool
 from tinycnn.errors import SpecError, UserError
 from tinycnn.network.check import check
 from tinycnn.network.profile import count_parameters
-from tinycnn.study.definition import Choice, Int, Study
+from tinycnn.study.definition import Choice, Int, Study, as_stored
 from tinycnn.track.address import keep_apart, shown, with_cure
 from tinycnn.track.address import studies as address
 
@@ -50,15 +50,12 @@ def errors():
         raise UserError(f"the storage of studies {shown(address())}: {cause}") from error
 
 
-def check_address() -> str | None:
-    """Return the file that studies are stored in, None for a PostgreSQL server; nothing is made there.
-
-    Raises UserError where studies cannot be stored.
-    """
+def _file() -> str | None:
+    """Return the file that studies are stored in, None for a PostgreSQL server. Raises UserError for other places."""
     where = address()
     with errors():
-        file = make_url(where).database if "://" in where else where
         keep_apart("OPTUNA_STORAGE")
+        file = make_url(where).database if "://" in where else where
     if where.startswith(("postgresql:", "postgresql+")):
         return None
     if not file or file == ":memory:" or ("://" in where and not where.startswith("sqlite:")):
@@ -69,13 +66,13 @@ def check_address() -> str | None:
 
 def storage() -> optuna.storages.BaseStorage:
     """Open the storage. Raises UserError."""
-    file, where = check_address(), address()
+    file, where = _file(), address()
     with errors():
-        if file == where:
-            if os.path.exists(file) and Path(file).read_bytes()[:1] not in (b"", b"{"):  # Optuna would append to it
-                raise UserError(f"OPTUNA_STORAGE: {file} is not a journal of studies; set it to another file")
-            return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(file))
-        return optuna.storages.RDBStorage(where)
+        if file != where:
+            return optuna.storages.RDBStorage(where)
+        if os.path.exists(file) and Path(file).read_bytes()[:1] not in (b"", b"{"):  # Optuna would append to it
+            raise UserError(f"OPTUNA_STORAGE: {file} is not a journal of studies; set it to another file")
+        return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(file))
 
 
 def names() -> list[str]:
@@ -90,7 +87,7 @@ def locked(name: str, *, wait: bool = True):
 
     The file of a lock that nobody waits for, a worker's, is deleted afterwards.
     """
-    file = check_address()
+    file = _file()
     if file is None:
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         call = text(f"SELECT {'pg_advisory_lock' if wait else 'pg_try_advisory_lock'}(:key)")
@@ -127,14 +124,17 @@ def opened(study: Study, *, identity: dict | None = None, worker: int = 0) -> op
             begun.enqueue_trial(study.base_parameters())
             begun.set_user_attr("identity", identity)
         found = optuna.load_study(study_name=study.name, storage=where, pruner=_pruner(study))
+        if found.metric_names is None:
+            found.set_metric_names([study.objective])
         seed = np.random.SeedSequence([study.sampler_seed, worker, len(found.trials)]).generate_state(1)[0]
         found.sampler = optuna.samplers.TPESampler(seed=int(seed))
         begun_with = found.user_attrs.get("identity", {})
     wanted = identity or {"definition": study.digest}
     if different := [what for what in wanted if wanted[what] != begun_with.get(what, wanted[what])]:
-        what = f"study {study.name} in {shown(address())} was begun with another {', '.join(different)}"
-        cure = "restore that, or give the file and the study another name"
-        raise UserError(f"{what}: its trials cannot be compared with new ones; {cure}")
+        raise UserError(
+            f"study {study.name} in {shown(address())} was begun with another {', '.join(different)}: its trials "
+            "cannot be compared with new ones; restore that, or give the file and the study another name"
+        )
     return found
 
 
@@ -199,7 +199,9 @@ def ask(found: optuna.Study, study: Study, worker: int):
     trial.set_user_attr("worker", worker)
     limit = study.base.target.parameter_limit
     try:
-        spec = study.trained.with_values(study.values(trial.params))
+        values = study.values(trial.params)
+        trial.set_user_attr("trained", {name: as_stored(value) for name, value in values.items()})
+        spec = study.trained.with_values(values)
         parameters = count_parameters(spec, spec.data.facts())  # not computing anything: most trials may be too large
         if limit is not None:
             trial.set_constraint("parameters", parameters - limit)

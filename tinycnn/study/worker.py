@@ -15,7 +15,7 @@ from tinycnn.study import results, storage
 from tinycnn.study.definition import Study, check_study
 from tinycnn.track import provenance
 from tinycnn.track.address import shown, studies
-from tinycnn.track.mlflow_store import PARENT, Store
+from tinycnn.track.mlflow_store import Store
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.train.loop import train
 
@@ -49,17 +49,14 @@ def run(study: Study, *, trials=None, workers=1, device="auto", offline=False, r
 
     What other processes and earlier sessions did counts. ``workers`` processes share the cores; None is one per core,
     and on an accelerator one in all. ``draw(result, trials, curves)`` yields (name, figure) for the study's MLflow run.
-    Raises SpecError for a study that is not valid, UserError where its storage or the store cannot be used, and
-    OverLimit where so many trials were refused that the search was given up: what there is is kept.
+    Raises SpecError for a study that is not valid, UserError where its data, its storage or the store cannot be used,
+    and OverLimit where so many trials were refused that the search was given up: what there is is kept.
     """
     reporter, budget = reporter or Watcher(), trials or study.trials
     for line in check_study(study):
         reporter.notice(line)
     unjudged = study.trained.with_values({"target.parameter_limit": None, "target.accuracy": None})
-    plan = prepare(unjudged, device=device, offline=offline, reporter=reporter)
-    if plan.fallback:
-        stand_in = {f"data.{name}": getattr(plan.spec.data, name) for name in ("name", "images", "validation")}
-        study = study.model_copy(update={"fidelity": study.fidelity | stand_in})
+    plan = prepare(unjudged, device=device, offline=offline, fallback=False, reporter=reporter)
     workers = workers or (launch.cores() if plan.device.type == "cpu" else 1)
     code = source.code_hash(provenance.code(plan.spec, plan.kernels[0], study.classes))
     identity = {"definition": study.digest, "data": plan.data.digest, "code": code}
@@ -95,8 +92,8 @@ def _own_run(store, found, study, plan) -> str:
     """Return the study's own MLflow run, made unless this store has it."""
     with contextlib.suppress(UserError):  # none yet, or in another store
         return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
-    own = {"study": study.name, "study_digest": study.digest, "role": "study", "storage": shown(studies())}
-    with store.run(f"study {study.name}", plan.tags | _tags(own)) as tracked:
+    own = {"study_digest": study.digest, "role": "study", "storage": shown(studies())}
+    with store.run(f"study {study.name}", _tags(study, plan, **own)) as tracked:
         tracked.open()
         tracked.json("environment.json", plan.environment)
         tracked.text("spec.json", study.trained.to_json())
@@ -104,8 +101,8 @@ def _own_run(store, found, study, plan) -> str:
     return tracked.id
 
 
-def _tags(own: dict) -> dict:
-    return {f"tinycnn.{name}": value for name, value in own.items()}
+def _tags(study, plan, **own) -> dict:
+    return plan.tags | {f"tinycnn.{name}": each for name, each in {"study": study.name, **own}.items()}
 
 
 def _launch(study, plan, budget, workers: range, run_id, reporter):
@@ -173,8 +170,7 @@ def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | Non
 
     So none is left RUNNING by a worker that is killed, and a trial continues where the store fails.
     """
-    own = {"role": "trial", "study": study.name, "trial": trial.number, "worker": trial.user_attrs["worker"]}
-    tags = plan.tags | _tags(own)
+    tags = _tags(study, plan, role="trial", trial=trial.number, worker=trial.user_attrs["worker"])
     try:
         with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
             tracked.open()
@@ -236,10 +232,6 @@ def _record(tracked, study, found, result, draw, reporter):
     numbers = {f"best_{name}": result.get(name) for name in ("value", "accuracy", "parameters")}
     numbers |= {f"importance.{name}": share for name, share in result["importances"].items()}
     try:
-        for left in tracked.store.search({PARENT: tracked.id}, ("RUNNING",)):  # by a worker killed as it recorded
-            with tracked.store.run("", {}, run_id=left.info.run_id) as ended:
-                ended.open()
-                ended.end("KILLED")
         tracked.metrics(numbers | {"trials": result["trained"]})
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
         tracked.text("study.json", json.dumps(result | {"rows": trials, "curves": curves}, indent=1) + "\n")

@@ -70,8 +70,11 @@ class Store:
         self._connect()
         if self.client.get_experiment_by_name(EXPERIMENT) is None:
             with contextlib.suppress(MlflowException):  # on a server, another process may have been faster
-                self.client.create_experiment(EXPERIMENT, artifacts, tags=_ABOUT)
-        self.experiment_id = self.client.get_experiment_by_name(EXPERIMENT).experiment_id
+                self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        experiment = self.client.get_experiment_by_name(EXPERIMENT)
+        self.experiment_id = experiment.experiment_id
+        for tag, value in _ABOUT.items() if "mlflow.experimentKind" not in experiment.tags else ():
+            self.client.set_experiment_tag(self.experiment_id, tag, value)
 
     @contextlib.contextmanager
     def run(self, name: str, tags: dict, parent: str | None = None, run_id: str | None = None):

@@ -136,8 +136,10 @@ class Plan:
         return f"{self.spec.name}{settings}{fallback}, {which}" + (", again" if self.again else "")
 
 
-def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None, draw=None) -> Plan:
+def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None, draw=None, data=None):
     """Check ``spec`` before any data is read, then load its data set, or the fallback that the spec states.
+
+    ``data``: the ``Split`` where it has been loaded before.
 
     Raises SpecError, OverLimit, UserError for damaged data, and DataMissing where there is no fallback.
     """
@@ -155,7 +157,7 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
         reporter.notice(line)
     missing = ""
     try:
-        data = spec.data.load(offline=offline)
+        data = data or spec.data.load(offline=offline)
     except DataMissing as error:
         stand_in = spec.data.fallback
         if not fallback or stand_in is None or stand_in == spec.data.name:

@@ -11,7 +11,7 @@ from tinycnn import ROOT, source
 
 PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "optuna", "pydantic", "pandas", "mlxtend")
 _LOOP = ("tinycnn/train/loop.py:train", "tinycnn/train/loop.py:start")
-_KERNELS = ("tinycnn/network/native.py", "tinycnn/network/native.cpp")
+_KERNELS = ROOT / "tinycnn" / "network" / "native"
 
 
 def git(*arguments: str) -> str | None:
@@ -47,9 +47,10 @@ def code(spec, kernels: str, more: tuple = ()) -> dict[str, str]:
 
 @functools.cache
 def _code(used: tuple, native: bool) -> dict[str, str]:
-    found = source.used_by((*_LOOP, *used), without=() if native else ("network/native.py",))
-    if native:
-        found[_KERNELS[1]] = hashlib.sha256((ROOT / _KERNELS[1]).read_bytes()).hexdigest()[:12]
+    python = [f"network/native/{each.name}" for each in _KERNELS.glob("*.py")]
+    found = source.used_by((*_LOOP, *used), without=() if native else tuple(python))
+    for path in sorted((*_KERNELS.glob("*.cpp"), *_KERNELS.glob("*.h"))) if native else ():
+        found[path.relative_to(ROOT).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return found
 
 

@@ -99,10 +99,9 @@ class SeedRecord(Record):
         """
         if not self.path.exists():
             return []
-        now = self.plan.identity(self.seed, self.run.id)
-        saved = checkpoint.load(self.path, tuple(now))
+        now, saved = self.plan.identity(self.seed, self.run.id), checkpoint.load(self.path)
         del now["spec"]  # its notes may have changed: the hash is compared
-        if differing := [what.replace("_", " ") for what in now if saved.identity[what] != now[what]]:
+        if differing := [what.replace("_", " ") for what in now if saved.get(what) != now[what]]:
             raise UserError(
                 f"checkpoint {self.path}: is of another {', '.join(differing)}; go back to that, or delete it"
             )

@@ -39,7 +39,7 @@ def run(
     first = plan.spec.train.seed if first_seed is None else first_seed
     if first + seeds > 2**32:
         raise SpecError(f"{plan.spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}")
-    store = _opened(reporter)
+    store = opened(reporter)
     done = {}
     if missing:
         from tinycnn.track import select
@@ -53,7 +53,7 @@ def run(
     return outcome(plan, [summary], summary["run_id"], store, failure)
 
 
-def _opened(reporter):
+def opened(reporter):
     """Return a function that returns the store: opened now where it is a server, else when first asked for."""
 
     @functools.cache
@@ -154,7 +154,7 @@ def _train_child(plan, parent, folder, task, send):
     """Train one of several seeds, perhaps in a process of its own."""
     seed, run_id = task
     reporter = _Forwarding(send)
-    return train_seed(plan, seed, _opened(reporter), reporter, run_id=run_id, parent=parent, folder=folder)
+    return train_seed(plan, seed, opened(reporter), reporter, run_id=run_id, parent=parent, folder=folder)
 
 
 def _fit_together(plan, tasks, reporter) -> bool:

@@ -66,14 +66,13 @@ def over_seeds(accuracies: list[float], count: int | None = None) -> dict:
 
 
 def words(found: dict) -> str:
-    """Put what ``over_seeds`` returned into a line, or two of them for more than one seed."""
-    line = f"{found['last']:.3f} % after the last epoch"
+    """Put what ``over_seeds`` returned into a line; after ± stands the standard deviation."""
     if found["n"] == 1:
-        return f"{line}, one seed"
-    parts = [f"standard deviation {found['last_std']:.3f}", f"minimum {found['last_min']:.2f}"]
-    if found["last_low"] is not None:
-        parts.insert(1, f"95 % interval {found['last_low']:.2f} to {found['last_high']:.2f}")
-    return f"{line}, the mean of {found['n']} seeds:\n{', '.join(parts)}"
+        return f"{found['last']:.2f} % after the last epoch, one seed"
+    low, high = found["last_low"], found["last_high"]
+    interval = "" if low is None else f" 95 % interval {low:.2f} to {high:.2f},"
+    mean = f"{found['last']:.3f} ± {found['last_std']:.3f} %,{interval}"
+    return f"{mean} n = {found['n']}, minimum {found['last_min']:.2f}"
 
 
 def difference(ours, theirs) -> dict:

@@ -32,7 +32,7 @@ def layer_table(layers, totals: tuple[int, int] | None = None) -> str:
     longest = min(widths[0], max(8, left - _KIND))
     room, rows = max(_KIND, left - longest), []
     for name, kind, *rest in cells:
-        name = name if len(name) <= longest else f"…{name[1 - longest:]}"
+        name = name if len(name) <= longest else f"…{name[1 - longest :]}"
         first, *more = textwrap.wrap(kind, room, subsequent_indent="  ", break_on_hyphens=False) or [""]
         rows += [(name, first, *rest), *(("", line, "", "", "", "") for line in more)]
     return markdown(head, rows, "<<>>>>")

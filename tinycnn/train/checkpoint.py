@@ -10,7 +10,6 @@ import hashlib
 import io
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,16 +20,6 @@ from tinycnn.errors import UserError
 from tinycnn.train.loop import EpochResult, State
 
 _DIGEST = 64  # hex digits of a SHA-256
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint as read. ``identity``: what a run must have in common with it to continue from it, by name."""
-
-    identity: dict
-    epoch: int
-    history: list[EpochResult]
-    content: dict
 
 
 def folder(run_id: str) -> Path:
@@ -64,10 +53,10 @@ def save(path: Path, identity: dict, state: State, history: list[EpochResult]) -
     os.replace(partial, path)
 
 
-def load(path: Path, identity: tuple[str, ...]) -> Checkpoint:
-    """Read a checkpoint, without running any code from it, with the values of its ``identity`` by these names.
+def load(path: Path) -> dict:
+    """Return what ``save`` wrote, without running any code from it. Raises UserError if it is damaged, or no such file.
 
-    Raises UserError if the file is damaged or something else.
+    Besides the values of ``identity`` these are ``epoch``, ``history`` and the states that ``restore`` takes.
     """
     try:
         content = path.read_bytes()
@@ -75,8 +64,7 @@ def load(path: Path, identity: tuple[str, ...]) -> Checkpoint:
         if _with_digest(plain) != content:
             raise ValueError("its content does not match its SHA-256")
         found = torch.load(io.BytesIO(plain), map_location="cpu", weights_only=True)
-        history = [EpochResult(**result) for result in found["history"]]
-        return Checkpoint({name: found[name] for name in identity}, found["epoch"], history, found)
+        return found | {"history": [EpochResult(**result) for result in found["history"]]}
     except Exception as error:  # a damaged file makes torch and pickle raise almost anything
         reason = " ".join(str(error).split())[:150] or type(error).__name__
         raise UserError(
@@ -85,21 +73,16 @@ def load(path: Path, identity: tuple[str, ...]) -> Checkpoint:
         ) from None
 
 
-def restore(state: State, saved: Checkpoint) -> list[EpochResult]:
-    """Put a checkpoint into ``state``, freshly made from the same spec, and return the history. Raises UserError."""
-    content = saved.content
-    try:
-        state.network.load_state_dict(content["network"])
-        if state.averaged:
-            state.averaged.module.load_state_dict(content["averaged"])
-            state.averaged.n_averaged.fill_(saved.epoch)  # above 0: further weights are averaged in, none are replaced
-        state.optimizer.load_state_dict(content["optimizer"])
-        state.schedule.load_state_dict(content["schedule"])
-    except Exception as error:
-        reason = " ".join(str(error).split())[:150]
-        raise UserError(f"checkpoint: does not fit the spec of its run ({reason}); delete it") from None
-    state.epoch, state.last_rate = saved.epoch, content["last_rate"]
-    return list(saved.history)
+def restore(state: State, saved: dict) -> list[EpochResult]:
+    """Put a checkpoint into ``state``, freshly made from the same spec, and return the history."""
+    state.network.load_state_dict(saved["network"])
+    if state.averaged:
+        state.averaged.module.load_state_dict(saved["averaged"])
+        state.averaged.n_averaged.fill_(saved["epoch"])  # above 0: further weights are averaged in, none are replaced
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.schedule.load_state_dict(saved["schedule"])
+    state.epoch, state.last_rate = saved["epoch"], saved["last_rate"]
+    return list(saved["history"])
 
 
 @contextlib.contextmanager
@@ -120,7 +103,7 @@ def claimed(run_id: str):
         try:
             yield here
         finally:
-            if not any(here.glob("seed-*.pt")):
+            if not any(here.rglob("seed-*.pt")):
                 shutil.rmtree(here, ignore_errors=True)
 
 
@@ -132,11 +115,6 @@ def is_claimed(run_id: str) -> bool:
             return False
     except Timeout:
         return True
-
-
-def trained(run_id: str) -> bool:
-    """Tell whether a run has a checkpoint to continue from."""
-    return any(folder(run_id).glob("seed-*.pt"))
 
 
 def discard(path: Path) -> None:

@@ -45,11 +45,11 @@ def kernels(spec, device: torch.device, network: nn.Module) -> tuple[str, str]:
         return "torch", ""
     if why_not := native.missing():
         return "torch", f"the native ones cannot be compiled: {why_not}"
-    taken, convolutions, stopped = native.coverage(network)
-    if taken == convolutions:
-        return ("native" if taken else "torch"), ""
-    which = f"native {taken} of {convolutions}" if taken else "torch"
-    return which, f"{taken} of {convolutions} convolutions native: {stopped} is not among the native kernels"
+    taken, layers, first = native.coverage(network)
+    if taken == layers:
+        return "native", ""
+    which = f"native {taken} of {layers}" if taken else "torch"
+    return which, f"{taken} of {layers} layers native: {first} is not among the native kernels"
 
 
 def accelerated(spec, network: nn.Module, device: torch.device):

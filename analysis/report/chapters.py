@@ -1,0 +1,84 @@
+"""The chapters of a report: an iteration in its five parts, and the studies."""
+
+import pandas as pd
+
+from analysis.diagnosis import diagnose
+from analysis.report import figures
+from analysis.report.document import bullets, heading, number, paragraph, table
+from analysis.report.document import figures as figure_group
+from analysis.statistics import as_text, difference_as_text
+from tinycnn.track.description import parse_notes
+
+_MOST_STUDIES = 3
+"""Studies with a figure, unless everything is asked for: first those whose best was compared on the test set."""
+
+
+def iteration(report, name: str, saved, pictured: bool, everything: bool) -> list[dict]:
+    """Return an experiment's chapter: Target, Change, Result, Analysis, Receptive Field.
+
+    ``pictured``: with its images and mistakes; ``everything``: with the origin of its numbers.
+    """
+    document, measured = report.documents[name], report.measured[name]
+    author = parse_notes(document.notes) if document else {"title": ""}
+    row = next(report.summary[report.summary["experiment"] == name].itertuples())
+    epochs = report.epochs[report.epochs["experiment"] == name]
+    target = None if pd.isna(row.target_accuracy) else row.target_accuracy
+    layers, drawn = figures.layers_of(report, name, saved), []
+    if pictured:
+        drawn = figures.images_of(report, name, saved) + figures.mistakes_of(report, name, saved)
+    result = f"{number(row.last, 3)} (n={row.n}), {row.verdict}: {row.reason}."
+    field = f"{measured.receptive_field} × {measured.receptive_field} pixels" if measured else "not known"
+    return [
+        heading(3, f"{name}: {author['title']}".rstrip(": .")),
+        figure_group(layers, beside=True),
+        paragraph(author.get("Target") or "The author names none.", "Target"),
+        paragraph(author.get("Change") or "The author names none.", "Change"),
+        *([paragraph(author["Source"], "Source")] if author.get("Source") and everything else []),
+        paragraph(result, "Result"),
+        *([_origin(report, name, epochs.iloc[0])] if everything else []),
+        paragraph(author.get("Analysis") or "The author gives none.", "Analysis"),
+        bullets(diagnose(epochs, target)),
+        paragraph(f"{field} at the end of the network.", "Receptive Field"),
+        *([figure_group(drawn)] if drawn else []),
+    ]
+
+
+def _origin(report, name, first) -> dict:
+    origin = f"commit {str(first.get('commit'))[:12]}, torch {first.get('torch')}, {first.get('device')}"
+    return paragraph(f"Numbers from {report.sources[name]}; {origin}, threads {first.get('threads')}.")
+
+
+def studies(found: dict, saved, everything: bool) -> list[dict]:
+    """Return a row for each study, and its figures; with everything also what it searched. ``found``: by name."""
+    rows, sections, drawn = [], [], []
+    order = sorted(found, key=lambda name: not found[name][2].get("comparison"))
+    for name in order:
+        trials, _, result = found[name]
+        states = trials["state"].value_counts()
+        counted = ", ".join(f"{states[state]} {state.replace('_', ' ')}" for state in sorted(states.index))
+        best, compared = f"{number(result.get('value'), 5)} ({number(result.get('base_value'), 5)})", "-"
+        if result.get("comparison"):
+            compared = result["comparison"]
+            words = difference_as_text({"n": compared["seeds"], "paired": True} | compared)
+            compared = f"{compared['promoted']}: {words}"
+        objective = str(result.get("objective")).replace("_", " ")
+        rows.append((name, result.get("base"), counted, objective, best, compared))
+        if everything or order.index(name) < _MOST_STUDIES:
+            plots = figures.study(name, trials, result, saved, everything)
+            sections += [heading(3, f"Study {name}"), *_study(result), figure_group(plots)]
+            drawn += plots
+    head = ("study", "base", "trials", "objective", "best (the base's)", "the best on the test set")
+    text = "Objectives are of the last epoch, on images held out of the training set; the best of many is optimistic."
+    return [table(head, rows, "<<<<><"), paragraph(text), *(sections if everything else [figure_group(drawn)])]
+
+
+def _study(result: dict) -> list[dict]:
+    """Return how a study trained, and where its ranges end too soon."""
+    text = f"Parameter limit: {number(result.get('limit'), 0)}."
+    if result.get("seeds") and result.get("epochs"):
+        text += f" Each trial trained {result['epochs']} epochs with {result['seeds']} seed(s)."
+    if fidelity := result.get("fidelity"):
+        text += " Cheaper than the base by " + ", ".join(f"{k} {as_text(v)}" for k, v in fidelity.items()) + "."
+    if result.get("epochs_saved_by_pruning"):
+        text += f" Pruning saved {result['epochs_saved_by_pruning']:,} epochs."
+    return [paragraph(text), *([bullets(result["edges"])] if result.get("edges") else [])]

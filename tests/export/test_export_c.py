@@ -1,0 +1,183 @@
+"""The C program computes what its reference in Python computes, bit by bit, within the memory that it states."""
+
+import re
+import shutil
+import subprocess
+
+import exported
+import networks
+import numpy as np
+import pytest
+import random_networks
+import torch
+from hypothesis import HealthCheck, given, settings
+from torch import nn
+
+from tinycnn.errors import SpecError
+from tinycnn.export import emit, fixed, host, memory
+from tinycnn.export.quantise import program_of
+from tinycnn.spec import Conv, Head, Network, Repeat
+
+needs_compiler = pytest.mark.skipif(not host.compiler(), reason="no C compiler")
+SANITIZED = "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"
+
+
+def noise(count, channels=1, size=28):
+    return np.random.default_rng(0).integers(0, 256, (count, channels, size, size), dtype=np.uint8)
+
+
+def pictures(channels=1):
+    return np.concatenate([exported.images(40, channels, seed=5).numpy(), noise(20, channels)])
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", exported.NAMES)
+def test_c_equals_its_reference_in_python_on_every_image(name, tmp_path):
+    program, _ = exported.written(tmp_path, exported.trained(name))
+    made = host.compiled(tmp_path, "net", host.compiler(), "-O1")
+    assert np.array_equal(host.run(made, pictures(), 10)[0], program.run(pictures()))
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["every layer", "residual of the image", "norm of the image"])
+def test_c_of_colour_images_equals_its_reference(name, tmp_path):
+    program, _ = exported.written(tmp_path, exported.trained(name, 3), 3)
+    made = host.compiled(tmp_path, "net", host.compiler(), "-O1")
+    assert np.array_equal(host.run(made, pictures(3), 10)[0], program.run(pictures(3)))
+
+
+@needs_compiler
+def test_c_breaks_no_rule_of_the_language(tmp_path):
+    program, _ = exported.written(tmp_path, exported.trained("every layer"))
+    try:
+        made = host.compiled(tmp_path, "net", host.compiler(), *SANITIZED)
+    except Exception as error:  # a compiler without the sanitizers' library
+        pytest.skip(str(error))
+    assert np.array_equal(host.run(made, pictures(), 10)[0], program.run(pictures()))
+
+
+def whole(folder, compiler, *flags, name="every layer", before=()):
+    """Check the C of a network, compiled in one way."""
+    program, _ = exported.written(folder, exported.trained(name))
+    made = host.compiled(folder, "net", compiler, *flags)
+    assert np.array_equal(host.run(made, pictures(), 10, *before)[0], program.run(pictures()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", ["-m64", "-m32"])
+@pytest.mark.parametrize("flags", [("-O0",), ("-O1",), ("-O2",), ("-O3", "-Wconversion"), SANITIZED])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_c_is_the_same_with_every_compiler_and_optimisation(compiler, flags, bits, tmp_path):
+    if not shutil.which(compiler):
+        pytest.skip(f"{compiler} is not installed")
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
+    empty = [compiler, bits, *flags, str(tmp_path / "main.c"), "-o", str(tmp_path / "main")]
+    if subprocess.run(empty, capture_output=True).returncode:
+        pytest.skip(f"{compiler} has no libraries for {bits} {' '.join(flags)}")
+    flags = [flag for flag in flags if flag != "-Wconversion"]
+    for name in exported.NAMES:
+        whole(tmp_path, compiler, bits, *flags, name=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processor", ["cortex-m0", "cortex-m4"])
+def test_c_runs_on_a_microcontrollers_processor_and_needs_the_flash_that_it_states(processor, tmp_path):
+    compiler = "arm-none-eabi-gcc"
+    if not shutil.which(compiler) or not shutil.which("qemu-arm"):
+        pytest.skip(f"{compiler} and qemu-arm are not both installed")
+    flags = f"-mcpu={processor}", "-mthumb", "-Os"
+    _, files = exported.written(tmp_path, exported.trained("every layer"))
+    subprocess.run([compiler, *flags, "-std=c99", "-c", "net.c"], cwd=tmp_path, check=True)
+    listed = subprocess.run(["arm-none-eabi-size", "-A", "net.o"], cwd=tmp_path, capture_output=True, text=True)
+    sections = {row.split()[0]: int(row.split()[1]) for row in listed.stdout.splitlines() if row.startswith(".")}
+    constants = sum(size for name, size in sections.items() if name.startswith(".rodata"))
+    assert files.flash <= constants <= files.flash + 3 * 60, "but for the gaps between arrays"
+    assert sections[".bss"] == -(-files.ram // 4) * 4 and sections[".data"] == 0
+    whole(tmp_path, compiler, *flags, "--specs=rdimon.specs", before=("qemu-arm", "-cpu", processor))
+
+
+@needs_compiler
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random_networks.networks(size=28))
+def test_c_of_any_layers_equals_its_reference(tmp_path_factory, network):
+    torch.manual_seed(0)
+    built, folder = networks.built(network), tmp_path_factory.mktemp("any")
+    built(torch.randn(8, 1, 28, 28))
+    program, _ = exported.written(folder, built.eval().requires_grad_(False))
+    made = host.compiled(folder, "net", host.compiler(), *SANITIZED)
+    assert np.array_equal(host.run(made, noise(6), 10)[0], program.run(noise(6)))
+
+
+@pytest.mark.parametrize("name", exported.NAMES)
+def test_whole_numbers_are_near_the_logits_in_floating_point(name):
+    graph = exported.graph(exported.trained(name))
+    program, pixels = program_of(graph, exported.images(64)), exported.images(40, seed=5)
+    wanted = graph.forward(pixels.double())
+    wrong = torch.from_numpy(program.run(pixels.numpy()) * program.step) - wanted
+    assert wrong.std() < 0.05 * wanted.std(), "of tens of layers with random weights, on images unlike digits"
+
+
+def test_weights_that_repeats_share_are_stored_once(tmp_path):
+    once, many = (Network(Conv(6), Repeat(Conv(6, padding=1), times=n, shared=True), Head()) for n in (1, 5))
+    sizes = []
+    for network in (once, many):
+        built = networks.built(network)
+        built(torch.randn(8, 1, 28, 28))  # statistics of each pass are its own
+        sizes.append(exported.written(tmp_path, built.eval())[1].weights)
+    assert sizes[0] == sizes[1] == 6 * 9 + 6 * 6 * 9 + 6 * 10
+
+
+def test_the_head_states_flash_ram_and_work(tmp_path):
+    program, files = exported.written(tmp_path, exported.trained("model_3"))
+    head = files.header[: files.header.index("*/")]
+    stated = [int(number) for number in re.findall(r"(\d+) (?:bytes|multiply)", head)]
+    assert stated == [files.flash, files.ram, program.macs] and f"{files.weights} of them weights" in head
+    assert files.weights == sum(p.numel() for p in networks.built(networks.model_3()).parameters() if p.dim() > 1)
+
+
+def test_an_output_takes_the_place_of_rows_that_are_needed_no_more(tmp_path):
+    program, files = exported.written(tmp_path, exported.trained("model_3"))
+    sizes = sorted(memory.size_of(program, step.output) for step in program.steps)
+    assert sizes[-1] <= files.ram < sizes[-1] + sizes[-3], "two maps side by side would need more"
+
+
+def test_batch_norm_with_a_factor_of_zero_leaves_its_constant(tmp_path):
+    network = networks.built(Network(Conv(4), Conv(4), Head())).eval().requires_grad_(False)
+    norm = next(each for each in network[1].modules() if isinstance(each, nn.BatchNorm2d))
+    norm.weight.zero_()
+    norm.bias.copy_(torch.tensor([1.0, 0.5, 0.0, -1.0]))
+    graph = exported.graph(network)
+    program, pixels = program_of(graph, exported.images(64)), exported.images(4)
+    scores = torch.from_numpy(program.run(pixels.numpy()) * program.step)
+    wanted = graph.forward(pixels.double())
+    assert (scores - wanted).abs().max() < 0.01 * wanted.abs().max()
+
+
+def test_a_sum_that_32_bits_cannot_hold_is_refused_in_one_line():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 96 * 784), nn.ReLU(), nn.Linear(96 * 784, 10))
+    nn.init.ones_(network[3].weight)
+    with pytest.raises(SpecError, match="more than 32 bits"), torch.no_grad():
+        program_of(exported.graph(network), exported.images(2))
+
+
+def test_requantisation_rounds_as_is_stated():
+    sums, multiplier = np.array([3, 1, -1, -3, 5]), np.array([16384] * 5)
+    assert fixed.requantised(sums, multiplier, 15).tolist() == [2, 1, 0, -1, 3]
+
+
+def test_multipliers_are_within_a_part_in_thirty_thousand():
+    factors = np.geomspace(1e-7, 900, 400) * np.where(np.arange(400) % 2, 1, -1)
+    (found,), shifts = fixed.multipliers(factors)
+    assert np.abs(found).max() < 2**15 and shifts.min() >= 1
+    assert np.allclose(found / 2.0**shifts, factors, rtol=2**-15)
+
+
+def test_the_sigmoid_is_near_the_function():
+    numbers = np.arange(-(9 << 12), 9 << 12, 7)
+    assert np.abs(fixed.sigmoid(numbers) / 2**15 - 1 / (1 + np.exp(-numbers / 4096))).max() < 4e-4
+
+
+def test_names_that_c_does_not_allow_are_changed(tmp_path):
+    made = exported.graph(exported.trained("a linear layer alone"))
+    files = emit.files("my-net", made, program_of(made, exported.images(2)), ["*/", "b"], "by */ me")
+    assert files.name == "my_net" and "int my_net_predict" in files.header and files.header.count("*/") == 2

@@ -1,0 +1,51 @@
+"""The command that exports a finished run or a record."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from tinycnn.cli.main import command
+from tinycnn.cli.options import full_id
+from tinycnn.errors import StoreTrouble, UserError
+
+FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
+
+
+@command(
+    click.argument("subject", metavar="RUN_OR_SPEC"),
+    click.option("--to", required=True, type=FORMATS, help="ONNX, ONNX in 8 bits, C, or safetensors with the spec."),
+    click.option("--output", default="export", metavar="FOLDER", help="Where to write (default: export)."),
+    click.option("--offline", is_flag=True, help="Download nothing."),
+    examples=("export 98597d8b --to c", "export 98597d8b --to onnx --output digits"),
+)  # fmt: skip
+def export(subject, to, output, offline):
+    """Export the weights of a finished run, checked on the whole test set.
+
+    RUN_OR_SPEC is the id of a run of one seed, its checkpoint.pt, or a folder with spec.json and weights.safetensors.
+    """
+    from tinycnn.export.export import export, text
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(subject) if Path(subject).exists() else _fetched(subject, Path(folder))
+        facts = export(source, to, Path(output), offline=offline)
+    return facts, text(facts)
+
+
+def _fetched(run_id: str, folder: Path) -> Path:
+    """Return the checkpoint of a finished run, brought from the store. Raises UserError."""
+    from tinycnn.track.mlflow_store import PARENT, Store
+
+    run_id = full_id(None, None, run_id)
+    store = Store()
+    entity = store.entity(run_id)
+    if entity.data.tags.get("tinycnn.role") == "seeds":
+        seeds = [each.info.run_id for each in store.search({PARENT: run_id})]
+        raise UserError(f"run {run_id}: has several seeds; export one of them: {', '.join(seeds) or 'none finished'}")
+    if entity.info.status != "FINISHED":
+        raise UserError(f"run {run_id}: has not finished; resume it first")
+    try:
+        store.fetch(run_id, "checkpoint.pt", folder / "checkpoint.pt")
+    except StoreTrouble as error:
+        raise UserError(f"run {run_id}: its checkpoint cannot be had ({error})") from None
+    return folder / "checkpoint.pt"

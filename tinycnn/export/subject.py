@@ -1,0 +1,140 @@
+"""What is exported: trained weights with their spec and data, from a run's checkpoint or from a folder of its own.
+
+Such a folder has ``spec.json`` and ``weights.safetensors``; ``save`` writes one. Weights are those of the run's result,
+as they were trained: batch norm is not folded into them, so that ``spec.model.build`` makes the network for them.
+"""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tinycnn.data.files import Split
+from tinycnn.errors import SpecError, UserError
+from tinycnn.spec import Spec
+from tinycnn.spec.build import one_line
+from tinycnn.train import checkpoint
+
+SPEC, WEIGHTS = "spec.json", "weights.safetensors"
+_ORIGIN = ("experiment", "seed", "run", "weights", "data")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network on the CPU, in evaluation mode.
+
+    ``mean`` and ``std``: what its images are normalised with, by channel, white being 1. ``origin``: what its files say
+    about where it comes from, in words.
+    """
+
+    spec: Spec
+    network: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    origin: dict[str, str]
+    offline: bool = False
+
+    @functools.cached_property
+    def data(self) -> Split:
+        """The data set that it was trained on, read when first asked for. Raises DataMissing, UserError."""
+        return self.spec.data.load(offline=self.offline)
+
+
+def load(path: Path, *, offline: bool = False) -> Subject:
+    """Return what a checkpoint (a .pt file) or a folder of ``save`` holds. Raises UserError, DataMissing."""
+    if path.is_dir():
+        return _from_folder(path, offline)
+    if path.suffix == ".pt" and path.is_file():
+        return _from_checkpoint(path, offline)
+    raise SpecError(
+        f"{path}: is nothing to export; give the id of a finished run, its checkpoint.pt, or a folder with "
+        f"{SPEC} and {WEIGHTS}"
+    )
+
+
+def _from_checkpoint(path: Path, offline: bool) -> Subject:
+    saved = checkpoint.load(path, ("spec", "seed", "run_id"))
+    spec = Spec.from_json(saved.identity["spec"], where=str(path))
+    if saved.epoch < spec.train.epochs:
+        raise UserError(f"{path}: is of epoch {saved.epoch} of {spec.train.epochs}; export a run that has finished")
+    averaged = saved.content["averaged"] if spec.average.result == "averaged" else None
+    data = spec.data.load(offline=offline)
+    words = spec.name, str(saved.identity["seed"]), saved.identity["run_id"]
+    origin = dict(zip(_ORIGIN, (*words, "averaged" if averaged else "as trained", spec.data.short), strict=True))
+    network = _network(spec, averaged or saved.content["network"], path)
+    return Subject(spec, network, data.mean, data.std, origin, offline)
+
+
+def _from_folder(path: Path, offline: bool) -> Subject:
+    from safetensors import SafetensorError, safe_open
+
+    spec = Spec.from_json(_text(path / SPEC), where=str(path / SPEC))
+    try:
+        with safe_open(path / WEIGHTS, "pt") as file:
+            said, state = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        mean, std = (tuple(json.loads(said[name])) for name in ("mean", "std"))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path / WEIGHTS}: cannot be read ({one_line(error)}); restore it") from None
+    except (KeyError, ValueError):
+        raise UserError(f"{path / WEIGHTS}: has no mean and std in its metadata; export it again") from None
+    origin = {name: said[name] for name in _ORIGIN if name in said}
+    return Subject(spec, _network(spec, state, path / WEIGHTS), mean, std, origin, offline)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)}); restore it") from None
+
+
+def _network(spec, state: dict, path: Path) -> nn.Module:
+    """Build the network of a spec with these weights, of which shared ones may be given once. Raises UserError."""
+    known = spec.data.facts()
+    with torch.random.fork_rng([]):
+        network = spec.model.build((known.channels, known.size, known.size), len(known.classes)).to(
+            memory_format=torch.contiguous_format
+        )
+    names = _shared_names(network)
+    try:
+        network.load_state_dict({name: state.get(name, state.get(first)) for name, first in names.items()})
+        if unknown := state.keys() - names.keys():
+            raise KeyError(f"{min(unknown)} is not in the network")
+    except Exception as error:  # torch raises many kinds where names, shapes or values do not fit
+        raise UserError(f"{path}: does not fit its spec ({one_line(error)})") from None
+    return network.eval().requires_grad_(False)
+
+
+class Pixels(nn.Module):
+    """A network that takes uint8 images and normalises them itself, as training does."""
+
+    def __init__(self, network: nn.Module, mean, std):
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, images):
+        """Map uint8 (N, C, H, W) to logits (N, classes)."""
+        return self.network((images.float() / 255 - self.mean) / self.std)
+
+
+def _shared_names(network: nn.Module) -> dict[str, str]:
+    """Return, for each name of a state, the first name of the same tensor."""
+    first = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in network.state_dict(keep_vars=True).items()}
+
+
+def save(subject: Subject, folder: Path) -> list[Path]:
+    """Write ``spec.json`` and ``weights.safetensors``, shared weights once; return both paths."""
+    from safetensors.torch import save_file
+
+    state = subject.network.state_dict()
+    kept = {name: state[name].contiguous() for name, first in _shared_names(subject.network).items() if name == first}
+    facts = subject.origin | {"mean": json.dumps(subject.mean), "std": json.dumps(subject.std), "format": "pt"}
+    save_file(kept, folder / WEIGHTS, facts)
+    (folder / SPEC).write_text(subject.spec.to_json(), encoding="utf-8")
+    return [folder / WEIGHTS, folder / SPEC]

@@ -1,0 +1,144 @@
+"""What the kernels compute in: the memory of a plan's maps and steps, for batches of one size."""
+
+import math
+
+import torch
+from torch import nn
+
+from tinycnn.network.native import library, plan
+
+
+class Buffers:
+    """The memory of a plan, as large as the kernels need it for batches like ``images``."""
+
+    def __init__(self, kernels, planned, images, training):
+        self.kernels, self.plan, self.lanes, self.kept = kernels, planned, kernels.lanes(), []
+        self.threads = torch.get_num_threads()
+        self.blocks = math.ceil(len(images) / self.lanes)
+        self.slots = self.blocks if training else self.threads  # a block keeps its maps for the way back
+        self.maps = (library.Map * len(planned.maps))()
+        self.steps = (library.Step * len(planned.steps))()
+        for s, step in zip(self.steps, planned.steps, strict=True):
+            self._step(s, step, training)
+        for m, each in zip(self.maps, planned.maps, strict=True):
+            self._map(m, each, training)
+        scratch = max((s.size[0] for s in self.steps if s.kind == plan.CONVOLUTION), default=0) if training else 0
+        self.network = library.Network(
+            self.maps, self.steps, len(self.steps), self.threads, self.new(self.threads * scratch * self.lanes), scratch
+        )
+
+    @staticmethod
+    def key(kernels, images, training, wanted):
+        """Return what batches must have in common to be computed in the same buffers."""
+        blocks = math.ceil(len(images) / kernels.lanes()) if training else None
+        return torch.get_num_threads(), blocks, images.shape[1:], wanted
+
+    def new(self, count):
+        """Return the address of so many new numbers, all 0."""
+        self.kept.append(torch.zeros(count))
+        return self.kept[-1].data_ptr()
+
+    def _map(self, m, each, training):
+        m.channels, m.height, m.width = each.shape
+        m.wanted, m.halo = each.wanted, each.halo
+        source = each
+        while source.of is not None:
+            source = self.plan.maps[source.of]
+        m.border = source.border
+        if source is each:
+            m.data = self.new(self._numbers(each, each.border))
+        else:
+            m.data = self.maps[each.of].data  # made before
+        if training:
+            m.grad = self.new(self._numbers(each, each.halo))
+
+    def _numbers(self, each, margin):
+        plane = (each.height + 2 * margin) * (each.width + 2 * margin)
+        return self.slots * each.channels * plane * self.lanes
+
+    def _step(self, s, step, training):
+        for name in ("kind", "in_", "out", "other", "rows", "columns", "stride", "pad", "dilation", "groups"):
+            setattr(s, name, getattr(step, name))
+        s.function, s.pool = step.function, step.pool
+        for number in range(library.PARAMETERS):
+            parameter = step.parameter(number)
+            s.size[number] = parameter.numel() if isinstance(parameter, nn.Parameter) else 0
+        s.partials = sum(s.size)
+        before = self.plan.maps[step.in_]
+        if step.kind == plan.CONVOLUTION:
+            s.packed = self.new(s.size[0])
+            if training and before.wanted:
+                s.packed_back = self.new(s.size[0])
+        if step.kind == plan.POINTWISE:
+            for name in ("scale", "shift", "mean", "inverse", "d_shift", "d_scale"):
+                setattr(s, name, self.new(before.channels))
+            s.sums = self.new(2 * self.blocks * before.channels * 2)  # in float64
+        if step.norm is not None:
+            s.batch_norm, s.eps, s.momentum = True, step.norm.eps, step.norm.momentum
+        if training:
+            s.partial = self.new(self.blocks * s.partials)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of all steps, each once, as they are now."""
+        found = (step.parameter(number) for step in self.plan.steps for number in range(len(step.parameters)))
+        return list({id(each): each for each in found if isinstance(each, nn.Parameter)}.values())
+
+    def _update_pointers(self):
+        """Set the present addresses of parameters and statistics."""
+        for s, step in zip(self.steps, self.plan.steps, strict=True):
+            for number in range(len(step.parameters)):
+                parameter = step.parameter(number)
+                s.parameter[number] = None if parameter is None else parameter.data_ptr()
+            if step.norm is not None:
+                s.running_mean, s.running_var = step.norm.running_mean.data_ptr(), step.norm.running_var.data_ptr()
+
+    def _draw(self, s, step, images):
+        """Draw the factors of a dropout as torch does, and lay them out as the kernels read them."""
+        shape = self.plan.maps[step.in_].shape
+        s.drop_each = type(step.drop) is nn.Dropout
+        size = math.prod(shape) if s.drop_each else shape[0]
+        factors = torch.zeros(self.blocks * self.lanes, size)
+        keep = 1 - step.drop.p
+        factors[:images] = torch.empty(images, size).bernoulli_(keep).div_(keep)
+        factors = factors.view(self.blocks, self.lanes, size).transpose(1, 2).contiguous()
+        self.drawn.append(factors)
+        s.drop = factors.data_ptr()
+
+    def _out(self, images):
+        return images.new_empty(len(images), *self.plan.out_shape)
+
+    def forward(self, images):
+        """Return what the layers make of a batch in training mode; update running statistics."""
+        self._update_pointers()
+        self.drawn = []
+        for s, step in zip(self.steps, self.plan.steps, strict=True):
+            if step.norm is not None:
+                step.norm.num_batches_tracked += 1
+            s.drop = None
+            if step.drop is not None and step.drop.p:
+                self._draw(s, step, len(images))
+        out = self._out(images)
+        self.kernels.forward(self.network, images.data_ptr(), len(images), out.data_ptr())
+        return out
+
+    def evaluate(self, images):
+        """Return what the layers make of a batch in evaluation mode."""
+        self._update_pointers()
+        out = self._out(images)
+        self.kernels.evaluate(self.network, images.data_ptr(), len(images), out.data_ptr())
+        return out
+
+    def backward(self, d_out, d_images) -> list[torch.Tensor]:
+        """Return the gradients of all parameters, and set that of the images."""
+        parameters = self.parameters()
+        # one buffer, so that what reads them all reads on
+        flat = torch.zeros(sum(each.numel() for each in parameters))
+        parts = flat.split([each.numel() for each in parameters])
+        gradients = {id(each): part.view(each.shape) for each, part in zip(parameters, parts, strict=True)}
+        for s, step in zip(self.steps, self.plan.steps, strict=True):
+            for number in range(len(step.parameters)):
+                gradient = gradients.get(id(step.parameter(number)))
+                s.gradient[number] = None if gradient is None else gradient.data_ptr()
+        where = None if d_images is None else d_images.data_ptr()
+        self.kernels.backward(self.network, d_out.data_ptr(), len(d_out), where)
+        return list(gradients.values())
