@@ -168,7 +168,7 @@ def _fit_together(plan, tasks, reporter) -> bool:
 
 def _train_together(plan, parent, folder, tasks, reporter) -> list[tuple[dict, str]]:
     """Train seeds as one computation, each recorded as a run of its own; those that were cut off apart, in turn."""
-    store, done, states, failures = _opened(reporter), {}, {}, []
+    store, done, states, failures = opened(reporter), {}, {}, []
     recordings = {s: _recorded(plan, s, store, reporter, run_id=r, parent=parent, folder=folder) for s, r in tasks}
 
     def pass_on(seed, result):
