@@ -129,11 +129,11 @@ def test_a_batch_continues_from_the_checkpoints_of_its_seeds(tiny_data, tmp_path
         checkpoint.save(tmp_path / f"{seed}.pt", {}, state, [result])
     again = states_of(spec, tiny_data)
     for seed, state in zip(SEEDS, again, strict=True):
-        checkpoint.restore(state, checkpoint.load(tmp_path / f"{seed}.pt", ()))
+        checkpoint.restore(state, checkpoint.load(tmp_path / f"{seed}.pt"))
     ((*continued,),), _ = together(spec, tiny_data, again)
     assert [numbers(each) for each in continued] == [numbers(each) for each in whole]
     alone = start(spec, 3, tiny_data, CPU)  # and so can a seed by itself
-    checkpoint.restore(alone, checkpoint.load(tmp_path / "3.pt", ()))
+    checkpoint.restore(alone, checkpoint.load(tmp_path / "3.pt"))
     assert next(train(spec, 3, data=tiny_data, device="cpu", state=alone)).epoch == 2
 
 
