@@ -85,6 +85,7 @@ lint: setup ## ruff (1 s)
 
 ui: setup ## the MLflow UI on the runs in mlflow.db, or MLFLOW_TRACKING_URI if set (10 s to start)
 	@case "$$MLFLOW_TRACKING_URI" in http*) echo "The runs are on a server: open $$MLFLOW_TRACKING_URI"; exit;; esac; \
+	echo 'Open http://127.0.0.1:'$(call quote,PORT)'/#/experiments/1/runs?workflowType=machine_learning'; \
 	exec $(python) -m mlflow ui --workers 1 --port $(call quote,PORT) $(call each,ARGS) \
 	    --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 

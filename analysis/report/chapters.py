@@ -27,6 +27,10 @@ def iteration(report, name: str, saved, pictured: bool, everything: bool) -> lis
     if pictured:
         drawn = figures.images_of(report, name, saved) + figures.mistakes_of(report, name, saved)
     result = f"{number(row.last, 3)} (n={row.n}), {row.verdict}: {row.reason}."
+    if everything:
+        first = epochs.iloc[0]
+        result += f" Numbers from {report.sources[name]}; commit {str(first.get('commit'))[:12]}, torch "
+        result += f"{first.get('torch')}, {first.get('device')}, threads {first.get('threads')}."
     field = f"{measured.receptive_field} × {measured.receptive_field} pixels" if measured else "not known"
     return [
         heading(3, f"{name}: {author['title']}".rstrip(": .")),
@@ -35,17 +39,11 @@ def iteration(report, name: str, saved, pictured: bool, everything: bool) -> lis
         paragraph(author.get("Change") or "The author names none.", "Change"),
         *([paragraph(author["Source"], "Source")] if author.get("Source") and everything else []),
         paragraph(result, "Result"),
-        *([_origin(report, name, epochs.iloc[0])] if everything else []),
         paragraph(author.get("Analysis") or "The author gives none.", "Analysis"),
         bullets(diagnose(epochs, target)),
         paragraph(f"{field} at the end of the network.", "Receptive Field"),
         *([figure_group(drawn)] if drawn else []),
     ]
-
-
-def _origin(report, name, first) -> dict:
-    origin = f"commit {str(first.get('commit'))[:12]}, torch {first.get('torch')}, {first.get('device')}"
-    return paragraph(f"Numbers from {report.sources[name]}; {origin}, threads {first.get('threads')}.")
 
 
 def studies(found: dict, saved, everything: bool) -> list[dict]:

@@ -47,8 +47,7 @@ def collect(names: list[str] | None = None, everything: bool = False) -> ReportD
     """Read the store and the evidence; ``names``: of which experiments, or else of all that have a record.
 
     With ``names``, only the studies based on one of them. Experiments that are named all have a chapter, as they have
-    with ``everything``. Raises SpecError for an unknown name, and UserError where
-    there is nothing to report.
+    with ``everything``. Raises SpecError for an unknown name, and UserError where there is nothing to report.
     """
     notes = []
     frame = runs.read(runs.EVERY, notes)
@@ -93,7 +92,7 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
     epochs = epochs.set_index("experiment").loc[names].reset_index()
     specs = {name: selected[name].spec for name in names}
     documents = {name: current[name] or specs[name] for name in names}
-    measured = measure_all(documents | {name: spec for name, spec in specs.items() if spec})
+    measured = {name: _measured(specs[name] or documents[name]) for name in names}
     summary = pd.DataFrame(
         statistics.summarise(part, specs[name], measured[name], selected[name].not_judged)
         for name, part in epochs.groupby("experiment", sort=False)
@@ -104,14 +103,13 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
     if recorded_only := [name for name in names if current[name] is None and not selected[name].not_judged]:
         notes.append(f"Shown as recorded, without a file in experiments/: {', '.join(recorded_only)}.")
     _note_origin(epochs, specs, notes)
-    mistakes = _mistakes(selected, names, notes)
     studies, lines = evidence.studies()
     return ReportData(
         epochs=epochs,
         summary=summary,
         changes=statistics.changes(epochs, specs),
         variants=select.variants(frame, selected, current, notes),
-        mistakes=mistakes,
+        mistakes=_mistakes([selected[name] for name in main], main),
         evaluations=evidence.evaluations(frame),
         class_counts=_class_counts(selected),
         references=references,
@@ -147,28 +145,19 @@ def in_order(epochs, specs) -> list[str]:
     return sorted(data.index, key=lambda name: (order.get(data[name], len(order)), str(data[name]), line_of(name)))
 
 
-def measure_all(specs: dict) -> dict:
-    """Return each spec's network as measured now, each network once; None for one that cannot be built."""
-    found, by_network = {}, {}
-    for name, spec in specs.items():
-        key = spec and (spec.model.model_dump_json(), spec.data.short)
-        if key not in by_network:
-            try:
-                by_network[key] = measure(spec, spec.data.facts()) if spec else None
-            except UserError:
-                by_network[key] = None
-        found[name] = by_network[key]
-    return found
+def _measured(spec):
+    """Return a spec's network as measured now, None for one that cannot be built."""
+    try:
+        return spec and measure(spec, spec.data.facts())
+    except UserError:
+        return None
 
 
-def _mistakes(selected, names, notes) -> pd.DataFrame:
-    stored = [selected[name].runs for name in names if selected[name].runs is not None]
-    parts = [evidence.mistakes(name) for name in names if selected[name].runs is None]
+def _mistakes(records, names) -> pd.DataFrame:
+    stored = [record.runs for record in records if record.runs is not None]
+    parts = [evidence.mistakes(name) for record, name in zip(records, names, strict=True) if record.runs is None]
     parts += [runs.mistakes(pd.concat(stored, ignore_index=True))] if stored else []
-    found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    if missing := [name for name in names if name not in set(found["experiment"])]:
-        notes.append(f"No figures of mistakes for want of a record of them: {', '.join(missing)}.")
-    return found
+    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
 def _class_counts(selected) -> dict:

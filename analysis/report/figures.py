@@ -16,8 +16,6 @@ from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
 
 BENCH = ROOT / "reports" / "bench.json"
-MOST = 20
-"""Experiments in one figure; more could not be told apart."""
 
 
 class FigureFolder:
@@ -77,9 +75,6 @@ def front(saved: FigureFolder, summary, references, name: str) -> list[dict]:
 def comparison(report: ReportData, data: str, saved: FigureFolder, everything: bool) -> list[dict]:
     """Draw what compares the experiments of one data set; of a single one only its learning curves."""
     summary = report.summary[(report.summary["data"] == data) & report.summary["experiment"].isin(report.main)]
-    if len(summary) > MOST:
-        summary = summary.nlargest(MOST, "last").sort_index()
-        report.notes.append(f"{data}: figures show the {MOST} experiments of highest mean accuracy, tables show all.")
     epochs, changed = (f[f["experiment"].isin(summary["experiment"])] for f in (report.epochs, report.changes))
     drawn = learning_curves(saved, epochs, summary, f"learning_curves_{data}")
     if len(changed):
@@ -168,6 +163,7 @@ def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict
     mine = report.mistakes[report.mistakes["experiment"] == name]
     data, seeds = None if mine.empty else str(mine["data"].iloc[0]), mine["seed"].nunique()
     if data not in DATASETS:
+        report.notes.append(f"{name}: no figures of mistakes, for want of a record of them.")
         return []
     classes, drawn = DATASETS[data].classes, []
     if counts := report.class_counts.get(data):

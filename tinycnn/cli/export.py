@@ -1,11 +1,12 @@
 """The command that exports a finished run or a record."""
 
+import re
 import tempfile
 from pathlib import Path
 
 import click
 
-from tinycnn.cli.main import command
+from tinycnn.cli.main import command, note
 from tinycnn.cli.options import full_id
 from tinycnn.errors import StoreTrouble, UserError
 
@@ -13,31 +14,32 @@ FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
 
 
 @command(
-    click.argument("subject", metavar="RUN_OR_SPEC"),
+    click.argument("subject", metavar="RUN_OR_FOLDER"),
     click.option("--to", required=True, type=FORMATS, help="ONNX, ONNX in 8 bits, C, or safetensors with the spec."),
     click.option("--output", default="export", metavar="FOLDER", help="Where to write (default: export)."),
     click.option("--offline", is_flag=True, help="Download nothing."),
-    examples=("export 98597d8b --to c", "export 98597d8b --to onnx --output digits"),
+    examples=("export 98597d8b --to c", "export 98597d8b --to safetensors --output my_net", "export my_net --to onnx"),
 )  # fmt: skip
 def export(subject, to, output, offline):
     """Export the weights of a finished run, checked on the whole test set.
 
-    RUN_OR_SPEC is the id of a run of one seed, its checkpoint.pt, or a folder with spec.json and weights.safetensors.
+    RUN_OR_FOLDER is the id of a run of one seed, or its first digits; its checkpoint.pt; or a folder with spec.json and
+    weights.safetensors.
     """
     from tinycnn.export.export import export, text
 
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(subject) if Path(subject).exists() else _fetched(subject, Path(folder))
+        is_run = re.fullmatch("[0-9a-f]{4,32}", subject) and not Path(subject).exists()
+        source = _fetched(subject, Path(folder)) if is_run else Path(subject)
         facts = export(source, to, Path(output), offline=offline)
     return facts, text(facts)
 
 
 def _fetched(run_id: str, folder: Path) -> Path:
-    """Return the checkpoint of a finished run, brought from the store. Raises UserError."""
+    """Return the checkpoint of the finished run whose id begins so, brought from the store. Raises UserError."""
     from tinycnn.track.mlflow_store import PARENT, Store
 
-    run_id = full_id(None, None, run_id)
-    store = Store()
+    run_id, store = full_id(None, None, run_id), Store(note)
     entity = store.entity(run_id)
     if entity.data.tags.get("tinycnn.role") == "seeds":
         seeds = [each.info.run_id for each in store.search({PARENT: run_id})]

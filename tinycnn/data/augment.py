@@ -146,8 +146,8 @@ def _grid(matrix: torch.Tensor, height: int, width: int) -> torch.Tensor:
     (TF32, autocast) that a training may allow for matrix products. This adds a term of the row to one of the column.
     """
     x, y = ((2 * torch.arange(n, device=matrix.device, dtype=matrix.dtype) + 1) / n - 1 for n in (width, height))
-    of_x, of_y, origin = matrix[:, None, None].unbind(4)
-    return x.view(1, 1, width, 1) * of_x + (y.view(1, height, 1, 1) * of_y + origin)
+    of_x, of_y, origin = matrix[..., None, None].unbind(2)
+    return (x * of_x + (y[:, None] * of_y + origin)).permute(0, 2, 3, 1)  # in rows of one coordinate: faster
 
 
 def _symmetric(uniform: torch.Tensor, limit: float) -> torch.Tensor:

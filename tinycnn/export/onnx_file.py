@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tinycnn.errors import SpecError
+from tinycnn.errors import SpecError, one_line
 from tinycnn.export.subject import Pixels, Subject
-from tinycnn.spec.build import one_line
 
 CALIBRATION = 1000
 """Training images that onnxruntime takes ranges from, evenly spaced; without augmentation."""

@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from tinycnn.data.files import Split
-from tinycnn.errors import SpecError, UserError
+from tinycnn.errors import SpecError, UserError, one_line
 from tinycnn.spec import Spec
-from tinycnn.spec.build import one_line
 from tinycnn.train import checkpoint
 
 SPEC, WEIGHTS = "spec.json", "weights.safetensors"
@@ -56,15 +55,15 @@ def load(path: Path, *, offline: bool = False) -> Subject:
 
 
 def _from_checkpoint(path: Path, offline: bool) -> Subject:
-    saved = checkpoint.load(path, ("spec", "seed", "run_id"))
-    spec = Spec.from_json(saved.identity["spec"], where=str(path))
-    if saved.epoch < spec.train.epochs:
-        raise UserError(f"{path}: is of epoch {saved.epoch} of {spec.train.epochs}; export a run that has finished")
-    averaged = saved.content["averaged"] if spec.average.result == "averaged" else None
+    saved = checkpoint.load(path)
+    spec = Spec.from_json(saved["spec"], where=str(path))
+    if saved["epoch"] < spec.train.epochs:
+        raise UserError(f"{path}: is of epoch {saved['epoch']} of {spec.train.epochs}; export a run that has finished")
+    averaged = saved["averaged"] if spec.average.result == "averaged" else None
     data = spec.data.load(offline=offline)
-    words = spec.name, str(saved.identity["seed"]), saved.identity["run_id"]
+    words = spec.name, str(saved["seed"]), saved["run_id"]
     origin = dict(zip(_ORIGIN, (*words, "averaged" if averaged else "as trained", spec.data.short), strict=True))
-    network = _network(spec, averaged or saved.content["network"], path)
+    network = _network(spec, averaged or saved["network"], path)
     return Subject(spec, network, data.mean, data.std, origin, offline)
 
 

@@ -84,7 +84,6 @@ class Plan:
             "tinycnn.evaluated_on": self.data.kind,
             "tinycnn.kernels": self.kernels[0],
             **{f"tinycnn.{name}": digest for name, digest in self.spec.loss.used().items()},
-            **({"tinycnn.settings": self.settings} if self.settings else {}),
         }
 
     @property
