@@ -58,7 +58,7 @@ class Sweep(Section):
             changed = arm if isinstance(arm, Spec) else self.base.with_values(arm)
             return changed.with_values(self.fidelity).model_copy(update={"name": self.name, "parent": self.base.name})
         except SpecError as error:
-            raise ValueError(f"arms.{label}: {error}") from None
+            raise ValueError(f"arms.{label}: {str(error).removeprefix(f'{self.base.name}: ')}") from None
 
 
 def grid(**values) -> dict[str, dict]:

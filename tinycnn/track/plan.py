@@ -41,7 +41,8 @@ class Plan:
     """A spec, its ``Split`` and what its network measures.
 
     ``fallback`` says what is missing; ``settings`` are the words a spec was derived by, for the run's name; ``again``
-    is the run that is made again, if this is for that; ``draw`` yields (file name, figure) of what a training came to,
+    is the run that is made again, if this is for that; ``together`` is how many seeds are trained as one computation,
+    where more than one; ``draw`` yields (file name, figure) of what a training came to,
     for (history, split, logits, measured, target accuracy).
     """
 
@@ -52,6 +53,7 @@ class Plan:
     fallback: str = ""
     settings: str = ""
     again: str = ""
+    together: int = 0
     draw: object = None
 
     def but(self, spec, measured: Measured) -> "Plan":
@@ -95,6 +97,7 @@ class Plan:
             "class_counts": " ".join(map(str, counts.tolist())),
             "device": str(self.device),
             "kernels_reason": self.kernels[1],
+            **({"together": self.together} if self.together else {}),
             "fallback_reason": self.fallback,
             "host": socket.gethostname(),
             "checkpoints": str(checkpoint.folder(".")),
