@@ -125,6 +125,13 @@ def test_whole_numbers_are_near_the_logits_in_floating_point(name):
     assert wrong.std() < 0.05 * wanted.std(), "of tens of layers with random weights, on images unlike digits"
 
 
+def test_the_mean_of_the_logits_is_that_in_floating_point():
+    (graph, program), pixels = exported.named_program("every layer"), exported.images(64)
+    wanted = graph.forward(pixels.double())
+    wrong = torch.from_numpy(program.run(pixels.numpy()) * program.step) - wanted
+    assert wrong.mean(0).abs().max() < 0.1 * wrong.std(), "each convolution's bias makes up for what rounding shifts"
+
+
 def test_weights_that_repeats_share_are_stored_once(tmp_path):
     once, many = (Network(Conv(6), Repeat(Conv(6, padding=1), times=n, shared=True), Head()) for n in (1, 5))
     sizes = []
