@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from analysis import receptive_field, statistics
+from analysis import receptive_field, statistics, sweeps
 from analysis.plots import architecture, mistakes, receptive_fields, runs, specs, studies, style, training
 from analysis.report.data import ReportData
 from tinycnn import ROOT
@@ -182,6 +182,13 @@ def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict
     elif seeds > 1:
         report.notes.append(f"{name}: the images that every seed gets wrong are not shown, since {data} is not here.")
     return drawn
+
+
+def sweep(name: str, result: dict, saved: FigureFolder) -> list[dict]:
+    """Draw what each arm of a sweep brings."""
+    changed = sweeps.differences(result)
+    caption = f"{name}: what each arm brings against the base, by seed, with 95 % intervals."
+    return saved.add(f"sweep_{name}", caption, changed, lambda: specs.changes(changed)) if len(changed) else []
 
 
 def study(name: str, trials, result: dict, saved: FigureFolder, everything: bool) -> list[dict]:
