@@ -87,20 +87,15 @@ def _results(report, summary, data: str, everything: bool) -> list[dict]:
     head = ("", "last epoch", "95 % interval", "n", "std", "min", "min of last 5", "best (epoch)", "train",
             "parameters", "target met" + ", or how selected" * everything)  # fmt: skip
     rows = [
-        (
-            row.experiment, number(row.last, 3), _interval(row), row.n,
-            number(row.last_std, 3), number(row.last_min), number(row.min_last5),
-            with_epoch(row.best, row.best_epoch), number(row.clean_train), number(row.parameters, 0),
-            row.verdict,
-        )
+        (row.experiment, number(row.last, 3), f"{row.last_low:.2f} to {row.last_high:.2f}", row.n,
+         number(row.last_std, 3), number(row.last_min), number(row.min_last5), with_epoch(row.best, row.best_epoch),
+         number(row.clean_train), number(row.parameters, 0), row.verdict)
         for row in summary.itertuples()
     ]  # fmt: skip
     published = report.references[(report.references["data"] == data) & everything].sort_values("parameters")
     rows += [
-        (
-            f"({row.name})", number(row.last), "-", row.n, number(row.std), "-",
-            number(row.min_last5), with_epoch(row.best, row.best_epoch), "-", number(row.parameters, 0), row.note,
-        )
+        (f"({row.name})", number(row.last), "-", row.n, number(row.std), "-", number(row.min_last5),
+         with_epoch(row.best, row.best_epoch), "-", number(row.parameters, 0), row.note)
         for row in published.itertuples(index=False)
     ]  # fmt: skip
     text = (
@@ -113,10 +108,6 @@ def _results(report, summary, data: str, everything: bool) -> list[dict]:
         seeds = statistics.seeds_needed(0.05, deviation)
         text += f" With a deviation of {deviation:.3f}, a difference of 0.05 points takes some {seeds} seeds a side."
     return [table(head, rows, "<" + ">" * 9 + "<"), *([paragraph(text)] if text else [])]
-
-
-def _interval(row) -> str:
-    return f"{row.last_low:.2f} to {row.last_high:.2f}"
 
 
 def _others(report, everything: bool) -> list[dict]:

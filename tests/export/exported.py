@@ -1,5 +1,7 @@
 """Networks for the tests of ``export``, with weights and running statistics as training leaves them."""
 
+import functools
+
 import networks
 import torch
 from torch import nn
@@ -72,6 +74,7 @@ PLAIN = {
 NAMES = [*LAYERED, *PLAIN]
 
 
+@functools.cache
 def trained(name: str, channels: int = 1) -> nn.Module:
     """Return a network in evaluation mode, with norms, slopes and gates that are not those it starts with."""
     torch.manual_seed(1)
@@ -111,10 +114,20 @@ def graph(network, channels: int = 1, shape=(28, 28)):
     return graph_of(network, (channels, *shape), 10, MEAN[:channels], STD[:channels])
 
 
-def written(folder, network, channels: int = 1):
-    """Write the C of a network; return the program in whole numbers that it is of, and ``emit.Files``."""
+def program(network, channels: int = 1):
+    """Return the graph of a network and its program in whole numbers."""
     made = graph(network, channels)
-    program = program_of(made, images(64, channels))
+    return made, program_of(made, images(64, channels))
+
+
+@functools.cache
+def named_program(name: str, channels: int = 1):
+    """Return the graph and the program of a network above."""
+    return program(trained(name, channels), channels)
+
+
+def written(folder, made, program):
+    """Write the C of a graph and its program; return the program, and ``emit.Files``."""
     files = emit.files("net", made, program, "0123456789", "a test")
     (folder / "net.h").write_text(files.header)
     (folder / "net.c").write_text(files.source)

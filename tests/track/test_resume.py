@@ -477,7 +477,7 @@ def test_a_run_killed_while_it_trains_goes_on_as_if_nothing_had_happened(small, 
     assert store.entity(run_id).info.status == "RUNNING"
     (found,) = left(store)
     assert run_id in found["found"]
-    after = finish("resume", run_id, "--json")
+    after = resume.resume(run_id)
     assert after["last"] == whole["last"]
     assert numbers(store, run_id) == numbers(store, whole["run_id"])
     assert weights(store, run_id) == weights(store, whole["run_id"])

@@ -70,6 +70,20 @@ def test_a_store_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, what):
     assert (tmp_path / "text.db").read_text() == "no database\n" * 500
 
 
+@pytest.mark.parametrize(
+    ("line", "cure"),
+    [
+        ("(sqlite3.OperationalError) database is locked", "end the process that holds it"),
+        ("[Errno 28] No space left on device", "make room"),
+        ("attempt to write a readonly database", "make the file and its folder writable"),
+        ("API request failed: Connection refused", "start the server again"),
+    ],
+)
+def test_what_is_wrong_with_a_store_comes_with_what_to_do(line, cure):
+    said = f"SQLAlchemy says more\n{line}" if line.startswith("(sqlite3") else line
+    assert address.with_cure(OSError(said)).startswith(f"{line}; {cure}")
+
+
 def test_runs_and_studies_are_kept_apart(monkeypatch):
     for setting in ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE"):
         monkeypatch.setenv(setting, "postgresql://me:secret@host/both")

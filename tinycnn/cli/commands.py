@@ -217,18 +217,20 @@ def promote(study, name, trial):
 
 
 @command(
-    STUDY, DEVICE, OFFLINE, WORKERS, VERBOSE,
+    STUDY, SET, DEVICE, OFFLINE, WORKERS, VERBOSE,
     click.option("--name", required=True, help="The experiment that was promoted."),
     click.option("--seeds", type=COUNT, default=5, metavar="N", help="Seeds of each (default 5)."),
-    examples=("confirm dropout_lr --name exp6 --seeds 16",),
+    examples=("confirm dropout_lr --name exp6", "confirm dropout_lr --name exp6 --seeds 16"),
 )  # fmt: skip
-def confirm(study, name, seeds, workers, verbose, **options):
+def confirm(study, name, seeds, settings, workers, verbose, **options):
     """Compare a promoted experiment with its base on the test set."""
+    from tinycnn.spec import parse_settings
     from tinycnn.study import definition
     from tinycnn.study import promote as promotion
 
     with terminal(verbose) as reporter:
         options |= {"workers": processes(workers), "reporter": reporter, "draw": draw_training}
+        options["settings"] = parse_settings(list(settings))
         result = promotion.confirm(definition.load(study), name, seeds, **options)
     return result, promotion.text(result)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinycnn.export.fixed import Format, requantised, sigmoid
+from tinycnn.export.fixed import LARGEST, Format, requantised, sigmoid
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Conv(Kernel):
     dilation: tuple[int, int]
     pad: tuple[int, int]
     margin: tuple[int, int, int, int]
+    units: np.ndarray  # (outputs,), what 1 in a sum stands for; not part of the program
     out: Format
     of_sums: bool = False  # the input is int32
 
@@ -66,6 +67,12 @@ class Conv(Kernel):
         return "linear" if self.of_sums else "conv"
 
     def run(self, maps):
+        sums = self.sums(maps)
+        multiplier = self.multiplier if self.negative is None else np.where(sums < 0, self.negative, self.multiplier)
+        return self.finished(np.clip(requantised(sums, multiplier, self.shift), -LARGEST, LARGEST))
+
+    def sums(self, maps):
+        """Return the sums, int64, that multipliers are applied to."""
         left, right, above, below = self.margin
         maps = maps[:, max(0, -above) : maps.shape[1] - max(0, -below), max(0, -left) : maps.shape[2] - max(0, -right)]
         count, height, width, inputs = maps.shape
@@ -87,9 +94,7 @@ class Conv(Kernel):
                 for group in range(self.groups):
                     # float64 is exact here, since sums are less than 2^31, and much faster than numpy's integers
                     sums[..., group, :] += seen[..., group, :] @ weights[group, :, i, j].T
-        sums = sums.reshape(count, high, wide, outputs).astype(np.int64) + self.bias
-        multiplier = self.multiplier if self.negative is None else np.where(sums < 0, self.negative, self.multiplier)
-        return self.finished(np.clip(requantised(sums, multiplier, self.shift), -(2**30), 2**30))
+        return sums.reshape(count, high, wide, outputs).astype(np.int64) + self.bias
 
     def struct(self, taken, made):
         arrays = [

@@ -73,13 +73,17 @@ class Conv(Operation):
         return self.pad[1], behind[1], self.pad[0], behind[0]
 
     def forward(self, maps):
+        maps = self.sums(maps)
+        return maps if self.slopes is None else torch.where(maps < 0, maps * self.slopes.view(-1, 1, 1), maps)
+
+    def sums(self, maps: torch.Tensor) -> torch.Tensor:
+        """Compute the output before the activation."""
         if self.affine is not None:
             scale, shift = self.affine
             maps = maps * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
         maps = functional.pad(maps, self.border(*maps.shape[2:]))
         maps = functional.conv2d(maps, self.weight, None, self.stride, 0, self.dilation, self.groups)
-        maps = maps * self.factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
-        return maps if self.slopes is None else torch.where(maps < 0, maps * self.slopes.view(-1, 1, 1), maps)
+        return maps * self.factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
 
     def macs(self):
         return self.weight.numel() * self.shape[1] * self.shape[2]

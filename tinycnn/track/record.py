@@ -16,7 +16,6 @@ from tinycnn.train import checkpoint
 
 ENVIRONMENT = "tinycnn.environment"
 """A tag that a run is made with, and that its files replace: a run that was killed in between can be taken up."""
-_FACTS = ("parameters", "macs", "receptive_field")
 
 
 class Record(contextlib.ExitStack):
@@ -24,7 +23,9 @@ class Record(contextlib.ExitStack):
 
     def __init__(self, plan, store, reporter, params: dict):
         super().__init__()
-        self.plan, self.store, self.reporter, self._params = plan, store, reporter, params
+        self.plan, self.store, self.reporter = plan, store, reporter
+        self._sizes = {name: getattr(plan.measured, name) for name in ("parameters", "macs", "receptive_field")}
+        self._params = params | self._sizes
         self.run, self._begun = None, False
 
     def _open(self, which, own, run_id, parent=None, folder=None):
@@ -58,7 +59,7 @@ class Record(contextlib.ExitStack):
 
     def _log_start(self):
         plan = self.plan
-        self.run.params(self._params | {name: getattr(plan.measured, name) for name in _FACTS})
+        self.run.params(self._params)
         self._describe(None, None)
         self.run.text("layers.md", tables.layer_table(plan.measured.layers))
         if difference := provenance.uncommitted():
@@ -78,6 +79,7 @@ class Record(contextlib.ExitStack):
         tags = self.run.store.entity(self.run.id).data.tags
         if ENVIRONMENT in tags:
             self._log_start()
+        self.run.params(self._sizes)  # which a run begun before they were parameters has not
         self.run.tags({"tinycnn.failure": "", "tinycnn.resumed": int(tags.get("tinycnn.resumed", 0)) + 1})
 
 

@@ -52,6 +52,8 @@ class Buffers:
             m.data = self.maps[each.of].data  # made before
         if training:
             m.grad = self.new(self._numbers(each, each.halo, each.brief_grad))
+            if each.normed:
+                m.normed = self.new(self._numbers(each, 0, False))
 
     def _numbers(self, each, margin, brief):
         plane = (each.height + 2 * margin) * (each.width + 2 * margin)

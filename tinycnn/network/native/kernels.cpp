@@ -102,7 +102,7 @@ static void backward_step(const Network &n, i64 which, const Batch &batch, Slot 
         backward_weights(s, in, d_out, n.scratch + slot.thread * n.scratch_size, partial(s, block, 0));
         if (map.wanted) backward_input(s, d_out, d_in);
         return;
-    case POINTWISE: return backward_pointwise(s, in, d_out, d_in, block);
+    case POINTWISE: return backward_pointwise(s, in, d_out, s.batch_norm ? normed(map, slot) : d_in, block);
     case BLUR: return backward_blur(s, d_out, d_in);
     case EXCITE: return backward_excite(s, in, d_out, d_in, block);
     case SUM: return backward_sum(s, d_out, d_in, grad(n.maps[s.other], slot));
@@ -164,7 +164,10 @@ void backward(const Network *network, const float *d_out, i64 number, float *d_i
 #pragma omp for schedule(static)
         for (i64 b = 0; b < batch.blocks(); b++) {
             Slot slot = {b, omp_get_thread_num()};
-            if (norm) backward_norm(*norm, data(n.maps[norm->in], slot), grad(n.maps[norm->in], slot), b, number);
+            if (norm) {
+                const Map &y = n.maps[norm->in];
+                backward_norm(*norm, data(y, slot), normed(y, slot), grad(y, slot), b, number);
+            }
             for (i64 i = last - 1; i >= first; i--) backward_step(n, i, batch, slot);
         }
 #pragma omp single

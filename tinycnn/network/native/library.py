@@ -31,7 +31,7 @@ class Map(ctypes.Structure):
             (name, _WHOLE)
             for name in ("channels", "height", "width", "border", "halo", "wanted", "brief_data", "brief_grad")
         ),
-        *((name, _POINTER) for name in ("data", "grad")),
+        *((name, _POINTER) for name in ("data", "grad", "normed")),
     )
 
 

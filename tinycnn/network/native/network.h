@@ -9,6 +9,7 @@ struct Map {  // plan.py has the same, field by field
     i64 wanted;        // whether anything before this map needs its gradient
     i64 brief_data, brief_grad;  // whether a thread keeps it for one block at a time: it then stays in the cache
     vec *data, *grad;  // [slot][channel][row][column]; grad: null in evaluation
+    vec *normed;       // the gradient of its batch norm's result, where one follows: without halo, never brief
 };
 
 enum Kind { IMAGES, CONVOLUTION, POINTWISE, MAX_POOL, AVERAGE_POOL, GATED_POOL, BLUR, EXCITE, SUM, BRANCH, RESULT };
@@ -70,6 +71,8 @@ static inline void set(const View &to, float value) {
     for (i64 c = 0; c < to.channels; c++)
         for (i64 y = 0; y < to.height; y++) std::fill_n(to.row_of(c, y), to.width, all(value));
 }
+
+static inline View normed(const Map &m, Slot at) { return view(m, m.normed, 0, at.block); }
 
 // where a block's gradients of a parameter go
 static inline float *partial(const Step &s, i64 block, int which) {

@@ -32,6 +32,7 @@ class Map:
     halo: int = 0
     brief_data: bool = False  # needed for one block at a time only
     brief_grad: bool = False
+    normed: bool = False  # whether batch norm follows
 
     @property
     def shape(self):
@@ -268,12 +269,15 @@ class Plan:
         for number, step in enumerate(self.steps):
             groups.append((groups[-1] if groups else 0) + (step.norm is not None))
             for each in {step.in_, step.other} if step.kind == SUM else {step.in_}:
-                users[each].append(number)
+                if step.kind != IMAGES:
+                    users[each].append(number)
         for number, step in enumerate(self.steps):
-            if step.out == step.in_:
-                continue
             after, readers = self.maps[step.out], users[step.out]
-            after.brief_grad = all(groups[each] == groups[number] for each in readers)
+            # batch norm's own part comes after the others': with the group before it
+            after.normed = any(self.steps[each].norm is not None for each in readers)
+            if step.kind in (IMAGES, RESULT):
+                continue
+            after.brief_grad = after.normed or all(groups[each] == groups[number] for each in readers)
             cheap = step.kind == POINTWISE and step.function in (NONE, RELU, PRELU)
             if cheap and readers == [number + 1] and self.steps[number + 1].kind == CONVOLUTION:
                 after.brief_data = self.steps[number + 1].again = True
