@@ -15,7 +15,7 @@ python  = .venv/bin/python
 
 # A variable on the command line that nothing reads is a mistake, and ends here. What the programs read from the
 # environment (OTHERS) may stand there too.
-KNOWN   = PYTHON TORCH_INDEX PORT STUDY SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS ALL RUN TO
+KNOWN   = PYTHON TORCH_INDEX PORT STUDY SWEEP SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS ALL RUN TO
 OTHERS  = SHELL MAKE% MLFLOW_% OPTUNA_% TINYCNN_% OMP_% CUDA_% CXX
 UNKNOWN := $(strip $(foreach name,$(filter-out $(KNOWN) $(OTHERS),$(.VARIABLES)),\
              $(if $(filter command,$(origin $(name))),$(name))))
@@ -24,8 +24,8 @@ $(error $(UNKNOWN): no such variable; known: $(KNOWN); a field of the spec: SET=
 endif
 
 # Each file in experiments/ is a target.
-TARGETS     = help setup quick test test-slow lint ui evidence report figures bench study dashboard list doctor resume \
-              rerun close register export
+TARGETS     = help setup quick test test-slow lint ui evidence report figures bench export study sweep dashboard list \
+              doctor resume rerun close register
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -56,7 +56,8 @@ help:
 	@echo '  EXPERIMENTS="exp2 exp3"'
 	@echo '             the experiments of make report; ALL=1: with every table and figure'
 	@echo '  RUN=98597d8b the first digits of the id of a run'
-	@echo '  TO=c       what make export makes of it: onnx, int8, c or safetensors'
+	@echo '  TO=c       what make export makes of RUN: onnx, int8, c or safetensors'
+	@echo '  SWEEP=NAME a sweep in experiments/sweeps'
 	@echo '  ARGS="..." more options for the command, separated by spaces'
 	@echo '  PYTHON=    the Python for .venv; another version makes it anew'
 	@echo '  TORCH_INDEX=https://download.pytorch.org/whl/cpu'
@@ -84,6 +85,7 @@ lint: setup ## ruff (1 s)
 
 ui: setup ## the MLflow UI on the runs in mlflow.db, or MLFLOW_TRACKING_URI if set (10 s to start)
 	@case "$$MLFLOW_TRACKING_URI" in http*) echo "The runs are on a server: open $$MLFLOW_TRACKING_URI"; exit;; esac; \
+	echo 'Open http://127.0.0.1:'$(call quote,PORT)'/#/experiments/1/runs?workflowType=machine_learning'; \
 	exec $(python) -m mlflow ui --workers 1 --port $(call quote,PORT) $(call each,ARGS) \
 	    --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
@@ -106,6 +108,9 @@ study: setup ## an Optuna study, by default STUDY=dropout_lr; run again to conti
 	$(python) -m tinycnn search $(call quote,STUDY) $(if $(value TRIALS),--trials $(call quote,TRIALS)) \
 	    $(if $(value WORKERS),--workers $(call quote,WORKERS)) $(if $(value DEVICE),--device $(call quote,DEVICE)) \
 	    $(call each,ARGS)
+
+sweep: setup ## the variants of a spec in experiments/sweeps/SWEEP.py, each with the same seeds; run again to continue
+	$(python) -m tinycnn sweep $(call quote,SWEEP) $(options) $(call each,ARGS)
 
 dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA_STORAGE if set (5 s to start)
 	@storage="$${OPTUNA_STORAGE:-optuna.journal}"; case "$$storage" in *://*) ;; *) test -f "$$storage" || \

@@ -89,7 +89,7 @@ def _stored(spec, mine) -> Record | None:
     latest = (real if len(real) else finished).iloc[-1]
     same = (finished["spec_hash"] == latest["spec_hash"]) & (finished["fallback"] == latest["fallback"])
     rows, run_spec = runs.of_latest_code(finished[same]), recorded_spec(latest)
-    not_judged = _OTHER_SPEC if spec or run_spec is None else ""
+    not_judged = _OTHER_SPEC if spec else ""
     if real.empty:
         not_judged = f"trained on the fallback data set {latest['data']}, so not judged"
     return Record(len(rows), False, run_spec, f"the store, spec {latest['spec_hash']}", not_judged, runs=rows)

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import measures, report
+from bench import layers, measures, report
 from tinycnn import ROOT
 from tinycnn.network import native
 from tinycnn.spec import load as experiments
@@ -51,6 +51,7 @@ def measure(chosen, names: list, out: Path | None) -> dict:
     functions = {
         "throughput": lambda: measures.throughput(spec, repeats),
         "arithmetic": lambda: measures.arithmetic(spec, repeats),
+        "layers": lambda: layers.layers(spec, repeats),
         "time_to": lambda: measures.time_to(99.4, spec, chosen.plain_seeds, chosen.sprint_seeds, say),
         "tracking": lambda: measures.tracking(spec, repeats),
         "start_up": lambda: measures.start_up(spec, repeats),
@@ -89,7 +90,7 @@ def write(out: Path, found: dict):
     found = {name: found[name] for name in report.SECTIONS if name in found}
     (out / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
     (out / "bench.md").write_text(report.render(found))
-    if out == REPORTS and set(found) >= set(report.SECTIONS) - {"start_up"}:
+    if out == REPORTS and set(found) >= set(report.SECTIONS) - {"start_up", "layers"}:
         page = ROOT / "docs" / "speed.md"
         page.write_text(report.with_summary(page.read_text(encoding="utf-8"), found), encoding="utf-8")
 

@@ -115,7 +115,7 @@ def computing_rate(spec, data, kernels: str, steps: int = 150) -> float:
     network = trainer.start(spec, 0, data, torch.device("cpu")).network
     forward = native.Native(network) if kernels == "native" else network
     forward.train()
-    pixels = torch.randn(spec.train.batch_size, *data.shape).contiguous(memory_format=torch.channels_last)
+    pixels = torch.randn(spec.train.batch_size, *data.shape)
     labels = data.train.labels[: len(pixels)]
     for step in range(steps + 10):
         if step == 10:  # warm

@@ -68,6 +68,30 @@ the weights, and back to all but the image. The peak is that of torch's product 
 {_table(rows)}"""
 
 
+def _layers(found) -> str:
+    rows = [
+        {
+            "": f"`{kind}`",
+            "images/s": _range(each["images_per_second"]["native"], 0),
+            "times torch's kernels": _range(each["ratio"]),
+            "of the peak": _range(each["fraction_of_peak"]),
+        }
+        for kind, each in found["kinds"].items()
+    ]
+    slow = [kind for kind, each in found["kinds"].items() if each["ratio"]["median"] < LAYER_TARGET]
+    below = f"below it: {', '.join(slow)}" if slow else "none is below it"
+    return f"""## Every kind of layer
+
+Forward and backward of a network of four such layers (one where the map shrinks) between a convolution and a head, \
+with batches of {found["batch"]}. The target is {LAYER_TARGET} times torch's kernels; {below}. Only the \
+multiply-accumulates of convolutions count to the share of the peak.
+
+{_table(rows)}"""
+
+
+LAYER_TARGET = 3
+
+
 def _tried(found) -> str:
     rows = [
         {
@@ -223,6 +247,7 @@ SECTIONS = {
     "where": _where,
     "throughput": _throughput,
     "arithmetic": _arithmetic,
+    "layers": _layers,
     "tried": _tried,
     "time_to": _time_to,
     "tracking": _tracking,

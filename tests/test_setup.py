@@ -1,12 +1,9 @@
 """`make`, its variables, and the .venv it makes: tried with wheels of a few bytes in place of torch, and no network."""
 
-import functools
-import http.server
 import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import tomllib
 import zipfile
@@ -16,8 +13,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ".venv/bin/python -m tinycnn run"
-KNOWN = ("PYTHON", "TORCH_INDEX", "PORT", "STUDY", "SEEDS", "WORKERS", "DEVICE", "SET", "ARGS", "TRIALS", "EXPERIMENTS",
-         "ALL", "RUN", "TO")  # fmt: skip
+KNOWN = (
+    *("PYTHON", "TORCH_INDEX", "PORT", "STUDY", "SWEEP", "SEEDS", "WORKERS", "DEVICE", "SET", "ARGS", "TRIALS"),
+    *("EXPERIMENTS", "ALL", "RUN", "TO"),
+)
 # Without what a surrounding `make test SEEDS=3`, or a pip.conf, would hand down.
 CLEAN = {
     name: value
@@ -142,27 +141,21 @@ def wheel(folder, name, version, needs=()):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """Two indexes: in `usual` torch needs what is not there; `cpu` has torch alone, which needs `tiny` of `usual`."""
-    top = tmp_path_factory.mktemp("served")
+def wheels(tmp_path_factory):
+    """Two folders: in `usual` torch needs what is not there; `cpu` has torch alone, which needs `tiny` of `usual`."""
+    top = tmp_path_factory.mktemp("wheels")
     for version in ("1.0", "2.0"):
-        wheel(top / "usual" / "tiny", "tiny", version)
-    wheel(top / "usual" / "torch", "torch", "1.0", ["nvidia"])
-    wheel(top / "usual" / "torchvision", "torchvision", "1.0", ["torch==1.0"])
-    wheel(top / "cpu" / "torch", "torch", "1.0+cpu", ["tiny"])
-    wheel(top / "cpu" / "torchvision", "torchvision", "1.0+cpu", ["torch==1.0"])
-    for each in top.glob("*/*/*.whl"):
-        shutil.copy(each, top / each.parts[-3])  # a folder of wheels as well
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=top)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield top, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+        wheel(top / "usual", "tiny", version)
+    wheel(top / "usual", "torch", "1.0", ["nvidia"])
+    wheel(top / "usual", "torchvision", "1.0", ["torch==1.0"])
+    wheel(top / "cpu", "torch", "1.0+cpu", ["tiny"])
+    wheel(top / "cpu", "torchvision", "1.0+cpu", ["torch==1.0"])
+    return top
 
 
 @pytest.fixture(scope="module")
-def offline(served):
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(served[0] / "usual")}
+def offline(wheels):
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels / "usual")}
 
 
 def small(folder):
@@ -235,30 +228,44 @@ def test_changed_requirements_are_installed_and_what_fails_is_said_in_a_line_and
     assert version(here) == "2.0"
 
 
-@pytest.mark.parametrize("kind", ["folder", "URL"])
-def test_torch_index_is_where_torch_comes_from_and_the_rest_from_the_usual_index(here, served, offline, kind):
-    top, url = served
+def test_torch_index_is_where_torch_comes_from_and_the_rest_from_the_usual_index(here, wheels, offline):
     (here / "requirements.txt").write_text(TORCH + TINY)
-    index, usual = (top / "cpu", offline) if kind == "folder" else (f"{url}/cpu", {"PIP_INDEX_URL": f"{url}/usual"})
-    make(here, "setup", f"TORCH_INDEX={index}", **usual)
+    make(here, "setup", f"TORCH_INDEX={wheels / 'cpu'}", **offline)
     assert [version(here, name) for name in ("torch", "torchvision", "tiny")] == ["1.0+cpu", "1.0+cpu", "1.0"]
     assert make(here, "-s", "setup") == "", "without TORCH_INDEX what was taken last is kept"
     (here / "requirements.txt").write_text(TORCH + "tiny==2.0\n")
-    make(here, "setup", **usual)
+    make(here, "setup", **offline)
     assert version(here) == "2.0" and version(here, "torch") == "1.0+cpu"
 
 
 @pytest.fixture
-def empty(tmp_path, monkeypatch):
-    """A folder without .venv, in which nothing is run."""
-    (tmp_path / "requirements.txt").write_text(TINY)
+def commands(tmp_path, monkeypatch):
+    """The commands of a setup in a folder without .venv, in which nothing is run."""
+    (tmp_path / "requirements.txt").write_text(TORCH + TINY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bootstrap.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(bootstrap, "run", lambda lock, *command: Path(".venv").mkdir(exist_ok=True))
+    commands = []
+
+    def run(lock, *command):
+        commands.append(command)
+        (tmp_path / ".venv/lib" / "python{}.{}".format(*sys.version_info) / "site-packages").mkdir(
+            parents=True, exist_ok=True
+        )
+
+    monkeypatch.setattr(bootstrap, "run", run)
+    return commands
+
+
+def test_torch_index_may_be_an_address(commands, monkeypatch):
+    monkeypatch.setattr(bootstrap, "WITHOUT", (0, 0))
+    bootstrap.main("https://an.index/cpu")
+    _, torch, rest = commands
+    assert torch[-4:] == ("--index-url", "https://an.index/cpu", "torch==1.0", "torchvision==1.0")
+    assert rest[-2:] == ("-r", "requirements.txt")
 
 
 @pytest.mark.parametrize("running", [(3, 10, 13), (3, 15, 0)])
-def test_a_python_out_of_range_is_refused_in_a_line(empty, running, monkeypatch):
+def test_a_python_out_of_range_is_refused_in_a_line(commands, running, monkeypatch):
     monkeypatch.setattr(bootstrap.sys, "version_info", running)
     with pytest.raises(SystemExit, match=r"^setup: this Python is out of range: .* python3.11 to python3.14$"):
         bootstrap.main()
@@ -266,7 +273,7 @@ def test_a_python_out_of_range_is_refused_in_a_line(empty, running, monkeypatch)
     assert needs == f">=3.{bootstrap.OLDEST[1]},<3.{bootstrap.NEWEST[1] + 1}"
 
 
-def test_too_little_disk_and_a_missing_folder_are_refused_in_a_line(empty, monkeypatch):
+def test_too_little_disk_and_a_missing_folder_are_refused_in_a_line(commands, monkeypatch):
     monkeypatch.setattr(bootstrap, "WITHOUT", (1e6, 2e6))
     with pytest.raises(SystemExit, match=r"^setup: 3000000.0 GB of disk are needed, .* free: make room$"):
         bootstrap.main("https://an.index/cpu")

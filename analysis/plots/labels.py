@@ -12,8 +12,8 @@ _ANGLES = np.deg2rad([0, 180, 90, 270, 35, 145, 215, 325, 60, 120, 240, 300, 18,
 _MARK = 2.6  # half a mark's width in points, kept free of text
 
 
-def label_points(axes, labels, segments=()) -> list:
-    """Write names beside their points, with a thin line to those further away; return the texts.
+def label_points(axes, labels, segments=()):
+    """Write names beside their points, with a thin line to those further away.
 
     ``labels``: (x, y, text, colour) of each point, x and y in data coordinates, text "" for one without a name.
     ``segments``: lines to avoid, each (x0, y0, x1, y1). A text also avoids every point, the other texts and their
@@ -25,14 +25,12 @@ def label_points(axes, labels, segments=()) -> list:
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    unit, written = figure.dpi / 72, []
+    unit = figure.dpi / 72
     points = axes.transData.transform(np.array([each[:2] for each in labels], dtype=float).reshape(-1, 2))
     space = _Space(axes.get_window_extent().extents, np.hstack([points - _MARK * unit, points + _MARK * unit]))
     for x0, y0, x1, y1 in segments:
         space.occupy_line(*axes.transData.transform([(x0, y0), (x1, y1)]))
-    for point, (x, y, text, color) in zip(points, labels, strict=True):
-        if not text:
-            continue
+    for point, (x, y, text, color) in ((p, each) for p, each in zip(points, labels, strict=True) if each[2]):
         options = {"textcoords": "offset points", "fontsize": 6.2, "ha": "center", "va": "center", "color": color}
         note = axes.annotate(text, (x, y), (0, 0), annotation_clip=False, **options)
         size = note.get_window_extent()
@@ -43,9 +41,7 @@ def label_points(axes, labels, segments=()) -> list:
         middle, end = found
         line = {"arrowstyle": "-", "linewidth": 0.4, "color": style.GREY, "shrinkA": 0, "shrinkB": 2.5, "relpos": end}
         line = None if end is None else line
-        note = axes.annotate(text, (x, y), (middle - point) / unit, annotation_clip=False, arrowprops=line, **options)
-        written.append(note)
-    return written
+        axes.annotate(text, (x, y), (middle - point) / unit, annotation_clip=False, arrowprops=line, **options)
 
 
 class _Space:

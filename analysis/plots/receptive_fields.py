@@ -5,7 +5,6 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.plots import axes as axis
 from analysis.plots import style
 
 _COLUMNS = 4
@@ -24,8 +23,6 @@ def receptive_fields(image, fields) -> Figure:
     """
     sides = np.maximum.accumulate([1, *(field.side for field in fields)])
     grown = [field for field, before in zip(fields, sides, strict=False) if field.side > before]
-    if not grown:
-        return axis.empty("No layer sees more than one pixel")
     rows, inch = -(-len(grown) // _COLUMNS), (style.COLUMN - 0.2) / _COLUMNS
     figure = style.new(style.COLUMN, rows * (0.33 + inch))
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()

@@ -13,15 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from analysis.plots import axes as axis
 from analysis.plots import style
 
-_DOTS = {"linestyle": "none", "markersize": 3.2, "markeredgewidth": 0.8}
-_WITHOUT_VALUE = {
-    "pruned": {"color": style.VERMILION, "marker": "x"},
-    "over_limit": {"color": style.GREY, "marker": "^"},
-    "failed": {"color": style.BLACK, "marker": "s"},
-    "interrupted": {"color": style.BLACK, "marker": "D"},
-    "running": {"color": style.GREEN, "marker": "o"},
-}
-_TRIAL = {"color": style.BLUE, "marker": "o", "markerfacecolor": "white", **_DOTS}
+_TRIAL = {"color": style.BLUE, "marker": "o", "markerfacecolor": "white", "linestyle": "none", "markersize": 3.2,
+          "markeredgewidth": 0.8}  # fmt: skip
 _BEST = {"color": style.BLACK, "marker": "*", "markersize": 8, "linestyle": "none"}
 _BEST_LINE = {"color": style.BLACK, "linewidth": 1.2}
 
@@ -54,29 +47,21 @@ def complete(trials: pd.DataFrame, result: dict) -> tuple[pd.DataFrame, str]:
 
 @style.styled
 def history(trials: pd.DataFrame, result: dict) -> Figure:
-    """Draw the value of each trial by its number and the best so far; below them the trials without a value."""
+    """Draw the value of each complete trial by its number, and the best so far; the title counts the others."""
     done, name = complete(trials, result)
-    states = [state for state in _WITHOUT_VALUE if (trials["state"] == state).any()]
-    figure, panels = axis.column(2.3, 0.35 + 0.17 * len(states)) if states else axis.column(2.5)
-    above, below = panels[0], panels[-1]
+    others = trials.loc[trials["state"] != "complete", "state"].value_counts().sort_index()
+    words = ", ".join(f"{count} {state.replace('_', ' the ')}" for state, count in others.items())
     if done.empty:
-        above.set(yticks=[], ylabel="no complete trial")
-    else:
-        best = [*done["value"].cummin(), done["value"].min()]
-        above.step([*done["number"], trials["number"].max()], best, where="post", **_BEST_LINE)
-        above.plot(done["number"], done["value"], **_TRIAL)
-        axis.log_axis(above, done["value"], 8)
-        above.set_ylabel(name)
-        axis.legend(figure, [(f"a complete trial ({len(done)})", _TRIAL), ("the best so far", _BEST_LINE)])
-    if states:
-        numbers = [trials.loc[trials["state"] == state, "number"] for state in states]
-        for row, (state, of_state) in enumerate(zip(states, numbers, strict=True)):
-            below.plot(of_state, np.full(len(of_state), row), **_DOTS, **_WITHOUT_VALUE[state])
-        names = [f"{state.replace('_', ' the ')} ({len(each)})" for state, each in zip(states, numbers, strict=True)]
-        axis.row_axis(below, names, 6.5)
-        above.tick_params(labelbottom=False)
-        axis.count_axis(above, trials["number"], "")
-    axis.count_axis(below, trials["number"], "trial")
+        return axis.empty(f"No complete trial: {words}")
+    figure, (axes,) = axis.column(2.5)
+    best = [*done["value"].cummin(), done["value"].min()]
+    axes.step([*done["number"], trials["number"].max()], best, where="post", **_BEST_LINE)
+    axes.plot(done["number"], done["value"], **_TRIAL)
+    axis.log_axis(axes, done["value"], 8)
+    axis.count_axis(axes, trials["number"], "trial")
+    axes.set_ylabel(name)
+    axes.set_title(words, loc="left", fontsize=7)
+    axis.legend(figure, [(f"a complete trial ({len(done)})", _TRIAL), ("the best so far", _BEST_LINE)])
     return figure
 
 

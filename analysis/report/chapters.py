@@ -27,6 +27,10 @@ def iteration(report, name: str, saved, pictured: bool, everything: bool) -> lis
     if pictured:
         drawn = figures.images_of(report, name, saved) + figures.mistakes_of(report, name, saved)
     result = f"{number(row.last, 3)} (n={row.n}), {row.verdict}: {row.reason}."
+    if everything:
+        first = epochs.iloc[0]
+        result += f" Numbers from {report.sources[name]}; commit {str(first.get('commit'))[:12]}, torch "
+        result += f"{first.get('torch')}, {first.get('device')}, threads {first.get('threads')}."
     field = f"{measured.receptive_field} × {measured.receptive_field} pixels" if measured else "not known"
     return [
         heading(3, f"{name}: {author['title']}".rstrip(": .")),
@@ -35,17 +39,11 @@ def iteration(report, name: str, saved, pictured: bool, everything: bool) -> lis
         paragraph(author.get("Change") or "The author names none.", "Change"),
         *([paragraph(author["Source"], "Source")] if author.get("Source") and everything else []),
         paragraph(result, "Result"),
-        *([_origin(report, name, epochs.iloc[0])] if everything else []),
         paragraph(author.get("Analysis") or "The author gives none.", "Analysis"),
         bullets(diagnose(epochs, target)),
         paragraph(f"{field} at the end of the network.", "Receptive Field"),
         *([figure_group(drawn)] if drawn else []),
     ]
-
-
-def _origin(report, name, first) -> dict:
-    origin = f"commit {str(first.get('commit'))[:12]}, torch {first.get('torch')}, {first.get('device')}"
-    return paragraph(f"Numbers from {report.sources[name]}; {origin}, threads {first.get('threads')}.")
 
 
 def studies(found: dict, saved, everything: bool) -> list[dict]:
@@ -70,6 +68,28 @@ def studies(found: dict, saved, everything: bool) -> list[dict]:
     head = ("study", "base", "trials", "objective", "best (the base's)", "the best on the test set")
     text = "Objectives are of the last epoch, on images held out of the training set; the best of many is optimistic."
     return [table(head, rows, "<<<<><"), paragraph(text), *(sections if everything else [figure_group(drawn)])]
+
+
+def sweeps(found: dict, saved) -> list[dict]:
+    """Return a section for each sweep: its arms, and what each brings against the base. ``found``: by name."""
+    sections = []
+    for name, result in found.items():
+        arms, several = result["arms"], max(arm["n"] for arm in result["arms"])
+        rows = [
+            (
+                arm["arm"], number(arm["parameters"], 0), number(arm["macs"], 0), arm["n"], number(arm.get("last"), 3),
+                number(arm.get("last_std"), 3), number(arm.get("last_min")),
+                difference_as_text(arm["against_base"]) if arm["against_base"] else "-",
+            )
+            for arm in arms
+        ]  # fmt: skip
+        head = ("arm", "parameters", "multiply-accumulates", "n", "accuracy", "std", "min", "against the base")
+        text = f"From {result['base']}; on {arms[0]['evaluated_on']} images of {result['data']}, after the last epoch."
+        if diverged := sum(arm["diverged"] for arm in arms):
+            text += f" {diverged} trainings diverged and are left out."
+        sections += [heading(3, f"Sweep {name}"), paragraph(text), table(head, rows, "<>>>>>><")]
+        sections += [figure_group(figures.sweep(name, result, saved))] * (several > 1)
+    return sections
 
 
 def _study(result: dict) -> list[dict]:

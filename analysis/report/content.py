@@ -9,8 +9,9 @@ from analysis.report.document import bullets, heading, number, paragraph, table,
 from analysis.report.document import figures as figure_group
 from analysis.select import MOST_VARIANTS
 
-_MOST_ROWS, _MOST_NOTES = 10, 12
-"""Lines of the tables of other runs, and of the notes, unless everything is asked for."""
+_MOST_ROWS, _MOST_NOTES, _FEW_CHAPTERS = 10, 12, 2
+"""Lines of the tables of other runs, and of the notes, unless everything is asked for; chapters that all have images,
+while of more only those of the best network of each data set have."""
 
 
 def content(report: ReportData, saved: figures.FigureFolder, everything: bool) -> list[dict]:
@@ -23,12 +24,16 @@ def content(report: ReportData, saved: figures.FigureFolder, everything: bool) -
         body += [heading(2, f"Results on {data}"), *_results(report, main[main["data"] == data], data, everything)]
         body += [figure_group(figures.comparison(report, data, saved, everything))]
     body += _others(report, everything)
-    pictured = report.main if everything else {data: ours.experiment for data, _, ours, _ in best if ours}.values()
+    pictured = {data: ours.experiment for data, _, ours, _ in best if ours}.values()
+    if everything or len(report.main) <= _FEW_CHAPTERS:
+        pictured = report.main
     body += [heading(2, "Iterations")]
     for name in report.main:
         body += chapters.iteration(report, name, saved, name in pictured, everything)
     if report.studies:
         body += [heading(2, "Studies"), *chapters.studies(report.studies, saved, everything)]
+    if report.sweeps:
+        body += [heading(2, "Sweeps"), *chapters.sweeps(report.sweeps, saved)]
     return [*body, *_sources(report, best, everything)]  # the notes last: drawing adds to them
 
 
@@ -84,20 +89,15 @@ def _results(report, summary, data: str, everything: bool) -> list[dict]:
     head = ("", "last epoch", "95 % interval", "n", "std", "min", "min of last 5", "best (epoch)", "train",
             "parameters", "target met" + ", or how selected" * everything)  # fmt: skip
     rows = [
-        (
-            row.experiment, number(row.last, 3), _interval(row), row.n,
-            number(row.last_std, 3), number(row.last_min), number(row.min_last5),
-            with_epoch(row.best, row.best_epoch), number(row.clean_train), number(row.parameters, 0),
-            row.verdict,
-        )
+        (row.experiment, number(row.last, 3), f"{row.last_low:.2f} to {row.last_high:.2f}", row.n,
+         number(row.last_std, 3), number(row.last_min), number(row.min_last5), with_epoch(row.best, row.best_epoch),
+         number(row.clean_train), number(row.parameters, 0), row.verdict)
         for row in summary.itertuples()
     ]  # fmt: skip
     published = report.references[(report.references["data"] == data) & everything].sort_values("parameters")
     rows += [
-        (
-            f"({row.name})", number(row.last), "-", row.n, number(row.std), "-",
-            number(row.min_last5), with_epoch(row.best, row.best_epoch), "-", number(row.parameters, 0), row.note,
-        )
+        (f"({row.name})", number(row.last), "-", row.n, number(row.std), "-", number(row.min_last5),
+         with_epoch(row.best, row.best_epoch), "-", number(row.parameters, 0), row.note)
         for row in published.itertuples(index=False)
     ]  # fmt: skip
     text = (
@@ -112,20 +112,17 @@ def _results(report, summary, data: str, everything: bool) -> list[dict]:
     return [table(head, rows, "<" + ">" * 9 + "<"), *([paragraph(text)] if text else [])]
 
 
-def _interval(row) -> str:
-    return f"{row.last_low:.2f} to {row.last_high:.2f}"
-
-
 def _others(report, everything: bool) -> list[dict]:
     """Return the table of the experiments without a chapter, and of runs with other values than their experiment's."""
     rest = report.summary[~report.summary["experiment"].isin(report.main)].assign(settings="-")
-    frame = pd.concat([part for part in (rest, report.variants) if len(part)] or [rest], ignore_index=True)
-    if frame.empty:
+    parts, count = (rest, report.variants), len(rest) + len(report.variants)
+    if not count:
         return []
     text = "Runs of specs that are not (or no longer) in experiments/, or with values set by --set; without a chapter."
-    if len(frame) > _MOST_ROWS and not everything:
-        text += f" {_MOST_ROWS} of {len(frame)}; make report ALL=1 shows all, or the latest {MOST_VARIANTS} variants."
-        frame = frame.head(_MOST_ROWS)
+    if count > _MOST_ROWS and not everything:
+        text += f" Some of {count}; make report ALL=1 shows all, or the latest {MOST_VARIANTS} variants."
+        parts = [part.head(_MOST_ROWS // 2) for part in parts]
+    frame = pd.concat([part for part in parts if len(part)])
     head = ("experiment", "settings", "data", "accuracy", "n", "min", "parameters")
     rows = [
         (row.experiment, row.settings, row.data, _mean(row), row.n, number(row.last_min), number(row.parameters, 0))

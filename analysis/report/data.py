@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import evidence, runs, select, statistics
+from analysis import evidence, runs, select, statistics, sweeps
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError, nearest
 from tinycnn.network.profile import measure
@@ -23,7 +23,8 @@ class ReportData:
     By name of the experiment: ``specs``, what was run, None where that is not known; ``documents``, the spec whose
     docstring describes it; ``measured``, the network, None where it cannot be built; ``sources`` of the numbers.
     ``main``: those that have a chapter and are in the figures, the others only have a row.
-    ``studies``: as ``evidence.studies`` returns them; ``notes``: a line for whatever was left out or needs care.
+    ``studies`` and ``sweeps``: as ``evidence`` and ``sweeps`` read them; ``notes``: a line for whatever was
+    left out or needs care.
     """
 
     epochs: pd.DataFrame
@@ -40,6 +41,7 @@ class ReportData:
     measured: dict
     sources: dict
     studies: dict
+    sweeps: dict
     notes: list[str]
 
 
@@ -47,8 +49,7 @@ def collect(names: list[str] | None = None, everything: bool = False) -> ReportD
     """Read the store and the evidence; ``names``: of which experiments, or else of all that have a record.
 
     With ``names``, only the studies based on one of them. Experiments that are named all have a chapter, as they have
-    with ``everything``. Raises SpecError for an unknown name, and UserError where
-    there is nothing to report.
+    with ``everything``. Raises SpecError for an unknown name, and UserError where there is nothing to report.
     """
     notes = []
     frame = runs.read(runs.EVERY, notes)
@@ -93,7 +94,7 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
     epochs = epochs.set_index("experiment").loc[names].reset_index()
     specs = {name: selected[name].spec for name in names}
     documents = {name: current[name] or specs[name] for name in names}
-    measured = measure_all(documents | {name: spec for name, spec in specs.items() if spec})
+    measured = {name: _measured(specs[name] or documents[name]) for name in names}
     summary = pd.DataFrame(
         statistics.summarise(part, specs[name], measured[name], selected[name].not_judged)
         for name, part in epochs.groupby("experiment", sort=False)
@@ -104,14 +105,14 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
     if recorded_only := [name for name in names if current[name] is None and not selected[name].not_judged]:
         notes.append(f"Shown as recorded, without a file in experiments/: {', '.join(recorded_only)}.")
     _note_origin(epochs, specs, notes)
-    mistakes = _mistakes(selected, names, notes)
     studies, lines = evidence.studies()
+    swept, damaged = sweeps.read()
     return ReportData(
         epochs=epochs,
         summary=summary,
         changes=statistics.changes(epochs, specs),
         variants=select.variants(frame, selected, current, notes),
-        mistakes=mistakes,
+        mistakes=_mistakes([selected[name] for name in main], main),
         evaluations=evidence.evaluations(frame),
         class_counts=_class_counts(selected),
         references=references,
@@ -121,7 +122,8 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
         measured=measured,
         sources={name: selected[name].source for name in names},
         studies={name: study for name, study in studies.items() if not only or study[2].get("base") in only},
-        notes=notes + lines,
+        sweeps={name: each for name, each in swept.items() if not only or each["base"] in only},
+        notes=notes + lines + damaged,
     )
 
 
@@ -147,28 +149,19 @@ def in_order(epochs, specs) -> list[str]:
     return sorted(data.index, key=lambda name: (order.get(data[name], len(order)), str(data[name]), line_of(name)))
 
 
-def measure_all(specs: dict) -> dict:
-    """Return each spec's network as measured now, each network once; None for one that cannot be built."""
-    found, by_network = {}, {}
-    for name, spec in specs.items():
-        key = spec and (spec.model.model_dump_json(), spec.data.short)
-        if key not in by_network:
-            try:
-                by_network[key] = measure(spec, spec.data.facts()) if spec else None
-            except UserError:
-                by_network[key] = None
-        found[name] = by_network[key]
-    return found
+def _measured(spec):
+    """Return a spec's network as measured now, None for one that cannot be built."""
+    try:
+        return spec and measure(spec, spec.data.facts())
+    except UserError:
+        return None
 
 
-def _mistakes(selected, names, notes) -> pd.DataFrame:
-    stored = [selected[name].runs for name in names if selected[name].runs is not None]
-    parts = [evidence.mistakes(name) for name in names if selected[name].runs is None]
+def _mistakes(records, names) -> pd.DataFrame:
+    stored = [record.runs for record in records if record.runs is not None]
+    parts = [evidence.mistakes(name) for record, name in zip(records, names, strict=True) if record.runs is None]
     parts += [runs.mistakes(pd.concat(stored, ignore_index=True))] if stored else []
-    found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    if missing := [name for name in names if name not in set(found["experiment"])]:
-        notes.append(f"No figures of mistakes for want of a record of them: {', '.join(missing)}.")
-    return found
+    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
 def _class_counts(selected) -> dict:

@@ -9,15 +9,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from analysis import receptive_field, statistics
+from analysis import receptive_field, statistics, sweeps
 from analysis.plots import architecture, mistakes, receptive_fields, runs, specs, studies, style, training
 from analysis.report.data import ReportData
 from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
 
 BENCH = ROOT / "reports" / "bench.json"
-MOST = 20
-"""Experiments in one figure; more could not be told apart."""
 
 
 class FigureFolder:
@@ -77,9 +75,6 @@ def front(saved: FigureFolder, summary, references, name: str) -> list[dict]:
 def comparison(report: ReportData, data: str, saved: FigureFolder, everything: bool) -> list[dict]:
     """Draw what compares the experiments of one data set; of a single one only its learning curves."""
     summary = report.summary[(report.summary["data"] == data) & report.summary["experiment"].isin(report.main)]
-    if len(summary) > MOST:
-        summary = summary.nlargest(MOST, "last").sort_index()
-        report.notes.append(f"{data}: figures show the {MOST} experiments of highest mean accuracy, tables show all.")
     epochs, changed = (f[f["experiment"].isin(summary["experiment"])] for f in (report.epochs, report.changes))
     drawn = learning_curves(saved, epochs, summary, f"learning_curves_{data}")
     if len(changed):
@@ -168,6 +163,7 @@ def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict
     mine = report.mistakes[report.mistakes["experiment"] == name]
     data, seeds = None if mine.empty else str(mine["data"].iloc[0]), mine["seed"].nunique()
     if data not in DATASETS:
+        report.notes.append(f"{name}: no figures of mistakes, for want of a record of them.")
         return []
     classes, drawn = DATASETS[data].classes, []
     if counts := report.class_counts.get(data):
@@ -186,6 +182,13 @@ def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict
     elif seeds > 1:
         report.notes.append(f"{name}: the images that every seed gets wrong are not shown, since {data} is not here.")
     return drawn
+
+
+def sweep(name: str, result: dict, saved: FigureFolder) -> list[dict]:
+    """Draw what each arm of a sweep brings."""
+    changed = sweeps.differences(result)
+    caption = f"{name}: what each arm brings against the base, by seed, with 95 % intervals."
+    return saved.add(f"sweep_{name}", caption, changed, lambda: specs.changes(changed)) if len(changed) else []
 
 
 def study(name: str, trials, result: dict, saved: FigureFolder, everything: bool) -> list[dict]:

@@ -15,8 +15,8 @@ import pytest
 from tinycnn import ROOT
 from tinycnn.cli import commands, show
 from tinycnn.cli.main import as_called, note, program
-from tinycnn.track import resume, run
-from tinycnn.track import seed as trainer
+from tinycnn.track import close as closing
+from tinycnn.track import mlflow_store, resume, run
 from tinycnn.track.mlflow_store import EVERY, Store
 
 COUNTS = {"exp1": 28624, "exp2": 7344, "exp3": 7872}
@@ -164,7 +164,7 @@ def test_several_seeds_are_one_line_and_tables_only_with_v(tinycnn, spec_file, d
     assert code == 0 and len(re.findall(r"^\| +[12] \| .*\d\.\d\d \|", out, re.MULTILINE)) >= 4
     code, out, err = tinycnn(*seeds)
     assert code == 0 and ": epoch " not in err and "|" not in out and "last 5" not in out
-    line = r"^tiny: [\d.]+ ± [\d.]+ %, 95 % interval [\d.]+ to [\d.]+, n = 2, minimum [\d.]+, target met$"
+    line = r"^tiny: [\d.]+ ± [\d.]+ %, 95 % CI [\d.]+ to [\d.]+, n = 2, min [\d.]+, target met$"
     assert re.search(line, out, re.MULTILINE)
     assert "1 spec has been evaluated on this test set so far." in out
 
@@ -201,12 +201,26 @@ def test_a_rerun_says_whether_every_number_is_the_same(tinycnn, monkeypatch, sam
     assert json.loads(tinycnn("rerun", "a" * 32, "--json")[1]) == [compared]
 
 
+def test_an_id_may_be_shortened_as_long_as_it_is_unique(tinycnn, monkeypatch):
+    ids = ["abcd1" + 27 * "0", "abcd2" + 27 * "0"]
+    runs = [SimpleNamespace(info=SimpleNamespace(run_id=each)) for each in ids]
+    monkeypatch.setattr(mlflow_store, "Store", lambda *_: SimpleNamespace(search=lambda *_: runs))
+    monkeypatch.setattr(closing, "close", lambda run_id, _: f"closed {run_id}")
+    assert tinycnn("close", "abcd1") == (0, f"closed {ids[0]}\n", "")
+    for given, found in (
+        ("abcd", f"2 runs in the store have an id that begins so: {', '.join(ids)}"),
+        ("abce", "no runs"),
+    ):
+        code, out, err = tinycnn("close", given)
+        assert (code, out) == (1, "") and err.startswith(f"tinycnn: run {given}: {found}") and err.count("\n") == 1
+
+
 # --- interruptions ----------------------------------------------------------------------------------------------------
 
 
 def interrupt(monkeypatch, number, after):
     """Raise a signal in training, after this epoch; 0 is before the first."""
-    train = trainer.train
+    train = run.train
 
     def interrupted(spec, seed, **options):
         if not after:
@@ -216,10 +230,10 @@ def interrupt(monkeypatch, number, after):
             if result.epoch == after:
                 signal.raise_signal(number)
 
-    monkeypatch.setattr(trainer, "train", interrupted)
+    monkeypatch.setattr(run, "train", interrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_an_interrupted_run_names_the_command_that_continues(
     tinycnn, spec_file, database, few_images, no_artifacts, monkeypatch, number
 ):
@@ -227,6 +241,7 @@ def test_an_interrupted_run_names_the_command_that_continues(
         interrupt(patch, number, after=2)
         code, out, err = tinycnn("run", spec_file)
     hint = r"tinycnn: interrupted; what was logged is kept; `\S+ -m tinycnn resume ([0-9a-f]{8})` continues"
+    assert "\ninterrupting ...\n" in err  # said at once, before anything is ended
     assert code == 130 and out == "" and (found := re.fullmatch(hint, err.splitlines()[-1])), err
     code, out, err = tinycnn("resume", found[1])
     assert code == 0, err

@@ -10,10 +10,22 @@ from torch import nn
 
 from tinycnn.network import native
 from tinycnn.network.native.library import PROCESSOR
-from tinycnn.spec.composite import Head, Repeat, Residual
-from tinycnn.spec.convolutions import Conv, Depthwise, Pointwise
-from tinycnn.spec.layers import Activation, AvgPool, BlurPool, GatedPool, MaxPool, Norm, SqueezeExcite
-from tinycnn.spec.model import Network
+from tinycnn.spec import (
+    Activation,
+    AvgPool,
+    BlurPool,
+    Conv,
+    Depthwise,
+    GatedPool,
+    Head,
+    MaxPool,
+    Network,
+    Norm,
+    Pointwise,
+    Repeat,
+    Residual,
+    SqueezeExcite,
+)
 
 pytestmark = pytest.mark.skipif(bool(native.missing()), reason=f"no native kernels: {native.missing()}")
 
@@ -165,3 +177,12 @@ def test_so_they_are_with_other_vector_registers(name, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_outputs_and_gradients_are_torchs_for_many_more(kind, seed):
     check(kind, seed)
+
+
+def test_torchs_gradient_of_a_strided_pointwise_convolution_is_right_in_the_layout_that_is_used():
+    torch.manual_seed(1)
+    conv, images = nn.Conv2d(12, 20, 1, stride=2, bias=False), torch.randn(64, 12, 15, 15)
+    exact = copy.deepcopy(conv).double()
+    for layer, pixels in ((conv, images), (exact, images.double())):
+        layer(pixels.contiguous()).square().sum().backward()
+    torch.testing.assert_close(conv.weight.grad.double(), exact.weight.grad, atol=1e-2, rtol=1e-4)

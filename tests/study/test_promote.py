@@ -45,6 +45,7 @@ def searched(study, *trials):
             found.enqueue_trial(study.base_parameters() | changes)
         trial, _, _ = storage.ask(found, study, 1)
         shape = {"state": "pruned" if value is None else "complete", "accuracy": 99.0, "seconds": 1.0, "overhead": 1.0}
+        shape["epochs"] = [[0, epoch, 1.0, 1.0, 99.0, 0.01] for epoch in range(1, 16)]
         storage.finish(found, trial, value, **shape)
 
 
@@ -118,14 +119,24 @@ def test_both_are_trained_with_the_same_fresh_seeds_on_the_test_set_and_compared
 
     def run(plan, *, seeds, first_seed, missing, **_):
         asked.append((plan, seeds, first_seed, missing))
-        return {"seeds": [{"last": 99.4 + 0.01 * i + 0.1 * (plan == "exp9")} for i in range(seeds)]}
+        return {"seeds": [{"last": 99.4 + 0.01 * i + 0.1 * (plan[0] == "exp9")} for i in range(seeds)]}
 
     monkeypatch.setattr(promote.run, "run", run)
-    monkeypatch.setattr(promote.run, "prepare", lambda spec, **_: spec.data.validation or spec.name)
-    result = promote.confirm(study, "exp9", 3)
-    assert asked == [("exp3", 3, 1000, True), ("exp9", 3, 1000, True)]
+    monkeypatch.setattr(
+        promote.run, "prepare", lambda spec, **_: spec.data.validation or (spec.name, spec.train.epochs)
+    )
+    said = []
+    reporter = promote.run.Reporter()
+    reporter.notice = said.append
+    result = promote.confirm(study, "exp9", 3, settings={}, reporter=reporter)
+    assert asked == [(("exp3", 15), 3, 1000, True), (("exp9", 15), 3, 1000, True)]
     assert result == storage.opened(study).user_attrs["comparison"]
     assert result["difference"] == pytest.approx(0.1)
+    # two trials of a second, each 15 epochs of 1,000 images; now 6 seeds, each 15 epochs of 60,000
+    assert len(said) == 1 and "with 3 seeds each" in said[0] and "about 6 min at the speed of the trials" in said[0]
+    promote.confirm(study, "exp9", 2, settings={"train.epochs": 3})
+    assert asked[2:] == [(("exp3", 3), 2, 1000, True), (("exp9", 3), 2, 1000, True)]
+    assert result == storage.opened(study).user_attrs["comparison"], "the comparison of other specs is not kept"
 
 
 def test_the_interval_is_students_over_pairs_by_seed():

@@ -75,5 +75,6 @@ def test_a_former_run_is_made_again_and_resumed_to_the_same_numbers(store, plan,
     run_id = interrupted(plan)
     make_former(store, database, run_id)
     assert resume.resume(run_id)["undelivered"] is None
+    assert store.entity(run_id).data.params["macs"] == str(plan.measured.macs)
     for name in ("train/loss", "test/accuracy", "train/clean_accuracy"):
         assert store.history(run_id, name) == store.history(whole, name) != {}

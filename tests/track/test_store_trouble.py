@@ -1,6 +1,6 @@
 """A store that fails under a training loses nothing: the training ends, and the results are delivered later.
 
-Real processes, a real MLflow server, a real small disk (``tmpfs``, which takes root to mount) and a real lock.
+Real processes, a real MLflow server, and a real small disk (``tmpfs``, which takes root to mount).
 """
 
 import contextlib
@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -142,36 +141,6 @@ def test_a_server_killed_while_a_run_trains_gets_all_of_it_once_when_it_is_back(
     files = {file.path for file in tracking.Store().client.list_artifacts(run_id)}
     assert {"spec.json", "curves.png", "confusion.png", "checkpoint.pt"} <= files
     assert len(entity.outputs.model_outputs) == 1 and not entity.data.tags["tinycnn.failure"]
-
-
-# --- a lock ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def lock(database):
-    """A connection that keeps everyone else out of the store between ``take`` and ``let_go``."""
-    connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
-
-    class Lock:
-        def take(self):
-            connection.execute("PRAGMA busy_timeout = 20000")
-            connection.execute("BEGIN EXCLUSIVE")
-
-        def let_go(self):
-            connection.execute("ROLLBACK")
-
-    yield Lock()
-    connection.close()
-
-
-@pytest.mark.slow
-def test_a_database_locked_until_after_the_end_gets_all_of_it_once(undisturbed, lock, spec):
-    code, said, run_id = disturbed(lock.take, "run", spec)
-    assert_waiting(code, said, run_id)
-    assert "locked" in said[-1] and "end the process that holds it" in said[-1]
-    lock.let_go()
-    delivered(run_id)
-    assert recorded(run_id) == undisturbed
 
 
 # --- a disk ----------------------------------------------------------------------------------------------------------

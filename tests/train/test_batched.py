@@ -4,13 +4,16 @@ import math  # noqa: I001
 
 import networks
 import pytest
+import random_networks
 import torch
+from hypothesis import HealthCheck, given, settings
 from torch import nn
 
 from tinycnn.errors import Diverged
 from tinycnn.spec import (
-    SGD, Adam, AdamW, Augment, Average, Conv, Cosine, CrossEntropy, Custom, Distillation, Head, Layer, MaxPool, Network,
-    OneCycle, RMSprop, Spec, StepLR, Target, Train,
+    SGD, Adam, AdamW, Augment, Average, BlurPool, Conv, Cosine, CrossEntropy, Custom, Depthwise, Distillation,
+    GatedPool, Head, Layer, MaxPool, Network, Norm, OneCycle, Pointwise, Repeat, Residual, RMSprop, Spec, SqueezeExcite,
+    StepLR, Target, Train,
 )  # fmt: skip
 from tinycnn.train import batched, checkpoint
 from tinycnn.train.loop import start, train
@@ -23,15 +26,14 @@ SPEC = Spec(
     train=Train(epochs=2, batch_size=8, kernels="torch"),  # 25 batches an epoch
     target=Target(accuracy=None),
 )
-WITHOUT_DROPOUT = [layer for layer in networks.everything().layers if type(layer).__name__ != "Dropout"]
+NESTED = Network(
+    Norm(), Conv(4, 5, stride=2), Residual(Depthwise(padding=1), Pointwise(6, groups=2)), GatedPool(2),
+    Repeat(Conv(6, padding=1), shared=True), SqueezeExcite(2), BlurPool(2), Head(), activation="prelu",
+)  # fmt: skip
 HEADS = [Head(bias=True, classes_first=True), Head(by="linear", bias=True), Head(reduce="flatten")]
 AUGMENT = Augment(rotation=10.0, shift=2.0, scale=0.1, shear=5.0, crop=2, flip=True, cutout=4, fade=1)
 VARIANTS = {
-    "every layer": {
-        "model": Network(*WITHOUT_DROPOUT, activation="prelu"),
-        "optimizer": Adam(lr=0.001),
-        "train": {"batch_size": 100},
-    },
+    "nested layers": {"model": NESTED, "optimizer": Adam(lr=0.001)},
     "slopes by channel": {"model": Network(Conv(6, activation="prelu_per_channel", bias=True), HEADS[0], norm="none")},
     "linear head": {"model": Network(Conv(6), HEADS[1]), "optimizer": SGD(0.02, momentum=0.9, nesterov=True)},
     "flat head": {"model": Network(Conv(6, stride=3), HEADS[2]), "optimizer": RMSprop(0.001, momentum=0.5)},
@@ -80,6 +82,21 @@ def test_each_seed_has_the_numbers_and_weights_of_its_own_training(changes, tiny
         assert state.epoch == 2 and state.optimizer.param_groups[0]["lr"] == expected.optimizer.param_groups[0]["lr"]
 
 
+@settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@given(random_networks.networks(size=24))
+def test_any_network_maps_and_learns_beside_others_as_alone(model):
+    built = [networks.built(model, 1, 24).double().eval() for _ in SEEDS]
+    whole, images = batched.stacked(built), torch.rand(6, 1, 24, 24, dtype=torch.float64)
+    logits = whole(batched.side_by_side(images, 3)).view(2, 3, 10).transpose(0, 1)
+    logits.pow(2).sum().backward()
+    for number, (network, part) in enumerate(zip(built, images.chunk(3), strict=True)):
+        alone = network(part)
+        torch.testing.assert_close(logits[number], alone)
+        alone.pow(2).sum().backward()
+        for (name, ours), its in zip(whole.named_parameters(), network.parameters(), strict=True):
+            torch.testing.assert_close(ours.grad.chunk(3)[number], its.grad, msg=name)
+
+
 def test_seeds_agree_in_float32_after_50_steps(tiny_data):
     (_, results), _ = together(SPEC, tiny_data)
     for seed, result in zip(SEEDS, results, strict=True):
@@ -112,11 +129,11 @@ def test_a_batch_continues_from_the_checkpoints_of_its_seeds(tiny_data, tmp_path
         checkpoint.save(tmp_path / f"{seed}.pt", {}, state, [result])
     again = states_of(spec, tiny_data)
     for seed, state in zip(SEEDS, again, strict=True):
-        checkpoint.restore(state, checkpoint.load(tmp_path / f"{seed}.pt", ()))
+        checkpoint.restore(state, checkpoint.load(tmp_path / f"{seed}.pt"))
     ((*continued,),), _ = together(spec, tiny_data, again)
     assert [numbers(each) for each in continued] == [numbers(each) for each in whole]
     alone = start(spec, 3, tiny_data, CPU)  # and so can a seed by itself
-    checkpoint.restore(alone, checkpoint.load(tmp_path / "3.pt", ()))
+    checkpoint.restore(alone, checkpoint.load(tmp_path / "3.pt"))
     assert next(train(spec, 3, data=tiny_data, device="cpu", state=alone)).epoch == 2
 
 

@@ -1,1 +1,3 @@
-"""The commands of ``python -m tinycnn``, and what is seen while they run."""
+"""The command line: ``python -m tinycnn``. Importing it makes every command known."""
+
+from tinycnn.cli import commands, export, sweep  # noqa: F401

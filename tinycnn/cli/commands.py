@@ -3,42 +3,27 @@
 import functools
 import importlib
 import itertools
-import re
 
 import click
 
 from tinycnn.cli.main import command, main, note
-from tinycnn.errors import DIFFERENT, DONE, FAILED, TARGET_MISSED, Undelivered, UserError
+from tinycnn.cli.options import (
+    COUNT,
+    DEVICE,
+    EXPERIMENT,
+    EXPERIMENTS,
+    OFFLINE,
+    RUN_ID,
+    SEED,
+    SET,
+    STUDY,
+    VERBOSE,
+    WORKERS,
+    processes,
+)  # fmt: skip
+from tinycnn.errors import DIFFERENT, DONE, FAILED, TARGET_MISSED, Undelivered
 
 __all__ = ["main"]
-
-
-def full_id(context, parameter, value):
-    """Return the id of the one run that it begins with. Raises BadParameter for what is none."""
-    if re.fullmatch("[0-9a-f]{32}", value):
-        return value
-    if not re.fullmatch("[0-9a-f]{4,31}", value):
-        raise click.BadParameter(f"{value!r} is not the id of a run: 32 digits from 0-9 and a-f, or the first of them.")
-    from tinycnn.track.mlflow_store import EVERY, Store
-
-    found = [run.info.run_id for run in Store(note).search({}, EVERY) if run.info.run_id.startswith(value)]
-    if len(found) != 1:
-        listed = f": {', '.join(found[:3])}; give more digits" if found else "; `make ui` shows the runs"
-        raise UserError(f"run {value}: {len(found) or 'no'} runs in the store have an id that begins so{listed}")
-    return found[0]
-
-
-COUNT, SEED = click.IntRange(1, 1000), click.IntRange(0, 2**32 - 1)
-EXPERIMENT = click.argument("experiment", help="A name (exp3), a file, or the spec.json of a run.")
-EXPERIMENTS = click.argument("experiments", nargs=-1, help="Which ones (default: all that have finished runs).")
-STUDY = click.argument("study", help="A name (dropout_lr) or a file.")
-RUN_ID = click.argument("run_id", callback=full_id, help="The first digits of its id; doctor lists those to resume.")
-SET_HELP = "Change the spec, e.g. --set train.epochs=3 optimizer.lr=0.02; show lists the fields."
-SET = click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE ...", help=SET_HELP)
-DEVICE = click.option("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps.")
-OFFLINE = click.option("--offline", is_flag=True, help="Download nothing.")
-WORKERS = click.option("--workers", type=COUNT, metavar="N", help="Processes at once (default: one per core or GPU).")
-VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show the epochs of each of several seeds, too.")
 
 
 def draw(subject: str, *arguments):
@@ -61,13 +46,6 @@ def load_spec(experiment: str, settings):
     from tinycnn.spec import load, parse_settings
 
     return load.load(experiment).with_values(parse_settings(list(settings)))
-
-
-def processes(workers: int | None) -> int:
-    """Return the number of worker processes, by default that of the cores."""
-    from tinycnn.launch import local
-
-    return workers or local.cores()
 
 
 @command(name="list", slow=False, examples=("list",))
@@ -239,18 +217,20 @@ def promote(study, name, trial):
 
 
 @command(
-    STUDY, DEVICE, OFFLINE, WORKERS, VERBOSE,
+    STUDY, SET, DEVICE, OFFLINE, WORKERS, VERBOSE,
     click.option("--name", required=True, help="The experiment that was promoted."),
     click.option("--seeds", type=COUNT, default=5, metavar="N", help="Seeds of each (default 5)."),
-    examples=("confirm dropout_lr --name exp6 --seeds 16",),
+    examples=("confirm dropout_lr --name exp6", "confirm dropout_lr --name exp6 --seeds 16"),
 )  # fmt: skip
-def confirm(study, name, seeds, workers, verbose, **options):
+def confirm(study, name, seeds, settings, workers, verbose, **options):
     """Compare a promoted experiment with its base on the test set."""
+    from tinycnn.spec import parse_settings
     from tinycnn.study import definition
     from tinycnn.study import promote as promotion
 
     with terminal(verbose) as reporter:
         options |= {"workers": processes(workers), "reporter": reporter, "draw": draw_training}
+        options["settings"] = parse_settings(list(settings))
         result = promotion.confirm(definition.load(study), name, seeds, **options)
     return result, promotion.text(result)
 
@@ -310,14 +290,13 @@ def figures():
 )  # fmt: skip
 def evidence(experiments, check):
     """Write reports/evidence from the store, and the README's table."""
-    from analysis import evidence, studies
+    from analysis import evidence, studies, sweeps
     from analysis.report import readme
 
     if check:
         readme.check()
         return {"written": []}, ""
-    written = evidence.write(list(experiments)) + ([] if experiments else studies.write()) + readme.write()
+    written = evidence.write(list(experiments))
+    written += [] if experiments else studies.write() + sweeps.write()
+    written += readme.write()
     return {"written": written}, "\n".join(map(str, written))
-
-
-from tinycnn.cli import export  # noqa: E402, F401  registers its command, the last in the list

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tinycnn.cli.main import command, note
+from tinycnn.cli.options import full_id
 from tinycnn.errors import StoreTrouble, UserError
 
 FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
@@ -18,7 +19,7 @@ FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
     click.option("--output", default="export", metavar="FOLDER", help="Where to write (default: export)."),
     click.option("--offline", is_flag=True, help="Download nothing."),
     examples=("export 98597d8b --to c", "export 98597d8b --to safetensors --output my_net", "export my_net --to onnx"),
-)
+)  # fmt: skip
 def export(subject, to, output, offline):
     """Export the weights of a finished run, checked on the whole test set.
 
@@ -36,14 +37,9 @@ def export(subject, to, output, offline):
 
 def _fetched(run_id: str, folder: Path) -> Path:
     """Return the checkpoint of the finished run whose id begins so, brought from the store. Raises UserError."""
-    from tinycnn.track.mlflow_store import EVERY, PARENT, Store
+    from tinycnn.track.mlflow_store import PARENT, Store
 
-    store = Store(note)
-    if len(run_id) < 32:
-        found = [run.info.run_id for run in store.search({}, EVERY) if run.info.run_id.startswith(run_id)]
-        if len(found) != 1:
-            raise UserError(f"run {run_id}: {len(found) or 'no'} runs in the store have an id that begins so")
-        run_id = found[0]
+    run_id, store = full_id(None, None, run_id), Store(note)
     entity = store.entity(run_id)
     if entity.data.tags.get("tinycnn.role") == "seeds":
         seeds = [each.info.run_id for each in store.search({PARENT: run_id})]

@@ -102,9 +102,9 @@ def as_called(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command, by default that of the process, and return its exit code; a failure is one line on stderr."""
-    for number in (signal.SIGTERM, signal.SIGHUP):  # they end a run as Ctrl-C does
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they all end a run as Ctrl-C does
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interrupt)
     sys.path.insert(0, str(ROOT))  # the current folder may have an ``experiments`` or ``analysis`` of its own
     caller, words = ("process", sys.argv[1:]) if arguments is None else (None, arguments)
     try:
@@ -131,6 +131,12 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+
+
+def _interrupt(number, frame):
+    """Answer at once: to end what is being done, and to record that, may take seconds."""
+    os.write(2, b"\ninterrupting ...\n")  # print is not to be used here, it may be what was interrupted
+    raise KeyboardInterrupt
 
 
 def _repeat_set(words: list[str]) -> list[str]:

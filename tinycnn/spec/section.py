@@ -122,8 +122,6 @@ def any_of(base):
             return value if isinstance(value, base) else made(base, value)
         except (SpecError, ValidationError) as error:
             raise nested(error, base.tag if isinstance(value, dict) else None) from None
-        except TypeError as error:
-            raise ValueError(f"holds a value that JSON cannot ({error})") from None
 
     return Annotated[Any, PlainValidator(validate)]
 

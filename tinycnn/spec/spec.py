@@ -7,11 +7,12 @@
 
 import hashlib
 import json
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
-from tinycnn import source
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, nearest, shown
 from tinycnn.spec.fields import Augment, Average, Data, Target, Train
@@ -77,9 +78,9 @@ class Spec(Section):
             (section, *path), value = dotted.split("."), changes[dotted]
             if section in _FIXED or section not in values or not (path or isinstance(value, Section | dict)):
                 raise self._no_field(dotted)
-            values[section] = _plain(values[section]) if path else value
+            values[section] = to_jsonable_python(values[section]) if path else value
             if path:
-                self._set(values[section], dotted, path, _plain(value))
+                self._set(values[section], dotted, path, to_jsonable_python(value))
         return Spec.from_dict(values, where=values["name"])
 
     def _set(self, inside, dotted: str, path: list[str], value):
@@ -171,16 +172,9 @@ class Spec(Section):
         silent = {"data": {"path": None, "fallback": "mnist5k"}, "train": {"seed": 0}}
         same = self.model_copy(update={name: getattr(self, name).model_copy(update=v) for name, v in silent.items()})
         numbers = same.model_dump(mode="json", exclude={*_FIXED, "target"}, exclude_defaults=True)
-        text = json.dumps(_without_folders(numbers), sort_keys=True)
+        # a reference such as folder/exp7.py:Mixup counts without its folder
+        text = re.sub(r'"[^"]*/([^"/]*\.py:[^"/]*")', r'"\1', json.dumps(numbers, sort_keys=True))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _plain(value):
-    if isinstance(value, Section):
-        return value.model_dump(mode="json")
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _flat(values, prefix: str = "") -> dict:
@@ -189,16 +183,6 @@ def _flat(values, prefix: str = "") -> dict:
         nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
         found |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return found
-
-
-def _without_folders(values):
-    """Return values with references such as ``folder/exp7.py:Mixup`` reduced to the name of the file."""
-    if isinstance(values, dict):
-        return {name: _without_folders(value) for name, value in values.items()}
-    if isinstance(values, list):
-        return [_without_folders(value) for value in values]
-    is_reference = isinstance(values, str) and source.file_of(values) is not None
-    return values.rpartition("/")[2] if is_reference else values
 
 
 def _in_both_kinds(base, values: dict, name) -> dict:

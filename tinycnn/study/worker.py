@@ -220,9 +220,10 @@ def _curves(outcome) -> list[tuple[int, dict]]:
     for _, epoch, *values in outcome.epochs:
         by_epoch.setdefault(epoch, []).append(values)
     means = {epoch: map(mean, zip(*rows, strict=True)) for epoch, rows in by_epoch.items()}
-    found = [(epoch, dict(zip(results.EPOCH[2:], values, strict=True))) for epoch, values in means.items()]
+    names = ("train/loss", "validation/loss", "validation/accuracy", "train/learning_rate")  # as a run's own
+    found = [(epoch, dict(zip(names, values, strict=True))) for epoch, values in means.items()]
     if outcome.value is not None:
-        found += [(max(by_epoch), {"last_accuracy": outcome.accuracy}), (0, {"objective": outcome.value})]
+        found.append((0, {"objective": outcome.value}))
     return found
 
 

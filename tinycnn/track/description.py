@@ -33,7 +33,8 @@ def describe(spec, measured, summary: dict | None, verdict: tuple[str, str] | No
         result.append(
             f"last epoch {summary['last']:.2f} %, best {summary['best']:.2f} % (epoch {summary['best_epoch']:g})"
         )
-        result.append(f"minimum of the last five {summary['min_last5']:.2f} %")
+        if spec.train.epochs >= 5:
+            result.append(f"minimum of the last five {summary['min_last5']:.2f} %")
     if verdict:
         result.append(f"target {verdict[0]}: {verdict[1]}")
     parts.append("**Result** " + "; ".join(result) + ".")

@@ -14,16 +14,9 @@ from pathlib import Path
 
 import cloudpickle
 import numpy as np
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    LoggedModelOutput,
-    LoggedModelStatus,
-    Metric,
-    Param,
-    RunTag,
-)
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import LoggedModelOutput as Output
+from mlflow.entities import LoggedModelStatus as Status
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
@@ -102,14 +95,14 @@ class Run:
                 self.client.log_batch(self.id, params=params[start : start + 100])
 
     def metrics(self, values: dict, step: int = 0, when: float | None = None):
-        """Log numbers in one call, leaving out those that are None; ``when`` in seconds since 1970, or else now.
-
-        MLflow's databases keep one of two that agree in name, step, time and value: a call may be repeated.
-        """
+        """Log numbers of one step as ``curves`` does."""
         self.curves([(step, values)], when)
 
     def curves(self, points: list[tuple[int, dict]], when: float | None = None):
-        """Log the numbers of many steps, in as few calls as MLflow takes."""
+        """Log numbers of many steps, but those that are None; ``when`` in seconds since 1970, or else now.
+
+        MLflow's databases keep one of two that agree in name, step, time and value: a call may be repeated.
+        """
         stamp = int((time.time() if when is None else when) * 1000)
         metrics = [
             Metric(key, float(value), stamp, step)
@@ -182,10 +175,10 @@ class Run:
 
         with store_errors():
             models = self.client.search_logged_models([self._experiment], filter_string=f"source_run_id = '{self.id}'")
-            if any(model.status == LoggedModelStatus.READY for model in models):
+            if any(model.status == Status.READY for model in models):
                 return
             entity = self.client.get_run(self.id)
-            made = models[0] if models else self._make_model(name, entity.data.params)
+            made = models[0] if models else self._make_model(name, entity.data.params, split.shape)
             mlmodel = Model(made.artifact_location, self.id, model_uuid=made.model_id, model_id=made.model_id)
             with tempfile.TemporaryDirectory() as folder, _by_value(module):
                 mlflow.pytorch.save_model(
@@ -199,17 +192,19 @@ class Run:
                 )
                 self.client.log_model_artifacts(made.model_id, f"{folder}/model")
             if not (entity.outputs and entity.outputs.model_outputs):  # by a process that was killed before the end
-                self.client.log_outputs(self.id, [LoggedModelOutput(made.model_id, step)])
+                self.client.log_outputs(self.id, [Output(made.model_id, step)])
             of_model = {"model_id": made.model_id, "dataset_name": split.name, "dataset_digest": _digest(split)}
             points = [
                 Metric(key, value, int(when * 1000), step, run_id=self.id, **of_model) for key, value in metrics.items()
             ]
             self.client.log_batch(self.id, metrics=points)
-            self.client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+            self.client.finalize_logged_model(made.model_id, Status.READY)
 
-    def _make_model(self, name, params):
-        plain = re.sub(r"[^\w.-]", "-", name).replace(".", "-")  # MLflow takes no others
-        return self.client.create_logged_model(self._experiment, plain, self.id, params=params)
+    def _make_model(self, name, params, shape):
+        plain = re.sub(r"[^\w-]", "-", name)  # MLflow takes no others
+        words = f"Maps pixels (N, {', '.join(map(str, shape))}), uint8 from 0 to 255 or floats from 0 to 1, to logits."
+        how = {"params": params, "tags": {"mlflow.note.content": words}}
+        return self.client.create_logged_model(self._experiment, plain, self.id, **how)
 
 
 def _digest(split) -> str:

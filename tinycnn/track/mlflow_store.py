@@ -10,7 +10,6 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -25,11 +24,11 @@ EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 _ABOUT = {
     "mlflow.experimentKind": "custom_model_development",  # opens as model training, and not as evaluation of LLMs
     "mlflow.note.content": (
-        "Runs of tinycnn, one per seed, below a parent where there are several.\n\n"
-        "Columns worth showing: the metrics `test/accuracy` (of a parent the mean of its seeds), `test/accuracy_std`, "
-        "`test/accuracy_min` and `train/clean_accuracy`; the parameters `parameters`, `macs`, `train.epochs`, `seed`; "
-        "the tags `tinycnn.experiment`, `tinycnn.verdict`, `tinycnn.settings`.\n\n"
-        "``tags.`tinycnn.role` = 'seeds'`` shows the parents alone, and `'seed'` the runs of one seed."
+        "Runs of one seed, below a parent where there are several. Columns worth showing: `test/accuracy`, "
+        "`test/accuracy_std`, `parameters` and `tinycnn.verdict`.\n\n"
+        "The metric `test/accuracy` of a parent is the mean of its seeds, with `test/accuracy_std` and "
+        "`test/accuracy_min`. Also useful: `train/clean_accuracy`, `macs`, `train.epochs`, `seed`, "
+        "`tinycnn.experiment`, `tinycnn.settings`. ``tags.`tinycnn.role` = 'seeds'`` shows the parents alone."
     ),
 }
 _IN_BULK = 25_000  # values of one metric that MLflow gives in one call
@@ -149,18 +148,11 @@ class Store:
         ``everywhere``: not only those in our MLflow experiment; in another's store it may have another name.
         """
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in (tags or {}).items())
-        found, token = [], None
+        where = {"search_all_experiments": True} if everywhere else {"experiment_ids": [self.experiment_id]}
+        how = {"order_by": ["attributes.start_time DESC"], "output_format": "list"}
         with store_errors():
-            places = [self.experiment_id]
-            if everywhere:
-                places = [each.experiment_id for each in self.client.search_experiments()]
-            while True:
-                newest = ["attributes.start_time DESC"]
-                page = self.client.search_runs(places, wanted, ViewType.ACTIVE_ONLY, 1000, newest, token)
-                found += [run for run in page if run.info.status in statuses]
-                token = page.token
-                if not token:
-                    return found
+            found = mlflow.search_runs(**where, filter_string=wanted, **how)
+        return [run for run in found if run.info.status in statuses]
 
     def history(self, run_id: str, metric: str) -> dict[int, float]:
         """Return the values of a metric of a run by epoch."""

@@ -41,7 +41,8 @@ class Plan:
     """A spec, its ``Split`` and what its network measures.
 
     ``fallback`` says what is missing; ``settings`` are the words a spec was derived by, for the run's name; ``again``
-    is the run that is made again, if this is for that; ``draw`` yields (file name, figure) of what a training came to,
+    is the run that is made again, if this is for that; ``together`` is how many seeds are trained as one computation,
+    where more than one; ``draw`` yields (file name, figure) of what a training came to,
     for (history, split, logits, measured, target accuracy).
     """
 
@@ -52,6 +53,7 @@ class Plan:
     fallback: str = ""
     settings: str = ""
     again: str = ""
+    together: int = 0
     draw: object = None
 
     def but(self, spec, measured: Measured) -> "Plan":
@@ -82,7 +84,6 @@ class Plan:
             "tinycnn.evaluated_on": self.data.kind,
             "tinycnn.kernels": self.kernels[0],
             **{f"tinycnn.{name}": digest for name, digest in self.spec.loss.used().items()},
-            **({"tinycnn.settings": self.settings} if self.settings else {}),
         }
 
     @property
@@ -96,6 +97,7 @@ class Plan:
             "class_counts": " ".join(map(str, counts.tolist())),
             "device": str(self.device),
             "kernels_reason": self.kernels[1],
+            **({"together": self.together} if self.together else {}),
             "fallback_reason": self.fallback,
             "host": socket.gethostname(),
             "checkpoints": str(checkpoint.folder(".")),
@@ -133,8 +135,10 @@ class Plan:
         return f"{self.spec.name}{settings}{fallback}, {which}" + (", again" if self.again else "")
 
 
-def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None, draw=None) -> Plan:
+def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None, draw=None, data=None):
     """Check ``spec`` before any data is read, then load its data set, or the fallback that the spec states.
+
+    ``data``: the ``Split`` where it has been loaded before.
 
     Raises SpecError, OverLimit, UserError for damaged data, and DataMissing where there is no fallback.
     """
@@ -152,7 +156,7 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
         reporter.notice(line)
     missing = ""
     try:
-        data = spec.data.load(offline=offline)
+        data = data or spec.data.load(offline=offline)
     except DataMissing as error:
         stand_in = spec.data.fallback
         if not fallback or stand_in is None or stand_in == spec.data.name:

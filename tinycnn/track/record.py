@@ -16,7 +16,6 @@ from tinycnn.train import checkpoint
 
 ENVIRONMENT = "tinycnn.environment"
 """A tag that a run is made with, and that its files replace: a run that was killed in between can be taken up."""
-_FACTS = ("parameters", "macs", "receptive_field")
 
 
 class Record(contextlib.ExitStack):
@@ -24,13 +23,17 @@ class Record(contextlib.ExitStack):
 
     def __init__(self, plan, store, reporter, params: dict):
         super().__init__()
-        self.plan, self.store, self.reporter, self._params = plan, store, reporter, params
+        self.plan, self.store, self.reporter = plan, store, reporter
+        self._sizes = {name: getattr(plan.measured, name) for name in ("parameters", "macs", "receptive_field")}
+        self._params = params | self._sizes
         self.run, self._begun = None, False
 
     def _open(self, which, own, run_id, parent=None, folder=None):
         """Make the run unless it has an id, and claim its folder of checkpoints, or its parent's."""
         tags = self.plan.tags | {f"tinycnn.{tag}": value for tag, value in own.items()}
         tags[ENVIRONMENT] = self.plan.environment_tag
+        if self.plan.settings:
+            tags["tinycnn.settings"] = self.plan.settings
         self.run = self.enter_context(self.store().run(self.plan.name(which), tags, parent, run_id))
         if run_id is None:
             self.run.open()
@@ -56,8 +59,8 @@ class Record(contextlib.ExitStack):
 
     def _log_start(self):
         plan = self.plan
-        self.run.params(self._params | {name: getattr(plan.measured, name) for name in _FACTS})
-        self.run.description(describe(plan.spec, plan.measured, None, None, plan.fallback))
+        self.run.params(self._params)
+        self._describe(None, None)
         self.run.text("layers.md", tables.layer_table(plan.measured.layers))
         if difference := provenance.uncommitted():
             self.run.text("uncommitted.diff", difference)
@@ -68,11 +71,15 @@ class Record(contextlib.ExitStack):
         self.run.json("environment.json", plan.environment)
         self.run.drop_tag(ENVIRONMENT)  # last: where the tag is gone, all of these are there
 
+    def _describe(self, summary: dict | None, judged: tuple[str, str] | None):
+        self.run.description(describe(self.plan.spec, self.plan.measured, summary, judged, self.plan.fallback))
+
     def _take_up(self):
         """Continue a record that another process began, and may not have got far with."""
         tags = self.run.store.entity(self.run.id).data.tags
         if ENVIRONMENT in tags:
             self._log_start()
+        self.run.params(self._sizes)  # which a run begun before they were parameters has not
         self.run.tags({"tinycnn.failure": "", "tinycnn.resumed": int(tags.get("tinycnn.resumed", 0)) + 1})
 
 
@@ -162,7 +169,7 @@ class SeedRecord(Record):
         run.metrics({"train/clean_accuracy": last.clean_train_accuracy}, last.epoch, last.ended)
         run.json("summary.json", summary | {"verdict": judged[0], "reason": judged[1]})
         run.tags({"tinycnn.verdict": judged[0], "tinycnn.weights": checkpoint.weights_digest(state.result)})
-        run.description(describe(plan.spec, plan.measured, summary, judged, plan.fallback))
+        self._describe(summary, judged)
         log_mistakes(run, plan, state)
         if plan.draw:
             target = plan.spec.target.accuracy
@@ -207,8 +214,7 @@ class ParentRecord(Record):
         run.curves(curves, run.store.entity(run.id).info.start_time / 1000)  # the same time however often this is done
         run.json("summary.json", outcome)
         run.tags({"tinycnn.verdict": outcome["verdict"]})
-        judged = (outcome["verdict"], outcome["reason"])
-        run.description(describe(self.plan.spec, self.plan.measured, outcome, judged, self.plan.fallback))
+        self._describe(outcome, (outcome["verdict"], outcome["reason"]))
         run.text("seeds.md", tables.seed_table(outcome["seeds"]))
 
 

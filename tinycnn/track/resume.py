@@ -131,6 +131,8 @@ def _differences(entity, plan) -> list[str]:
     differing = [name for name in here if found.get(name) != here[name]]
     words = {name: name.partition(".")[2] or "data" for name in differing}
     lines = [f"the {words[name]} was {found.get(name)}, here it is {here[name]}" for name in differing]
+    if found.get("together"):
+        lines.append(f"it was trained as one computation with other seeds ({found['together']} in all), here alone")
     if found["code_hash"] != source.code_hash(plan.code):
         recorded = _recorded_code(entity)
         names = f": {_changed(recorded, plan.code)} changed" if recorded else ""

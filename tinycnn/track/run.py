@@ -17,6 +17,7 @@ from tinycnn.track import verdict
 from tinycnn.track.address import check_store, database
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import ParentRecord, SeedRecord
+from tinycnn.train import batched
 from tinycnn.train.device import accelerated
 from tinycnn.train.loop import predict, start, train
 
@@ -38,7 +39,7 @@ def run(
     first = plan.spec.train.seed if first_seed is None else first_seed
     if first + seeds > 2**32:
         raise SpecError(f"{plan.spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}")
-    store = _opened(reporter)
+    store = opened(reporter)
     done = {}
     if missing:
         from tinycnn.track import select
@@ -52,7 +53,7 @@ def run(
     return outcome(plan, [summary], summary["run_id"], store, failure)
 
 
-def _opened(reporter):
+def opened(reporter):
     """Return a function that returns the store: opened now where it is a server, else when first asked for."""
 
     @functools.cache
@@ -66,13 +67,28 @@ def _opened(reporter):
     return store
 
 
-def train_seed(
-    plan: Plan, seed: int, store, reporter, *, run_id=None, parent: str | None = None, folder: Path | None = None
-) -> tuple[dict, str]:
+def train_seed(plan: Plan, seed: int, store, reporter, **where) -> tuple[dict, str]:
     """Train one seed as one run, from its checkpoint if it has one; return its summary and what the store lacks.
 
-    ``run_id``: the run to continue, or else a new one; ``parent``: of which it is a child; ``folder``: of checkpoints,
-    where the caller has claimed that.
+    ``where``: the ``run_id`` to continue, or else a new run; the ``parent`` of which it is a child; the ``folder`` of
+    checkpoints, where the caller has claimed that.
+    """
+    recording, progress = _recorded(plan, seed, store, reporter, **where), functools.partial(reporter.images, seed)
+    try:
+        state = next(recording)
+        for result in train(plan.spec, seed, data=plan.data, device=str(plan.device), progress=progress, state=state):
+            recording.send(result)
+    except StopIteration as finished:
+        return finished.value
+    except BaseException as error:
+        recording.throw(error)
+        raise
+
+
+def _recorded(plan, seed, store, reporter, *, run_id=None, parent: str | None = None, folder: Path | None = None):
+    """Record the training of one seed: yields its state until it is sent the EpochResult that the state has reached.
+
+    Returns the run's summary and what the store lacks. What is thrown in is recorded as the end of the run.
     """
     spec, state, history = plan.spec, start(plan.spec, seed, plan.data, plan.device), []
     with SeedRecord(plan, seed, store, reporter, parent, folder) as record:
@@ -80,9 +96,9 @@ def train_seed(
             record.open(run_id)
             history = record.restored(state)
         reporter.started(plan, seed, history)
-        progress = functools.partial(reporter.images, seed)
         try:
-            for result in train(spec, seed, data=plan.data, device=str(plan.device), progress=progress, state=state):
+            while state.epoch < spec.train.epochs:
+                result = yield state
                 history.append(result)
                 record.epoch(state, history)
                 reporter.epoch(seed, result)
@@ -117,7 +133,10 @@ def train_several(
         train_child = functools.partial(_train_child, plan, parent, record.folder)
         pass_on = functools.partial(_pass_on, plan, reporter)
         try:
-            trained = map_tasks(train_child, tasks, workers=workers, threads=threads, on_event=pass_on)
+            if _fit_together(plan, tasks, reporter):
+                trained = _train_together(replace(plan, together=len(tasks)), parent, record.folder, tasks, reporter)
+            else:
+                trained = map_tasks(train_child, tasks, workers=workers, threads=threads, on_event=pass_on)
         except WorkerLost as error:
             way = f"; `python -m tinycnn resume {parent}` continues from there"
             raise UserError(f"{plan.spec.name}: {error}{way}") from None
@@ -135,7 +154,52 @@ def _train_child(plan, parent, folder, task, send):
     """Train one of several seeds, perhaps in a process of its own."""
     seed, run_id = task
     reporter = _Forwarding(send)
-    return train_seed(plan, seed, _opened(reporter), reporter, run_id=run_id, parent=parent, folder=folder)
+    return train_seed(plan, seed, opened(reporter), reporter, run_id=run_id, parent=parent, folder=folder)
+
+
+def _fit_together(plan, tasks, reporter) -> bool:
+    """Tell whether seeds are trained as one computation: on CUDA, where one small network leaves the device idle."""
+    if plan.device.type != "cuda" or len(tasks) < 2:
+        return False
+    if obstacle := batched.obstacle(plan.spec, plan.data):
+        reporter.notice(f"{obstacle}, so the seeds train one after the other and not as one computation")
+    return not obstacle
+
+
+def _train_together(plan, parent, folder, tasks, reporter) -> list[tuple[dict, str]]:
+    """Train seeds as one computation, each recorded as a run of its own; those that were cut off apart, in turn."""
+    store, done, states, failures = opened(reporter), {}, {}, []
+    recordings = {s: _recorded(plan, s, store, reporter, run_id=r, parent=parent, folder=folder) for s, r in tasks}
+
+    def pass_on(seed, result):
+        try:
+            diverged = isinstance(result, Diverged)
+            states[seed] = recordings[seed].throw(result) if diverged else recordings[seed].send(result)
+        except StopIteration as finished:
+            done[seed] = finished.value
+        except Diverged as error:
+            failures.append(error)
+            del states[seed]
+
+    try:
+        for seed in recordings:
+            pass_on(seed, None)
+        for epoch in sorted({state.epoch for state in states.values()}):
+            seeds = [seed for seed, state in states.items() if state.epoch == epoch and seed not in done]
+            together = [states[seed] for seed in seeds]
+            options = {"data": plan.data, "device": plan.device, "progress": reporter.images}
+            for results in batched.train_together(plan.spec, seeds, together, **options):
+                for seed, result in zip(seeds, results, strict=True):
+                    if result is not None:
+                        pass_on(seed, result)
+        if failures:
+            raise failures[0]
+    except BaseException as error:
+        for recording in recordings.values():
+            with contextlib.suppress(BaseException):
+                recording.throw(error)
+        raise
+    return [done[seed] for seed in recordings]
 
 
 class _Forwarding(Reporter):

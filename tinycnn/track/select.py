@@ -8,7 +8,9 @@ from tinycnn.track.mlflow_store import EVERY, PARENT, Store, last
 
 def finished(store: Store, plan) -> dict[int, dict]:
     """Return the summaries of the runs that need not be made again, by seed."""
-    runs = store.search({**plan.tags, "tinycnn.role": "seed"})
+    names = ("tinycnn.experiment", "tinycnn.settings")  # which change no number
+    same = {name: value for name, value in plan.tags.items() if name not in names}
+    runs = store.search({**same, "tinycnn.role": "seed"})
     summaries = [summary(store, entity, plan.spec.target) for entity in runs]
     return {each["seed"]: each for each in summaries if each}
 

@@ -70,9 +70,9 @@ def words(found: dict) -> str:
     if found["n"] == 1:
         return f"{found['last']:.2f} % after the last epoch, one seed"
     low, high = found["last_low"], found["last_high"]
-    interval = "" if low is None else f" 95 % interval {low:.2f} to {high:.2f},"
+    interval = "" if low is None else f" 95 % CI {low:.2f} to {high:.2f},"
     mean = f"{found['last']:.3f} ± {found['last_std']:.3f} %,{interval}"
-    return f"{mean} n = {found['n']}, minimum {found['last_min']:.2f}"
+    return f"{mean} n = {found['n']}, min {found['last_min']:.2f}"
 
 
 def difference(ours, theirs) -> dict:

@@ -103,7 +103,7 @@ def claimed(run_id: str):
         try:
             yield here
         finally:
-            if not any(here.glob("seed-*.pt")):
+            if not any(here.rglob("seed-*.pt")):
                 shutil.rmtree(here, ignore_errors=True)
 
 

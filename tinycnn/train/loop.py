@@ -72,7 +72,7 @@ def start(spec, seed: int, data: Split, device: torch.device) -> State:
     with prefixed(spec):
         with seeded(stream_seed(seed, "weights"), device):
             network = spec.model.build(data.shape, len(data.classes))
-            network = network.to(device, memory_format=memory_format(spec))
+            network = network.to(device, memory_format=memory_format(spec, device))
         with seeded(0, device):
             part = "layers" if isinstance(spec.model, Network) else "network"
             check_output(network, data.shape, len(data.classes), part)
@@ -157,7 +157,8 @@ def train(
 def _train_epoch(spec, seed, epoch, state, forward, loss_of, images, data, progress):
     """Train for one epoch; return mean loss, accuracy in percent and the number of images seen."""
     device = images.images.device
-    batch, memory, augment = spec.train.batch_size, memory_format(spec), spec.augment.at(epoch, spec.train.epochs)
+    batch, augment = spec.train.batch_size, spec.augment.at(epoch, spec.train.epochs)
+    memory = memory_format(spec, device)
     order = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
     augmentation = torch.Generator().manual_seed(stream_seed(seed, "augmentation", epoch))
     permutation = torch.randperm(len(images.labels), generator=order).to(device)
@@ -210,7 +211,7 @@ def _set_statistics(spec, seed, epoch, network, images, data):
     with seeded(stream_seed(seed, "average", epoch), images.images.device):
         for part in chosen.split(_EVALUATION_BATCH):
             pixels, _ = augment.apply(images.images[part].float().div_(255), images.labels[part], generator, data)
-            network(normalise(pixels, data, memory_format(spec)))
+            network(normalise(pixels, data, memory_format(spec, images.images.device)))
     for each, momentum in zip(norms, momenta, strict=True):
         each.momentum = momentum
 
@@ -224,7 +225,8 @@ def predict(network: nn.Module, images: Images, data: Split, spec) -> torch.Tens
     with seeded(0, device):  # a network of one's own may draw numbers here too, as ``F.dropout(x)`` does
         for batch in images.images.split(_EVALUATION_BATCH):
             with autocast(spec.train.precision, device):
-                logits.append(network(normalise(batch.float().div_(255), data, memory_format(spec))).float())
+                pixels = normalise(batch.float().div_(255), data, memory_format(spec, device))
+                logits.append(network(pixels).float())
     return torch.cat(logits)
 
 

@@ -45,21 +45,24 @@ class Buffers:
         while source.of is not None:
             source = self.plan.maps[source.of]
         m.border = source.border
+        m.brief_data, m.brief_grad = source.brief_data, each.brief_grad
         if source is each:
-            m.data = self.new(self._numbers(each, each.border))
+            m.data = self.new(self._numbers(each, each.border, each.brief_data))
         else:
             m.data = self.maps[each.of].data  # made before
         if training:
-            m.grad = self.new(self._numbers(each, each.halo))
+            m.grad = self.new(self._numbers(each, each.halo, each.brief_grad))
+            if each.normed:
+                m.normed = self.new(self._numbers(each, 0, False))
 
-    def _numbers(self, each, margin):
+    def _numbers(self, each, margin, brief):
         plane = (each.height + 2 * margin) * (each.width + 2 * margin)
-        return self.slots * each.channels * plane * self.lanes
+        return (self.threads if brief else self.slots) * each.channels * plane * self.lanes
 
     def _step(self, s, step, training):
         for name in ("kind", "in_", "out", "other", "rows", "columns", "stride", "pad", "dilation", "groups"):
             setattr(s, name, getattr(step, name))
-        s.function, s.pool = step.function, step.pool
+        s.function, s.pool, s.again = step.function, step.pool, step.again
         for number in range(library.PARAMETERS):
             parameter = step.parameter(number)
             s.size[number] = parameter.numel() if isinstance(parameter, nn.Parameter) else 0

@@ -71,7 +71,7 @@ static void add(const View &from, const View &to) {
             for (i64 x = 0; x < from.width; x++) to.row_of(c, y)[x] += from.row_of(c, y)[x];
 }
 
-static void forward_step(const Network &n, const Step &s, const Batch &batch, i64 slot, i64 block) {
+static void forward_step(const Network &n, const Step &s, const Batch &batch, Slot slot, i64 block) {
     View in = data(n.maps[s.in], slot), out = data(n.maps[s.out], slot);
     i64 first = block * LANES * in.channels * in.height * in.width;
     switch (s.kind) {
@@ -88,22 +88,24 @@ static void forward_step(const Network &n, const Step &s, const Batch &batch, i6
 }
 
 // batch.in: the gradient of the result; batch.out: that of the images, or null
-static void backward_step(const Network &n, const Step &s, const Batch &batch, i64 block) {
+static void backward_step(const Network &n, i64 which, const Batch &batch, Slot slot) {
+    const Step &s = n.steps[which];
     const Map &map = n.maps[s.in];
-    View in = data(map, block), d_in = grad(map, block), d_out = grad(n.maps[s.out], block);
-    i64 first = block * LANES * in.channels * in.height * in.width;
+    if (s.again) forward_step(n, n.steps[which - 1], batch, slot, slot.block);
+    View in = data(map, slot), d_in = grad(map, slot), d_out = grad(n.maps[s.out], slot);
+    i64 block = slot.block, first = block * LANES * in.channels * in.height * in.width;
     switch (s.kind) {
     case IMAGES:
         if (batch.out) to_images(d_in, batch.lanes(block), batch.out + first);
         return;
     case CONVOLUTION:
-        backward_weights(s, in, d_out, n.scratch + omp_get_thread_num() * n.scratch_size, partial(s, block, 0));
+        backward_weights(s, in, d_out, n.scratch + slot.thread * n.scratch_size, partial(s, block, 0));
         if (map.wanted) backward_input(s, d_out, d_in);
         return;
-    case POINTWISE: return backward_pointwise(s, in, d_out, d_in, block);
+    case POINTWISE: return backward_pointwise(s, in, d_out, s.batch_norm ? normed(map, slot) : d_in, block);
     case BLUR: return backward_blur(s, d_out, d_in);
     case EXCITE: return backward_excite(s, in, d_out, d_in, block);
-    case SUM: return backward_sum(s, d_out, d_in, grad(n.maps[s.other], block));
+    case SUM: return backward_sum(s, d_out, d_in, grad(n.maps[s.other], slot));
     case BRANCH: return add(d_out, d_in);
     case RESULT: return from_images(batch.in + first, batch.lanes(block), d_in);
     default: return backward_pool(s, in, d_out, d_in, block);
@@ -142,8 +144,9 @@ void forward(const Network *network, const float *images, i64 number, float *out
         const Step *norm = last < n.count ? n.steps + last : nullptr;
 #pragma omp for schedule(static)
         for (i64 b = 0; b < batch.blocks(); b++) {
-            for (i64 i = first; i < last; i++) forward_step(n, n.steps[i], batch, b, b);
-            if (norm) statistics(*norm, data(n.maps[norm->in], b), b, number);
+            Slot slot = {b, omp_get_thread_num()};
+            for (i64 i = first; i < last; i++) forward_step(n, n.steps[i], batch, slot, b);
+            if (norm) statistics(*norm, data(n.maps[norm->in], slot), b, number);
         }
 #pragma omp single
         if (norm) batch_statistics(*norm, n.maps[norm->in], batch.blocks(), number);
@@ -160,8 +163,12 @@ void backward(const Network *network, const float *d_out, i64 number, float *d_i
         const Step *norm = last < n.count ? n.steps + last : nullptr;
 #pragma omp for schedule(static)
         for (i64 b = 0; b < batch.blocks(); b++) {
-            if (norm) backward_norm(*norm, data(n.maps[norm->in], b), grad(n.maps[norm->in], b), b, number);
-            for (i64 i = last - 1; i >= first; i--) backward_step(n, n.steps[i], batch, b);
+            Slot slot = {b, omp_get_thread_num()};
+            if (norm) {
+                const Map &y = n.maps[norm->in];
+                backward_norm(*norm, data(y, slot), normed(y, slot), grad(y, slot), b, number);
+            }
+            for (i64 i = last - 1; i >= first; i--) backward_step(n, i, batch, slot);
         }
 #pragma omp single
         if (n.steps[first].batch_norm) sum_backward(n.steps[first], n.maps[n.steps[first].in].channels, batch.blocks());
@@ -175,7 +182,9 @@ void evaluate(const Network *network, const float *images, i64 number, float *ou
     Batch batch = {number, images, out};
     prepare(n, false);
 #pragma omp parallel for schedule(static) num_threads(n.threads)
-    for (i64 b = 0; b < batch.blocks(); b++)
-        for (i64 i = 0; i < n.count; i++) forward_step(n, n.steps[i], batch, omp_get_thread_num(), b);
+    for (i64 b = 0; b < batch.blocks(); b++) {
+        i64 thread = omp_get_thread_num();
+        for (i64 i = 0; i < n.count; i++) forward_step(n, n.steps[i], batch, {thread, thread}, b);
+    }
 }
 }

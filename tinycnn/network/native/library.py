@@ -27,8 +27,11 @@ class Map(ctypes.Structure):
     """A map; see ``network.h``."""
 
     _fields_ = (
-        *((name, _WHOLE) for name in ("channels", "height", "width", "border", "halo", "wanted")),
-        *((name, _POINTER) for name in ("data", "grad")),
+        *(
+            (name, _WHOLE)
+            for name in ("channels", "height", "width", "border", "halo", "wanted", "brief_data", "brief_grad")
+        ),
+        *((name, _POINTER) for name in ("data", "grad", "normed")),
     )
 
 
@@ -38,7 +41,7 @@ class Step(ctypes.Structure):
     _fields_ = (
         *((name, _WHOLE) for name in (
             "kind", "in_", "out", "other", "rows", "columns", "stride", "pad", "dilation", "groups",
-            "function", "pool", "batch_norm", "drop_each")),
+            "function", "pool", "batch_norm", "drop_each", "again")),
         ("size", _WHOLE * PARAMETERS), ("partials", _WHOLE),
         ("eps", _REAL), ("momentum", _REAL),
         ("parameter", _POINTER * PARAMETERS), ("gradient", _POINTER * PARAMETERS),

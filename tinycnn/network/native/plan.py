@@ -30,6 +30,9 @@ class Map:
     of: int | None = None
     border: int = 0
     halo: int = 0
+    brief_data: bool = False  # needed for one block at a time only
+    brief_grad: bool = False
+    normed: bool = False  # whether batch norm follows
 
     @property
     def shape(self):
@@ -57,6 +60,7 @@ class Step:
     drop: nn.Module | None = None
     parameters: list = field(default_factory=list)  # (module, name) of each, or None
     taken: int = 0  # how far a pointwise step is
+    again: bool = False  # whether the step before computes the input again on the way back
 
     def parameter(self, number):
         """Return a parameter of this step, None where there is none; as it is now, since it may be replaced."""
@@ -79,6 +83,7 @@ class Plan:
         for step in self.steps:
             if step.kind == CONVOLUTION:
                 self._margins(step)
+        self._shorten()
 
     @property
     def out_shape(self):
@@ -252,6 +257,30 @@ class Plan:
             raise Unplannable
         self.add(SUM, shape, other=other, **where)
         self.sequence([block.activation])
+
+    def _shorten(self):
+        """Find the maps that need not be kept: what is needed no longer stays in the cache, and memory is slow.
+
+        A block goes through all steps from one batch norm to the next before another block does. A gradient that is
+        neither left nor read by others is brief. So are the results of cheap pointwise steps that only a convolution
+        reads: it has them computed again on the way back.
+        """
+        groups, users = [], [[] for _ in self.maps]
+        for number, step in enumerate(self.steps):
+            groups.append((groups[-1] if groups else 0) + (step.norm is not None))
+            for each in {step.in_, step.other} if step.kind == SUM else {step.in_}:
+                if step.kind != IMAGES:
+                    users[each].append(number)
+        for number, step in enumerate(self.steps):
+            after, readers = self.maps[step.out], users[step.out]
+            # batch norm's own part comes after the others': with the group before it
+            after.normed = any(self.steps[each].norm is not None for each in readers)
+            if step.kind in (IMAGES, RESULT):
+                continue
+            after.brief_grad = after.normed or all(groups[each] == groups[number] for each in readers)
+            cheap = step.kind == POINTWISE and step.function in (NONE, RELU, PRELU)
+            if cheap and readers == [number + 1] and self.steps[number + 1].kind == CONVOLUTION:
+                after.brief_data = self.steps[number + 1].again = True
 
     def _margins(self, step):
         """Set the zeros that a convolution needs around its input, and backward around its output's gradient."""

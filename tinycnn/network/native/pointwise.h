@@ -9,16 +9,18 @@ static void statistics(const Step &s, const View &y, i64 block, i64 images) {
     vec valid = valid_lanes(block, images);
     double *to = s.sums + block * 2 * y.channels, count = (double)total(valid) * y.height * y.width;
     for (i64 o = 0; o < y.channels; o++) {
-        vec near = all(y.row_of(o, 0)[0][0]), sum[2] = {}, squares[2] = {};
-        i64 i = 0;
+        vec near = all(y.row_of(o, 0)[0][0]), sum{}, more{}, squares{}, more_squares{};
         for (i64 r = 0; r < y.height; r++) {
             const vec *at = y.row_of(o, r);
-            for (i64 c = 0; c < y.width; c++, i++) {
-                vec x = at[c] - near;
-                sum[i & 1] += x, squares[i & 1] += x * x;
+            i64 c = 0;
+            for (; c + 1 < y.width; c += 2) {
+                vec x = at[c] - near, next = at[c + 1] - near;
+                sum += x, squares += x * x;
+                more += next, more_squares += next * next;
             }
+            if (c < y.width) sum += at[c] - near, squares += (at[c] - near) * (at[c] - near);
         }
-        double first = total((sum[0] + sum[1]) * valid), second = total((squares[0] + squares[1]) * valid);
+        double first = total((sum + more) * valid), second = total((squares + more_squares) * valid);
         to[2 * o] = near[0] + first / count;
         to[2 * o + 1] = second - first * first / count;
     }
@@ -58,7 +60,7 @@ static void batch_statistics(const Step &s, const Map &y, i64 blocks, i64 images
     set_scale(s, y.channels, true);
 }
 
-// a channel's numbers, and the factors of its elements
+// a channel's numbers, and the factors of its elements; passed by value, so that no store can change it
 struct Channel {
     vec scale, shift, slope, keep;
     const vec *drop;  // of each element, or null
@@ -99,7 +101,7 @@ template <int F> static inline vec derivative(vec z, vec slope) {
     return all(1);
 }
 
-template <int F> static void forward_each(const Channel &k, const View &y, i64 o, const View &to) {
+template <int F> static void forward_each(Channel k, const View &y, i64 o, const View &to) {
     const vec *drop = k.drop;
     for (i64 r = 0; r < y.height; r++) {
         const vec *at = y.row_of(o, r);
@@ -112,7 +114,7 @@ template <int F> static void forward_each(const Channel &k, const View &y, i64 o
     }
 }
 
-static void forward_pooled(const Step &s, const Channel &k, const View &y, i64 o, const View &to) {
+static void forward_pooled(const Step &s, Channel k, const View &y, i64 o, const View &to) {
     vec floor = all(s.function == RELU ? 0.f : -INFINITY);
     for (i64 r = 0; r < to.height; r++)
         for (i64 c = 0; c < to.width; c++) {
@@ -145,49 +147,67 @@ struct Sums {  // of a channel, of the gradients of: its shift, its scale, the s
 };
 
 template <int F>
-static void backward_each(const Channel &k, vec mean, vec inverse, const View &y, i64 o, const View &d_out,
-                          const View &d_y, Sums &sums) {
+static Sums backward_each(Channel k, vec mean, vec inverse, const View &y, i64 o, const View &d_out,
+                          const View &d_y) {
+    vec shift{}, scale{}, slope{};  // not in a structure, which compilers keep in memory
     const vec *drop = k.drop;
     for (i64 r = 0; r < y.height; r++) {
         const vec *at = y.row_of(o, r), *from = d_out.row_of(o, r);
         vec *to = d_y.row_of(o, r);
         for (i64 c = 0; c < y.width; c++) {
-            vec z = at[c] * k.scale + k.shift, g = from[c] * k.keep;
+            vec value = at[c], z = value * k.scale + k.shift, g = from[c] * k.keep;
             if (drop) g *= drop[c];
-            if constexpr (F == PRELU) sums.slope += g * choose(z < 0.f, z);
+            if constexpr (F == PRELU) slope += g * choose(z < 0.f, z);
             vec d = F == RELU ? choose(z > 0.f, g) : g * derivative<F>(z, k.slope);
-            sums.shift += d;
-            sums.scale += d * ((at[c] - mean) * inverse);
+            shift += d;
+            scale += d * ((value - mean) * inverse);
             to[c] = d;
         }
         if (drop) drop += y.width;
     }
+    return {shift, scale, slope};
 }
 
-static void backward_pooled(const Step &s, const Channel &k, vec mean, vec inverse, const View &y, i64 o,
-                            const View &d_out, const View &d_y, Sums &sums) {
-    vec floor = all(s.function == RELU ? 0.f : -INFINITY);
-    if (d_out.height * s.pool < y.height || d_out.width * s.pool < y.width)  // what no window covers has no gradient
+template <int POOL>  // the window's side, 0: any
+static Sums backward_pooled(const Step &s, Channel k, vec mean, vec inverse, const View &y, i64 o,
+                            const View &d_out, const View &d_y) {
+    const i64 side = POOL ? POOL : s.pool;
+    vec floor = all(s.function == RELU ? 0.f : -INFINITY), shift{}, scale{};
+    if (d_out.height * side < y.height || d_out.width * side < y.width)  // what no window covers has no gradient
         for (i64 r = 0; r < y.height; r++) std::fill_n(d_y.row_of(o, r), y.width, vec{});
     for (i64 r = 0; r < d_out.height; r++)
         for (i64 c = 0; c < d_out.width; c++) {
             vec g = k.keep * d_out.row_of(o, r)[c], best = floor;  // the first of the largest gets it all, as in torch
-            const vec *at = y.row_of(o, r * s.pool) + c * s.pool;
-            vec *to = d_y.row_of(o, r * s.pool) + c * s.pool;
-            for (i64 i = 0; i < s.pool; i++)
-                for (i64 j = 0; j < s.pool; j++) best = largest(best, at[i * y.row + j] * k.scale + k.shift);
+            const vec *at = y.row_of(o, r * side) + c * side;
+            vec *to = d_y.row_of(o, r * side) + c * side;
+            for (i64 i = 0; i < side; i++)
+                for (i64 j = 0; j < side; j++) best = largest(best, at[i * y.row + j] * k.scale + k.shift);
             mask open = s.function == RELU ? best > 0.f : ~mask{};
-            for (i64 i = 0; i < s.pool; i++)
-                for (i64 j = 0; j < s.pool; j++) {
+            for (i64 i = 0; i < side; i++)
+                for (i64 j = 0; j < side; j++) {
                     vec value = at[i * y.row + j];
                     mask here = open & (value * k.scale + k.shift == best);
                     open &= ~here;
                     vec d = choose(here, g);
-                    sums.shift += d;
-                    sums.scale += d * ((value - mean) * inverse);
+                    shift += d;
+                    scale += d * ((value - mean) * inverse);
                     to[i * d_y.row + j] = d;
                 }
         }
+    return {shift, scale, vec{}};
+}
+
+static Sums backward_channel(const Step &s, Channel k, vec mean, vec inverse, const View &y, i64 o,
+                             const View &d_out, const View &d_y) {
+    if (s.pool == 2) return backward_pooled<2>(s, k, mean, inverse, y, o, d_out, d_y);
+    if (s.pool > 1) return backward_pooled<0>(s, k, mean, inverse, y, o, d_out, d_y);
+    switch (s.function) {
+    case NONE: return backward_each<NONE>(k, mean, inverse, y, o, d_out, d_y);
+    case RELU: return backward_each<RELU>(k, mean, inverse, y, o, d_out, d_y);
+    case PRELU: return backward_each<PRELU>(k, mean, inverse, y, o, d_out, d_y);
+    case SILU: return backward_each<SILU>(k, mean, inverse, y, o, d_out, d_y);
+    default: return backward_each<GELU>(k, mean, inverse, y, o, d_out, d_y);
+    }
 }
 
 // from the gradient of the result to that of batch norm's result, and the sums over it
@@ -197,13 +217,7 @@ static void backward_pointwise(const Step &s, const View &y, const View &d_out, 
     for (i64 o = 0; o < y.channels; o++) {
         Channel k = channel_of(s, o, y.channels, y.height * y.width, block, all(1));
         vec mean = all(s.batch_norm ? s.mean[o] : 0), inverse = all(s.batch_norm ? s.inverse[o] : 0);
-        Sums sums = {};
-        if (s.pool > 1) backward_pooled(s, k, mean, inverse, y, o, d_out, d_y, sums);
-        else if (s.function == NONE) backward_each<NONE>(k, mean, inverse, y, o, d_out, d_y, sums);
-        else if (s.function == RELU) backward_each<RELU>(k, mean, inverse, y, o, d_out, d_y, sums);
-        else if (s.function == PRELU) backward_each<PRELU>(k, mean, inverse, y, o, d_out, d_y, sums);
-        else if (s.function == SILU) backward_each<SILU>(k, mean, inverse, y, o, d_out, d_y, sums);
-        else backward_each<GELU>(k, mean, inverse, y, o, d_out, d_y, sums);
+        Sums sums = backward_channel(s, k, mean, inverse, y, o, d_out, d_y);
         float shift = total(sums.shift), scale = total(sums.scale);
         if (s.batch_norm) s.sums[(block * y.channels + o) * 2] = shift, s.sums[(block * y.channels + o) * 2 + 1] = scale;
         if (s.size[0]) partial(s, block, 0)[o] = scale;
@@ -223,17 +237,17 @@ static void sum_backward(const Step &s, i64 channels, i64 blocks) {
     }
 }
 
-// batch norm's own part: from the gradient of its result to that of its input, in place
-static void backward_norm(const Step &s, const View &y, const View &d, i64 block, i64 images) {
+// batch norm's own part: from the gradient of its result to that of its input
+static void backward_norm(const Step &s, const View &y, const View &d, const View &d_y, i64 block, i64 images) {
     float count = (float)images * y.height * y.width;
     vec valid = valid_lanes(block, images);
     for (i64 o = 0; o < y.channels; o++) {
         vec shift = all(s.d_shift[o] / count), product = all(s.d_scale[o] / count * s.inverse[o]);
         vec scale = valid * s.scale[o], mean = all(s.mean[o]);
         for (i64 r = 0; r < y.height; r++) {
-            const vec *at = y.row_of(o, r);
-            vec *to = d.row_of(o, r);
-            for (i64 c = 0; c < y.width; c++) to[c] = scale * (to[c] - shift - (at[c] - mean) * product);
+            const vec *at = y.row_of(o, r), *from = d.row_of(o, r);
+            vec *to = d_y.row_of(o, r);
+            for (i64 c = 0; c < y.width; c++) to[c] = scale * (from[c] - shift - (at[c] - mean) * product);
         }
     }
 }

@@ -1,0 +1,59 @@
+"""The committed evidence of the sweeps, what each arm came to by seed, and its frame."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import evidence
+from tinycnn.spec import sweep
+from tinycnn.track.address import database
+
+
+def write() -> list[Path]:
+    """Write ``NAME.json`` of each sweep that the store has finished, as its run has it; return the files written.
+
+    A record of more trainings than the store's is left as it is. Raises StoreTrouble.
+    """
+    if database() and not database().exists():
+        return []
+    from tinycnn.track.mlflow_store import Store  # importing MLflow takes seconds
+
+    store, written = Store(make=False), []
+    for name in sweep.names():
+        found = store.search({"tinycnn.role": "sweep", "tinycnn.sweep": name}, everywhere=True)
+        text = store.read(found[0].info.run_id, "sweep.json") if found else None
+        path = evidence.FOLDER / "sweeps" / f"{name}.json"
+        if text is None or (path.exists() and _trainings(path.read_text()) > _trainings(text)):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(json.loads(text), indent=1) + "\n", encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def _trainings(text: str) -> int:
+    return sum(arm["n"] for arm in json.loads(text)["arms"])
+
+
+def read() -> tuple[dict[str, dict], list[str]]:
+    """Return the result of each sweep by name, as ``tinycnn.track.sweep.results``, and a line for each damaged file."""
+    found, lines = {}, []
+    for path in sorted((evidence.FOLDER / "sweeps").glob("*.json")):
+        try:
+            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            lines.append(f"sweep {path.stem}: cannot be read ({' '.join(str(error).split())}), so it is left out.")
+    return found, lines
+
+
+def differences(result: dict) -> pd.DataFrame:
+    """Return a row for each arm that was compared with the base, the best first, as ``analysis.plots.specs`` draws it.
+
+    Columns: experiment (the arm), parent (the base's label), difference, low, high (of its 95 % interval), n, paired.
+    """
+    columns = ["experiment", "parent", "difference", "low", "high", "n", "paired"]
+    compared = [arm for arm in result["arms"] if arm["against_base"]]
+    rows = [{"experiment": arm["arm"], "parent": "base", **arm["against_base"]} for arm in compared]
+    frame = pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
+    return frame.sort_values("difference", ascending=False, kind="stable").reset_index(drop=True)

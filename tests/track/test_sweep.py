@@ -1,0 +1,122 @@
+"""A sweep trains every arm with every seed, once, and compares the arms by seed."""
+
+import pytest
+
+from tinycnn.errors import OverLimit, SpecError
+from tinycnn.spec import SGD, Adam, Conv, Head, MaxPool, Network, Spec
+from tinycnn.spec.sweep import BASE, Sweep, grid, load
+from tinycnn.track import mlflow_store as tracking
+from tinycnn.track import run as runs
+from tinycnn.track import sweep as sweeps
+
+TINY = Spec(
+    name="tiny",
+    model=Network(Conv(2, 5), MaxPool(6), Head()),
+    optimizer=Adam(lr=0.01),
+    data={"name": "mnist5k", "validation": 0.2, "images": 256},
+    train={"epochs": 2, "batch_size": 64},
+    target={"accuracy": None, "last_epochs": 1},
+)
+
+
+class Watcher(sweeps.SweepReporter):
+    """Remember what was trained; interrupt as if by Ctrl-C after so many images."""
+
+    def __init__(self, most=10**9):
+        self.done, self.left = [], most
+
+    def trained(self, label, seed, accuracy):
+        self.done.append((label, seed))
+
+    def images(self, count):
+        self.left -= count
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def swept(sweep, **options):
+    options = {"reporter": Watcher()} | options
+    return sweeps.run_sweep(sweep, sweeps.plans(sweep), **options), options["reporter"].done
+
+
+def a_sweep(seeds=2, **arms):
+    return Sweep(name="rates", base=TINY, arms=arms or {"fast": {"optimizer.lr": 0.05}}, seeds=seeds)
+
+
+@pytest.fixture(autouse=True)
+def without_models(database, monkeypatch):
+    monkeypatch.setattr(tracking.Run, "model", lambda *_: None)
+
+
+def test_every_arm_gets_every_seed_in_one_parent_run_and_is_compared_by_seed():
+    result, done = swept(a_sweep())
+    assert done == [(BASE, 0), ("fast", 0), (BASE, 1), ("fast", 1)]  # stopped early, it would be balanced
+    base, fast = (arm["accuracies"] for arm in result["arms"])
+    differences = [fast[seed] - base[seed] for seed in (0, 1)]
+    assert result["arms"][1]["against_base"]["difference"] == pytest.approx(sum(differences) / 2)
+    store = tracking.Store()
+    children = store.search({tracking.PARENT: result["run_id"]})
+    assert len(children) == 4
+    assert store.entity(result["run_id"]).info.status == "FINISHED"
+
+
+def test_what_has_been_trained_anywhere_is_not_trained_again():
+    first, _ = swept(a_sweep())
+    again, done = swept(a_sweep())
+    assert done == []
+    assert again == first
+    runs.run(runs.prepare(TINY.with_values({"optimizer.lr": 0.02})))  # an experiment of its own, not of the sweep
+    more, done = swept(a_sweep(seeds=3, fast={"optimizer.lr": 0.05}, slow={"optimizer.lr": 0.02}))
+    assert done == [("slow", 1), (BASE, 2), ("fast", 2), ("slow", 2)]
+    assert more["run_id"] == first["run_id"]
+
+
+def test_an_interrupted_sweep_goes_on_where_it_was_with_the_same_numbers(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        swept(a_sweep(), reporter=Watcher(most=3 * 256 + 64))  # in the second arm's second epoch
+    result, done = swept(a_sweep())
+    assert done == [("fast", 0), (BASE, 1), ("fast", 1)]
+    assert len(tracking.Store().search({tracking.PARENT: result["run_id"]}, tracking.EVERY)) == 4
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    whole, _ = swept(a_sweep())
+    assert [arm["accuracies"] for arm in result["arms"]] == [arm["accuracies"] for arm in whole["arms"]]
+
+
+def test_workers_change_no_number():
+    alone, _ = swept(a_sweep())
+    two = Sweep(name="other", base=TINY, arms={"fast": {"optimizer.lr": 0.05}}, seeds=2, notes="again")
+    for run in tracking.Store().search({}):
+        tracking.Store().client.delete_run(run.info.run_id)
+    together, _ = swept(two, workers=2)
+    assert [arm["accuracies"] for arm in alone["arms"]] == [arm["accuracies"] for arm in together["arms"]]
+
+
+def test_an_arm_that_diverges_is_counted_and_the_others_go_on():
+    layers = Conv(4, 5), Conv(4), Conv(4), Head()
+    explodes = TINY.but(optimizer=SGD(lr=100.0), model=Network(*layers, norm="none", activation="none"))
+    result, _ = swept(a_sweep(explodes=explodes, fast={"optimizer.lr": 0.05}))
+    arms = {arm["arm"]: arm for arm in result["arms"]}
+    assert (arms["explodes"]["diverged"], arms["explodes"]["n"], arms["fast"]["n"]) == (2, 0, 2)
+    assert "(2 diverged)" in sweeps.arms_table(result)
+
+
+def test_wrong_arms_are_refused_by_name(tmp_path):
+    for arms, said in (
+        ({"x": {"optimizer.rate": 1}}, "arms.x: optimizer.rate: no such field"),
+        ({"x": 3}, "arms.x: must be a dict"),
+        ({"x": {"optimizer.lr": 0.01}}, "'x' is the same as 'base'"),
+        ({"a": {"optimizer.lr": 0.02}, "b": {"optimizer.lr": 0.02}}, "'b' is the same as 'a'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Sweep(name="rates", base=TINY, arms=arms)
+    with pytest.raises(OverLimit, match="arm 'wide'"):
+        sweeps.plans(a_sweep(wide={"model.layers.0.channels": 400}))
+    with pytest.raises(SpecError, match="no sweep or .py file is called 'nothing'"):
+        load("nothing")
+
+
+def test_a_grid_has_an_arm_for_each_combination():
+    assert grid(**{"optimizer.lr": [1, 2], "train.epochs": [3]}) == {
+        "lr=1 epochs=3": {"optimizer.lr": 1, "train.epochs": 3},
+        "lr=2 epochs=3": {"optimizer.lr": 2, "train.epochs": 3},
+    }

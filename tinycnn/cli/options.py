@@ -1,0 +1,43 @@
+"""The arguments and options that several commands take."""
+
+import re
+
+import click
+
+from tinycnn.cli.main import note
+from tinycnn.errors import UserError
+
+
+def full_id(context, parameter, value):
+    """Return the id of the one run that it begins with. Raises BadParameter for what is none."""
+    if re.fullmatch("[0-9a-f]{32}", value):
+        return value
+    if not re.fullmatch("[0-9a-f]{4,31}", value):
+        raise click.BadParameter(f"{value!r} is not the id of a run: 32 digits from 0-9 and a-f, or the first of them.")
+    from tinycnn.track.mlflow_store import EVERY, Store
+
+    found = [run.info.run_id for run in Store(note).search({}, EVERY) if run.info.run_id.startswith(value)]
+    if len(found) != 1:
+        listed = f": {', '.join(found[:3])}; give more digits" if found else "; `make ui` shows the runs"
+        raise UserError(f"run {value}: {len(found) or 'no'} runs in the store have an id that begins so{listed}")
+    return found[0]
+
+
+COUNT, SEED = click.IntRange(1, 1000), click.IntRange(0, 2**32 - 1)
+EXPERIMENT = click.argument("experiment", help="A name (exp3), a file, or the spec.json of a run.")
+EXPERIMENTS = click.argument("experiments", nargs=-1, help="Which ones (default: all that have finished runs).")
+STUDY = click.argument("study", help="A name (dropout_lr) or a file.")
+RUN_ID = click.argument("run_id", callback=full_id, help="The first digits of its id; doctor lists those to resume.")
+SET_HELP = "Change the spec, e.g. --set train.epochs=3 optimizer.lr=0.02; show lists the fields."
+SET = click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE ...", help=SET_HELP)
+DEVICE = click.option("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps.")
+OFFLINE = click.option("--offline", is_flag=True, help="Download nothing.")
+WORKERS = click.option("--workers", type=COUNT, metavar="N", help="Processes at once (default: one per core or GPU).")
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show the epochs of each of several seeds, too.")
+
+
+def processes(workers: int | None) -> int:
+    """Return the number of worker processes, by default that of the cores."""
+    from tinycnn.launch import local
+
+    return workers or local.cores()

@@ -1,0 +1,172 @@
+"""A sweep -> one parent run, and below it a run for each arm and seed; what has been trained is not trained again."""
+
+import functools
+
+from tinycnn.errors import Diverged, UserError
+from tinycnn.launch.local import WorkerLost, map_tasks
+from tinycnn.spec.sweep import BASE, Sweep
+from tinycnn.track import select, tables
+from tinycnn.track.description import describe
+from tinycnn.track.plan import Plan, Reporter, prepare
+from tinycnn.track.record import Record
+from tinycnn.track.run import opened, train_seed
+from tinycnn.track.statistics import difference, over_seeds
+
+
+class SweepReporter(Reporter):
+    """What a sweep tells whoever watches it; this one keeps silent."""
+
+    def sweep(self, name: str, plans: dict, seeds: int, todo: list, run_id: str): ...
+    def images(self, count: int): ...
+    def trained(self, label: str, seed: int, accuracy: float | None): ...
+
+
+def plans(sweep: Sweep, *, reporter=None, **options) -> dict[str, Plan]:
+    """Return the plan of each arm by its label. Raises SpecError, OverLimit and UserError that name the arm."""
+    made, loaded, reporter = {}, {}, _Once(reporter or Reporter())
+    for label, spec in sweep.specs().items():
+        try:
+            key = spec.data.model_dump_json()  # so that arms share the images, which are large
+            share = {"data": loaded[key]} if key in loaded else {}
+            made[label] = prepare(spec, settings=label, reporter=reporter, **share, **options)
+            loaded[key] = made[label].data
+        except UserError as error:
+            raise type(error)(f"sweep {sweep.name}, arm {label!r}: {error}") from None
+    return made
+
+
+class _Once(Reporter):
+    """Passes on what holds for several arms once."""
+
+    def __init__(self, reporter):
+        self.notice, self.warning = functools.cache(reporter.notice), functools.cache(reporter.warning)
+
+
+def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers: int = 1, reporter=None) -> dict:
+    """Train each arm with each seed, ``workers`` at a time and seed by seed, and return ``results``.
+
+    A sweep that was begun before goes on in its own run: what has finished, there or anywhere in the store with the
+    same spec, data and code, is taken, and what was interrupted continues from its checkpoint. A training whose loss
+    becomes infinite is left out, and counted. Raises UserError where a worker was killed, or the store takes no run.
+    """
+    reporter, count = reporter or SweepReporter(), seeds or sweep.seeds
+    store, wanted = opened(reporter), range(sweep.first_seed, sweep.first_seed + count)
+    summaries = {label: select.finished(store(), plan) for label, plan in plans.items()}
+    with _SweepRecord(sweep, plans, store, reporter) as record:
+        parent = record.open()
+        begun = {label: select.children(store(), parent, plan.spec.hash) for label, plan in plans.items()}
+        todo = [(label, seed) for seed in wanted for label in plans if seed not in summaries[label]]
+        reporter.sweep(sweep.name, plans, count, todo, parent)
+        tasks = [(*each, begun[each[0]][each[1]].info.run_id if each[1] in begun[each[0]] else None) for each in todo]
+        train_arm = functools.partial(_train_arm, plans, parent, record.folder)
+        try:
+            done = map_tasks(train_arm, tasks, workers=workers, on_event=lambda what, *x: getattr(reporter, what)(*x))
+        except WorkerLost as error:
+            raise UserError(f"sweep {sweep.name}: {error}; the same command continues from there") from None
+        diverged = dict.fromkeys(plans, 0)
+        for (label, seed), (summary, failure) in zip(todo, done, strict=True):
+            if summary is None:
+                diverged[label] += 1
+            else:
+                summaries[label][seed] = summary
+            record.run.failure = record.run.failure or failure
+        chosen = {label: {s: each[s] for s in wanted if s in each} for label, each in summaries.items()}
+        result = results(sweep, plans, chosen, diverged) | {"run_id": parent, "undelivered": record.run.failure or None}
+        if not record.run.failure:
+            record.complete(result)
+    return result
+
+
+def _train_arm(plans, parent, folder, task, send):
+    """Train one seed of an arm, perhaps in a process of its own; return its summary, None if it diverged."""
+    label, seed, run_id = task
+    plan, reporter = plans[label], _Progress(send)
+    where = {"run_id": run_id, "parent": parent, "folder": folder / plan.spec.hash}  # arms have the same seeds
+    try:
+        summary, failure = train_seed(plan, seed, opened(reporter), reporter, **where)
+    except Diverged:
+        send("trained", label, seed, None)
+        return None, ""
+    send("trained", label, seed, summary["last"])
+    return summary, failure
+
+
+class _Progress(Reporter):
+    """Passes on what a sweep shows of each training."""
+
+    def __init__(self, send):
+        self.notice, self.warning = functools.partial(send, "notice"), functools.partial(send, "warning")
+        self.images = lambda seed, count: send("images", count)
+
+
+class _SweepRecord(Record):
+    """The parent run of a sweep, found again by its name and base."""
+
+    def __init__(self, sweep, plans, store, reporter):
+        super().__init__(plans[BASE], store, reporter, sweep.base.brief())
+        self.sweep = sweep
+
+    def open(self) -> str:
+        """Make the run, or continue the sweep's, and return its id."""
+        own = {"role": "sweep", "sweep": self.sweep.name}
+        before = self.store().search({f"tinycnn.{name}": value for name, value in own.items()}, select.EVERY)
+        self._open("sweep", own, before[0].info.run_id if before else None)
+        self.deliver()
+        return self.run.id
+
+    def complete(self, result: dict):
+        """Add what the arms came to, and end the run."""
+        self.deliver(lambda: self._log_end(result), lambda: self.run.end("FINISHED"))
+
+    def _log_end(self, result):
+        plan, table = self.plan, arms_table(result)
+        self.run.json("sweep.json", result)
+        self.run.text("arms.md", table)
+        self.run.description(f"{describe(plan.spec, plan.measured, None, None)}\n\n{table}")
+
+
+def results(sweep: Sweep, plans: dict[str, Plan], summaries: dict, diverged: dict) -> dict:
+    """Return what each arm came to, as plain values: accuracies of the last epoch in percent, and against the base's.
+
+    ``summaries``: by label and seed. Differences are paired, with intervals of 95 %; what cannot be said is None.
+    """
+    last = {label: {seed: each["last"] for seed, each in sorted(s.items())} for label, s in summaries.items()}
+    arms = [
+        {
+            "arm": label,
+            "spec_hash": plan.spec.hash,
+            "parameters": plan.measured.parameters,
+            "macs": plan.measured.macs,
+            "epochs": plan.spec.train.epochs,
+            "evaluated_on": plan.data.kind,
+            "code_hash": plan.tags["tinycnn.code_hash"],
+            "diverged": diverged[label],
+            "accuracies": last[label],
+            **(over_seeds([*last[label].values()]) if last[label] else {"n": 0}),
+            "against_base": _compared(last[label], last[BASE]) if label != BASE else None,
+        }
+        for label, plan in plans.items()
+    ]
+    return {"sweep": sweep.name, "base": sweep.base.name, "data": plans[BASE].data.name, "arms": arms}
+
+
+def _compared(ours: dict, theirs: dict) -> dict | None:
+    return difference(ours, theirs) if ours and theirs else None
+
+
+def arms_table(result: dict) -> str:
+    """Return the arms as a Markdown table of at most 80 columns where labels are short; accuracies in percent."""
+    head = ("arm", "params", "n", "mean", "std", "min", "against base")
+    rows = []
+    for arm in result["arms"]:
+        found, against = arm["n"] > 0, arm["against_base"]
+        numbers = [f"{arm[name]:.{digits}f}" if found and arm[name] is not None else "-"
+                   for name, digits in (("last", 3), ("last_std", 3), ("last_min", 2))]  # fmt: skip
+        n = f"{arm['n']}" + (f" ({arm['diverged']} diverged)" if arm["diverged"] else "")
+        rows.append((arm["arm"], f"{arm['parameters']:,}", n, *numbers, _against(against) if against else "-"))
+    return tables.markdown(head, rows, "<>>>>><")
+
+
+def _against(found: dict) -> str:
+    interval = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
+    return f"{found['difference']:+.3f}{interval}"
