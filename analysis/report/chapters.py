@@ -62,7 +62,7 @@ def studies(found: dict, saved, everything: bool) -> list[dict]:
         objective = str(result.get("objective")).replace("_", " ")
         rows.append((name, result.get("base"), counted, objective, best, compared))
         if everything or order.index(name) < _MOST_STUDIES:
-            plots = figures.study(name, trials, result, saved, everything)
+            plots = figures.study(name, trials, result, saved)
             sections += [heading(3, f"Study {name}"), *_study(result), figure_group(plots)]
             drawn += plots
     head = ("study", "base", "trials", "objective", "best (the base's)", "the best on the test set")
