@@ -8,6 +8,7 @@ import click
 
 from tinycnn.cli.main import command, main, note
 from tinycnn.cli.options import (
+    ALL,
     COUNT,
     DEVICE,
     EXPERIMENT,
@@ -259,11 +260,7 @@ def doctor():
     return checks, doctor.text(checks), DONE if all(check["ok"] for check in checks) else FAILED
 
 
-@command(
-    EXPERIMENTS,
-    click.option("--all", "everything", is_flag=True, help="A chapter for each experiment, every table and figure."),
-    examples=("report", "report exp2 exp3 --all"),
-)  # fmt: skip
+@command(EXPERIMENTS, ALL, examples=("report", "report exp2 exp3 --all"))
 def report(experiments, everything):
     """Write reports/report.html, report.md and the figures."""
     from analysis import report
