@@ -84,7 +84,7 @@ class Plan:
 
     def owned(self, step, number, module, name):
         """Give a step a parameter."""
-        step.parameters[number] = (module, name)
+        step.parameters[number] = (module._parameters, name)
         self.maps[step.out].wanted = True
 
     def conv(self, conv, crop=0, size=None):
@@ -100,7 +100,7 @@ class Plan:
     def convolution(self, module, size, rows, columns, **fields):
         """Add a convolution with the weights of a module, and its bias."""
         shape = (module.weight.shape[0], *size)
-        self.add(CONVOLUTION, shape, rows=rows, columns=columns, parameters=[(module, "weight")], **fields)
+        self.add(CONVOLUTION, shape, rows=rows, columns=columns, parameters=[(module._parameters, "weight")], **fields)
         if module.bias is not None:
             self.owned(self.pointwise(_NORM), 1, module, "bias")
 
@@ -187,7 +187,9 @@ class Plan:
 
     def gated_pool(self, pool):
         """Add a gated pool."""
-        self.windows(GATED_POOL, pool.size, pool.stride, parameters=[(pool, "scale"), (pool, "shift")])
+        self.windows(
+            GATED_POOL, pool.size, pool.stride, parameters=[(pool._parameters, name) for name in ("scale", "shift")]
+        )
 
     def blur_pool(self, pool):
         """Add the maximum over windows one pixel apart, and a blur."""
@@ -199,14 +201,14 @@ class Plan:
             raise Unplannable
         shape = (channels, *((side - 1) // pool.stride + 1 for side in sides))
         blur = self.add(BLUR, shape, rows=width, columns=width, stride=pool.stride, pad=pool.before)
-        blur.parameters = [(pool, "kernel")]
+        blur.parameters = [(pool._buffers, "kernel")]
 
     def excite(self, layer):
         """Add squeeze-and-excite."""
         if self.flat:
             raise Unplannable
         both = layer.reduce, layer.expand
-        names = [(conv, name) for conv in both for name in ("weight", "bias")]
+        names = [(conv._parameters, name) for conv in both for name in ("weight", "bias")]
         self.add(EXCITE, self.maps[self.at].shape, parameters=names)
 
     def residual(self, block):

@@ -49,14 +49,9 @@ class Step:
     pool: int = 1
     norm: nn.Module | None = None
     drop: nn.Module | None = None
-    parameters: list = field(default_factory=list)  # (module, name) of each, or None
+    parameters: list = field(default_factory=list)  # (dictionary of a module, name in it) of each, or None
     taken: int = 0  # how far a pointwise step is
     again: bool = False  # whether the step before computes the input again on the way back
-
-    def parameter(self, number):
-        """Return a parameter of this step, None where there is none; as it is now, since it may be replaced."""
-        where = self.parameters[number] if number < len(self.parameters) else None
-        return where and getattr(*where)
 
 
 def lay_out(maps: list[Map], steps: list[Step]):
