@@ -53,6 +53,7 @@ def differences(result: dict) -> pd.DataFrame:
     Columns: experiment (the arm), parent (the base's label), difference, low, high (of its 95 % interval), n, paired.
     """
     columns = ["experiment", "parent", "difference", "low", "high", "n", "paired"]
-    rows = [{"experiment": a["arm"], "parent": "base", **a["against_base"]} for a in result["arms"] if a["against_base"]]
+    compared = [arm for arm in result["arms"] if arm["against_base"]]
+    rows = [{"experiment": arm["arm"], "parent": "base", **arm["against_base"]} for arm in compared]
     frame = pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
     return frame.sort_values("difference", ascending=False, kind="stable").reset_index(drop=True)

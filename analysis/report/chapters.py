@@ -62,12 +62,34 @@ def studies(found: dict, saved, everything: bool) -> list[dict]:
         objective = str(result.get("objective")).replace("_", " ")
         rows.append((name, result.get("base"), counted, objective, best, compared))
         if everything or order.index(name) < _MOST_STUDIES:
-            plots = figures.study(name, trials, result, saved, everything)
+            plots = figures.study(name, trials, result, saved)
             sections += [heading(3, f"Study {name}"), *_study(result), figure_group(plots)]
             drawn += plots
     head = ("study", "base", "trials", "objective", "best (the base's)", "the best on the test set")
     text = "Objectives are of the last epoch, on images held out of the training set; the best of many is optimistic."
     return [table(head, rows, "<<<<><"), paragraph(text), *(sections if everything else [figure_group(drawn)])]
+
+
+def sweeps(found: dict, saved) -> list[dict]:
+    """Return a section for each sweep: its arms, and what each brings against the base. ``found``: by name."""
+    sections = []
+    for name, result in found.items():
+        arms, several = result["arms"], max(arm["n"] for arm in result["arms"])
+        rows = [
+            (
+                arm["arm"], number(arm["parameters"], 0), number(arm["macs"], 0), arm["n"], number(arm.get("last"), 3),
+                number(arm.get("last_std"), 3), number(arm.get("last_min")),
+                difference_as_text(arm["against_base"]) if arm["against_base"] else "-",
+            )
+            for arm in arms
+        ]  # fmt: skip
+        head = ("arm", "parameters", "multiply-accumulates", "n", "accuracy", "std", "min", "against the base")
+        text = f"From {result['base']}; on {arms[0]['evaluated_on']} images of {result['data']}, after the last epoch."
+        if diverged := sum(arm["diverged"] for arm in arms):
+            text += f" {diverged} trainings diverged and are left out."
+        sections += [heading(3, f"Sweep {name}"), paragraph(text), table(head, rows, "<>>>>>><")]
+        sections += [figure_group(figures.sweep(name, result, saved))] * (several > 1)
+    return sections
 
 
 def _study(result: dict) -> list[dict]:

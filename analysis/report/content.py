@@ -32,6 +32,8 @@ def content(report: ReportData, saved: figures.FigureFolder, everything: bool) -
         body += chapters.iteration(report, name, saved, name in pictured, everything)
     if report.studies:
         body += [heading(2, "Studies"), *chapters.studies(report.studies, saved, everything)]
+    if report.sweeps:
+        body += [heading(2, "Sweeps"), *chapters.sweeps(report.sweeps, saved)]
     return [*body, *_sources(report, best, everything)]  # the notes last: drawing adds to them
 
 

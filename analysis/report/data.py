@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import evidence, runs, select, statistics
+from analysis import evidence, runs, select, statistics, sweeps
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError, nearest
 from tinycnn.network.profile import measure
@@ -23,7 +23,8 @@ class ReportData:
     By name of the experiment: ``specs``, what was run, None where that is not known; ``documents``, the spec whose
     docstring describes it; ``measured``, the network, None where it cannot be built; ``sources`` of the numbers.
     ``main``: those that have a chapter and are in the figures, the others only have a row.
-    ``studies``: as ``evidence.studies`` returns them; ``notes``: a line for whatever was left out or needs care.
+    ``studies`` and ``sweeps``: as ``evidence`` and ``sweeps`` read them; ``notes``: a line for whatever was
+    left out or needs care.
     """
 
     epochs: pd.DataFrame
@@ -40,6 +41,7 @@ class ReportData:
     measured: dict
     sources: dict
     studies: dict
+    sweeps: dict
     notes: list[str]
 
 
@@ -104,6 +106,7 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
         notes.append(f"Shown as recorded, without a file in experiments/: {', '.join(recorded_only)}.")
     _note_origin(epochs, specs, notes)
     studies, lines = evidence.studies()
+    swept, damaged = sweeps.read()
     return ReportData(
         epochs=epochs,
         summary=summary,
@@ -119,7 +122,8 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
         measured=measured,
         sources={name: selected[name].source for name in names},
         studies={name: study for name, study in studies.items() if not only or study[2].get("base") in only},
-        notes=notes + lines,
+        sweeps={name: each for name, each in swept.items() if not only or each["base"] in only},
+        notes=notes + lines + damaged,
     )
 
 

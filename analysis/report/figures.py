@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from analysis import receptive_field, statistics
+from analysis import receptive_field, statistics, sweeps
 from analysis.plots import architecture, mistakes, receptive_fields, runs, specs, studies, style, training
 from analysis.report.data import ReportData
 from tinycnn import ROOT
@@ -184,12 +184,16 @@ def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict
     return drawn
 
 
-def study(name: str, trials, result: dict, saved: FigureFolder, everything: bool) -> list[dict]:
-    """Draw an Optuna study; its searched fields alone, or everything."""
-    captions = {
-        "slices": f"{name}: objective over each searched field, with its share of the variation. Star: the best trial.",
-        "history": f"{name}: the objective of each trial, the best so far, and trials that did not finish.",
-    }
-    plots = studies.plots(trials, result)
-    kinds = [kind for kind in captions if kind in plots and (everything or kind == "slices")]
-    return [each for kind in kinds for each in saved.add(f"study_{name}_{kind}", captions[kind], trials, plots[kind])]
+def sweep(name: str, result: dict, saved: FigureFolder) -> list[dict]:
+    """Draw what each arm of a sweep brings."""
+    changed = sweeps.differences(result)
+    caption = f"{name}: what each arm brings against the base, by seed, with 95 % intervals."
+    return saved.add(f"sweep_{name}", caption, changed, lambda: specs.changes(changed)) if len(changed) else []
+
+
+def study(name: str, trials, result: dict, saved: FigureFolder) -> list[dict]:
+    """Draw what an Optuna study tried, if it has a complete trial."""
+    if result.get("best") is None:
+        return []
+    caption = f"{name}: objective over each searched field, with its share of the variation. Star: the best trial."
+    return saved.add(f"study_{name}_slices", caption, trials, lambda: studies.slices(trials, result))

@@ -36,9 +36,10 @@ LAYERED = {
     "residual with a projection": lambda: Network(
         Conv(6), Residual(Conv(8), Conv(8, stride=2), activation="prelu"), Residual(Pointwise(4), norm="none"), Head()
     ),
-    "residual of the image": lambda: Network(Residual(Conv(4, padding="same"), Conv(1, padding=1)), Conv(4), Head()),
+    "residual of the image": lambda: Network(Residual(Norm(), Conv(4, padding="same"), Conv(1, padding=1)), Head()),
     "residual after which the input is needed": lambda: Network(
-        Conv(4), Residual(Norm(), Activation("relu"), Conv(4, padding=1)), Residual(Activation("relu")), Head()
+        Conv(4, activation="none"), Residual(Norm(), Activation("relu"), Conv(4, padding=1, activation="none")),
+        Residual(Activation("relu"), norm="none"), SqueezeExcite(2), Residual(Activation("none")), Head(),
     ),
     "depthwise": lambda: Network(Conv(4), Depthwise(multiplier=2, stride=2), Pointwise(6, groups=2), Head()),
     "prelu": lambda: Network(Conv(4), Conv(6, activation="prelu_per_channel"), MaxPool(2), Head(), activation="prelu"),

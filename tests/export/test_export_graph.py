@@ -51,6 +51,18 @@ def test_multiply_accumulates_are_those_that_are_measured(name):
     assert exported.graph(network, facts.channels, (facts.size,) * 2).macs() == measure(spec, facts).macs
 
 
+@pytest.mark.parametrize("name", ["every layer", "blurred pooling", "strides, dilations, groups, padding"])
+def test_no_row_of_an_output_needs_an_earlier_row_of_its_input_than_is_stated(name):
+    graph = exported.graph(exported.trained(name))
+    for step in graph.steps:
+        taken = [torch.zeros(1, *graph.shape_of(number), dtype=torch.float64) for number in step.inputs]
+        for row in range(taken[0].shape[2]):
+            taken[0][:, :, row] = torch.nan
+            needing = step.operation.forward(*taken).isnan().any(3).any(1)[0].nonzero().flatten().tolist()
+            assert all(step.operation.first_row(each) <= row for each in needing), step.operation
+            taken[0][:, :, row] = 0
+
+
 class Doubled(nn.Module):
     def forward(self, images):
         return 2 * images

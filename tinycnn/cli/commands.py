@@ -288,11 +288,13 @@ def figures():
 )  # fmt: skip
 def evidence(experiments, check):
     """Write reports/evidence from the store, and the README's table."""
-    from analysis import evidence, studies
+    from analysis import evidence, studies, sweeps
     from analysis.report import readme
 
     if check:
         readme.check()
         return {"written": []}, ""
-    written = evidence.write(list(experiments)) + ([] if experiments else studies.write()) + readme.write()
+    written = evidence.write(list(experiments))
+    written += [] if experiments else studies.write() + sweeps.write()
+    written += readme.write()
     return {"written": written}, "\n".join(map(str, written))

@@ -59,7 +59,7 @@ def _rules(graph, program, sizes) -> dict[int, list[_Rule]]:
         if last[one] < made[other]:
             continue
         inputs, distance = program.steps[made[other]].inputs, None
-        if last[one] == made[other] and inputs[0] == one and inputs.count(one) == 1:
+        if last[one] == made[other] and inputs[0] == one:
             distance = _distance(graph.step_of(other).operation, program, one, other)
         rules[one].append(_Rule(other, after=distance))
         rules[other].append(_Rule(one, before=distance))

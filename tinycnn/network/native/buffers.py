@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from tinycnn.network.native import library, plan
+from tinycnn.network.native import library, steps
 
 
 class Buffers:
@@ -22,7 +22,7 @@ class Buffers:
             self._step(s, step, training)
         for m, each in zip(self.maps, planned.maps, strict=True):
             self._map(m, each, training)
-        scratch = max((s.size[0] for s in self.steps if s.kind == plan.CONVOLUTION), default=0) if training else 0
+        scratch = max((s.size[0] for s in self.steps if s.kind == steps.CONVOLUTION), default=0) if training else 0
         self.network = library.Network(
             self.maps, self.steps, len(self.steps), self.threads, self.new(self.threads * scratch * self.lanes), scratch
         )
@@ -50,7 +50,9 @@ class Buffers:
             m.data = self.new(self._numbers(each, each.border, each.brief_data))
         else:
             m.data = self.maps[each.of].data  # made before
-        if training:
+        if each.whole:
+            m.grad, m.brief_grad = self.maps[each.of].grad, self.maps[each.of].brief_grad
+        elif training:
             m.grad = self.new(self._numbers(each, each.halo, each.brief_grad))
             if each.normed:
                 m.normed = self.new(self._numbers(each, 0, False))
@@ -68,11 +70,11 @@ class Buffers:
             s.size[number] = parameter.numel() if isinstance(parameter, nn.Parameter) else 0
         s.partials = sum(s.size)
         before = self.plan.maps[step.in_]
-        if step.kind == plan.CONVOLUTION:
+        if step.kind == steps.CONVOLUTION:
             s.packed = self.new(s.size[0])
             if training and before.wanted:
                 s.packed_back = self.new(s.size[0])
-        if step.kind == plan.POINTWISE:
+        if step.kind == steps.POINTWISE:
             for name in ("scale", "shift", "mean", "inverse", "d_shift", "d_scale"):
                 setattr(s, name, self.new(before.channels))
             s.sums = self.new(2 * self.blocks * before.channels * 2)  # in float64
@@ -100,9 +102,9 @@ class Buffers:
         shape = self.plan.maps[step.in_].shape
         s.drop_each = type(step.drop) is nn.Dropout
         size = math.prod(shape) if s.drop_each else shape[0]
-        factors = torch.zeros(self.blocks * self.lanes, size)
-        keep = 1 - step.drop.p
-        factors[:images] = torch.empty(images, size).bernoulli_(keep).div_(keep)
+        keep, padding = 1 - step.drop.p, self.blocks * self.lanes - images
+        factors = torch.empty(images, size).bernoulli_(keep).div_(keep)
+        factors = torch.cat([factors, torch.zeros(padding, size)]) if padding else factors
         factors = factors.view(self.blocks, self.lanes, size).transpose(1, 2).contiguous()
         self.drawn.append(factors)
         s.drop = factors.data_ptr()

@@ -1,0 +1,76 @@
+"""What a sweep came to is in the evidence and in the report, with the same numbers."""
+
+import json
+
+import pytest
+
+from analysis import evidence, sweeps
+from analysis.report import chapters, figures
+from tinycnn.spec import sweep as definitions
+
+
+def arm(name, accuracies, against=None, diverged=0):
+    mean = sum(accuracies.values()) / len(accuracies) if accuracies else None
+    return {
+        "arm": name, "parameters": 7520, "macs": 1_400_000, "evaluated_on": "validation", "diverged": diverged,
+        "accuracies": accuracies, "n": len(accuracies), "last": mean, "last_std": 0.05, "last_min": 99.1,
+        "against_base": against,
+    }  # fmt: skip
+
+
+def result(seeds=3):
+    better = {"difference": 0.1, "low": 0.04, "high": 0.16, "n": seeds, "paired": True}
+    accuracies = {str(seed): 99.2 for seed in range(seeds)}
+    arms = arm("base", accuracies), arm("SiLU", accuracies, better), arm("explodes", {}, diverged=2)
+    return {"sweep": "acts", "base": "exp3", "data": "mnist", "arms": [*arms]}
+
+
+class Stored:
+    """A store with one sweep."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def search(self, tags, **_):
+        return [self] if tags["tinycnn.sweep"] == "acts" else []
+
+    info = type("Info", (), {"run_id": "1"})
+
+    def read(self, run_id, name):
+        return json.dumps(result())
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "FOLDER", tmp_path)
+    return tmp_path / "sweeps"
+
+
+def test_a_record_of_more_trainings_than_the_store_has_is_kept(folder, monkeypatch):
+    monkeypatch.setattr(definitions, "names", lambda: ["acts", "never_run"])
+    monkeypatch.setattr(sweeps, "database", lambda: None)
+    monkeypatch.setattr("tinycnn.track.mlflow_store.Store", Stored)
+    assert [path.name for path in sweeps.write()] == ["acts.json"]
+    assert sweeps.read() == ({"acts": result()}, [])
+    (folder / "acts.json").write_text(json.dumps(result(seeds=16)))
+    assert sweeps.write() == []
+
+
+def test_a_damaged_record_is_a_note(folder):
+    folder.mkdir()
+    (folder / "acts.json").write_text("{")
+    found, lines = sweeps.read()
+    assert found == {}
+    assert "sweep acts: cannot be read" in lines[0]
+
+
+def test_the_report_says_what_each_arm_brings_and_how_many_diverged(tmp_path):
+    saved = figures.FigureFolder(tmp_path, [])
+    elements = chapters.sweeps({"acts": result()}, saved)
+    table = next(each for each in elements if each["kind"] == "table")
+    silu = next(row for row in table["rows"] if row[0] == "SiLU")
+    assert "99.200" in silu
+    assert "+0.100 points (3 seeds, paired), 95 % interval +0.040 to +0.160" in silu
+    assert any("2 trainings diverged" in each.get("text", "") for each in elements)
+    assert saved.names == ["sweep_acts"]
+    assert saved.notes == []
