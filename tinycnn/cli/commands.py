@@ -127,7 +127,7 @@ def resume(run_id, workers, offline, verbose):
     if compared := outcome.get("rerun"):
         text = f"{text}\n{comparison_text(compared)}"
         end = end or (DONE if compared["same"] else DIFFERENT)
-    return outcome, text, end or DONE
+    return outcome, text, end
 
 
 @command(RUN_ID, OFFLINE, examples=("rerun 98597d8b",))
@@ -192,12 +192,10 @@ def search(study, **options):
     loaded = definition.load(study)
     with StudyTerminal(study) as reporter:
         result = worker.run(loaded, **options, reporter=reporter, draw=draw_study)
-    free = next(name for name in map("exp{}".format, itertools.count(1)) if name not in load.names())
-    text = (
-        f"{results.text(loaded, result)}\n"
-        f"`make ui` shows the run {result['run_id']}, `make dashboard` the trials;\n"
-        f"`python -m tinycnn promote {study} --name {free}` makes an experiment of the best"
-    )
+    text = f"{results.text(loaded, result)}\n`make ui` shows the run {result['run_id']}, `make dashboard` the trials"
+    if result["best"] is not None and result["value"] != result["base_value"]:
+        free = next(name for name in map("exp{}".format, itertools.count(1)) if name not in load.names())
+        text += f";\n`python -m tinycnn promote {study} --name {free}` makes an experiment of the best"
     return result, text
 
 
