@@ -51,7 +51,7 @@ def load_spec(experiment: str, settings):
 
 @command(name="list", slow=False, examples=("list",))
 def list_():
-    """List the experiments, studies, layers and data sets."""
+    """List the experiments, studies, sweeps, layers and data sets."""
     from tinycnn.cli import show
 
     found = show.everything()
