@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tinycnn.errors import UserError
 from tinycnn.export import calibrate, emit, host, onnx_file, subject
 from tinycnn.export.quantise import program_of
 from tinycnn.export.rules import graph_of
-from tinycnn.export.subject import Subject
-from tinycnn.train.loop import predict
+from tinycnn.export.subject import Pixels, Subject
 
 ARM = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-Os")
 """What measures the code, where it is installed: a common microcontroller."""
@@ -39,7 +39,7 @@ def export(source: Path, to: str, folder: Path, *, offline: bool = False) -> dic
 
 def _written(found: Subject, to: str, folder: Path) -> dict:
     data, name = found.data, re.sub(r"\W", "_", found.spec.name)
-    logits = predict(found.network, data.evaluation, data, found.spec).numpy()
+    logits = _logits(found, data)
     channels, height, width = data.shape
     facts = {
         "to": to,
@@ -57,6 +57,13 @@ def _written(found: Subject, to: str, folder: Path) -> dict:
     return facts | made
 
 
+@torch.no_grad()
+def _logits(found: Subject, data) -> np.ndarray:
+    """Return the logits (N, classes) of the evaluation images, in float32 whatever precision training had."""
+    network = Pixels(found.network, found.mean, found.std).eval()
+    return torch.cat([network(batch) for batch in data.evaluation.images.split(250)]).numpy()
+
+
 def _accuracy(logits: np.ndarray, data) -> float:
     return 100 * float((logits.argmax(1) == data.evaluation.labels.numpy()).mean())
 
@@ -72,9 +79,8 @@ def _compared(logits, float_logits, data) -> dict:
 
 def _safetensors(found, folder, name, logits):
     paths = subject.save(found, folder)
-    again = subject.load(folder, offline=True)
-    return {"files": _sizes(paths)} | _compared(predict(again.network, again.data.evaluation, again.data,
-                                                        again.spec).numpy(), logits, found.data)  # fmt: skip
+    again = _logits(subject.load(folder, offline=True), found.data)
+    return {"files": _sizes(paths)} | _compared(again, logits, found.data)
 
 
 def _onnx(found, folder, name, logits):
