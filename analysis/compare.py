@@ -5,6 +5,7 @@ import textwrap
 import pandas as pd
 
 from analysis import evidence, runs, select, statistics
+from analysis.report.document import number
 from tinycnn.errors import UserError
 from tinycnn.network.check import check
 from tinycnn.track import verdict
@@ -72,11 +73,8 @@ def text(result: dict) -> str:
     rows = result["experiments"]
     head = ("experiment", "params", "n", "last %", "std", "min", "min of last 5", "target")
     cells = [
-        (
-            row["experiment"], f"{row['parameters']:,}", str(row["n"]), f"{row['last']:.3f}",
-            "-" if row["last_std"] is None else f"{row['last_std']:.3f}", f"{row['last_min']:.2f}",
-            f"{row['min_last5']:.2f}", row["verdict"],
-        )
+        (row["experiment"], f"{row['parameters']:,}", str(row["n"]), number(row["last"], 3), number(row["last_std"], 3),
+         number(row["last_min"]), number(row["min_last5"]), row["verdict"])
         for row in rows
     ]  # fmt: skip
     lines = [markdown(head, cells, "<>>>>>><"), ""]
@@ -86,11 +84,9 @@ def text(result: dict) -> str:
     for row in rows[1:]:
         found = row["against_base"]
         words = statistics.difference_as_text(found) if found else "evaluated on other images, so no difference"
-        lines += [
-            "",
-            textwrap.fill(f"{row['experiment']} against {result['base']}: {words}", 80, subsequent_indent="  "),
-        ]
-        changes = (f"{n}: {statistics.as_text(c['from'])} -> {statistics.as_text(c['to'])}"
-                   for n, c in row["changes"].items())  # fmt: skip
-        lines += [textwrap.fill(c, 80, initial_indent="  ", subsequent_indent="    ") for c in changes]
+        against = f"{row['experiment']} against {result['base']}: {words}"
+        lines += ["", textwrap.fill(against, 80, subsequent_indent="  ")]
+        for name, change in row["changes"].items():
+            line = f"  {name}: {statistics.as_text(change['from'])} -> {statistics.as_text(change['to'])}"
+            lines.append(textwrap.fill(line, 80, subsequent_indent="    "))
     return "\n".join(lines)

@@ -71,10 +71,8 @@ def summarise(epochs: pd.DataFrame, spec=None, measured=None, not_judged: str = 
 
 def front(costs: pd.Series, accuracies: pd.Series) -> pd.Index:
     """Return the labels of those that none of as low a cost surpasses, by rising cost."""
-    ordered = pd.DataFrame({"cost": costs, "accuracy": accuracies}).sort_values(
-        ["cost", "accuracy"], ascending=[True, False]
-    )
-    return ordered.index[ordered["accuracy"] > ordered["accuracy"].cummax().shift(fill_value=-np.inf)]
+    ordered = pd.DataFrame({"cost": costs, "error": -accuracies}).sort_values(["cost", "error"])
+    return ordered.index[ordered["error"] < ordered["error"].cummin().shift(fill_value=np.inf)]
 
 
 def under_budgets(summary: pd.DataFrame, references: pd.DataFrame) -> list[tuple]:

@@ -1,4 +1,4 @@
-"""What the figures' axes share: errors on a logarithmic scale, epochs, names in rows, legends, and empty figures."""
+"""What the figures' axes share: errors on a logarithmic scale, epochs, names in rows, and legends."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -112,12 +112,3 @@ def multiples(count: int) -> tuple[Figure, list[Axes], list[bool], list[bool]]:
         axes.set_axis_off()
     numbers = range(count)
     return figure, panels[:count], [n % _COLUMNS == 0 for n in numbers], [n + _COLUMNS >= count for n in numbers]
-
-
-def empty(why: str) -> Figure:
-    """Return a figure that says why there is nothing on it."""
-    figure = style.new(style.COLUMN, 1.0)
-    axes = figure.subplots()
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, why, ha="center", va="center", color=style.GREY)
-    return figure

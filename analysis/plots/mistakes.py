@@ -4,7 +4,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.plots import axes as axis
 from analysis.plots import style
 
 
@@ -90,7 +89,9 @@ def _titles(labels, predicted, classes, details) -> list[str]:
 def _image_grid(images, titles, width, columns, header) -> Figure:
     """Show images (C, H, W) under their titles, ``columns`` to a row of a figure of that width in inches."""
     if not titles:
-        return axis.empty("No image is wrong")
+        figure = style.new(style.COLUMN, 1.0)
+        figure.text(0.5, 0.5, "No image is wrong", ha="center", va="center", color=style.GREY)
+        return figure
     rows, inch = -(-len(titles) // columns), width / columns - 0.1
     figure = style.new(width, 0.17 * bool(header) + (inch + 0.1 * (titles[0].count("\n") + 1) + 0.08) * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()

@@ -1,4 +1,4 @@
-"""An Optuna study in figures: what was tried, in what order, and the result.
+"""An Optuna study in a figure: what was tried, and the best.
 
 ``trials`` has a row for each trial; only a complete one has a ``value``, the study's objective. ``result`` is the
 study's: its ``objective``, ``limit``, ``ranges``, ``importances`` and ``best`` trial. A loss is drawn as it is, an
@@ -16,23 +16,12 @@ from analysis.plots import style
 _TRIAL = {"color": style.BLUE, "marker": "o", "markerfacecolor": "white", "linestyle": "none", "markersize": 3.2,
           "markeredgewidth": 0.8}  # fmt: skip
 _BEST = {"color": style.BLACK, "marker": "*", "markersize": 8, "linestyle": "none"}
-_BEST_LINE = {"color": style.BLACK, "linewidth": 1.2}
 
 
 def draw(result: dict, trials: list[dict], curves: list[dict]):
-    """Yield (name, figure) of a study. All three as ``tinycnn.study.results`` returns them."""
-    for name, plot in plots(pd.DataFrame(trials), result).items():
-        yield name, plot()
-
-
-def plots(trials: pd.DataFrame, result: dict) -> dict:
-    """Return by name the functions that draw the figures of a study, those for which there is any data."""
-    found = {}
-    if len(trials):
-        found["history"] = lambda: history(trials, result)
+    """Yield (name, figure) of a study with a complete trial. All three as ``tinycnn.study.results`` returns them."""
     if result.get("best") is not None:
-        found["slices"] = lambda: slices(trials, result)
-    return found
+        yield "slices", slices(pd.DataFrame(trials), result)
 
 
 def complete(trials: pd.DataFrame, result: dict) -> tuple[pd.DataFrame, str]:
@@ -43,26 +32,6 @@ def complete(trials: pd.DataFrame, result: dict) -> tuple[pd.DataFrame, str]:
     if "accuracy" not in objective:
         return done, objective
     return done.assign(value=axis.errors_of(done["value"])), objective.replace("accuracy", "errors per 10,000")
-
-
-@style.styled
-def history(trials: pd.DataFrame, result: dict) -> Figure:
-    """Draw the value of each complete trial by its number, and the best so far; the title counts the others."""
-    done, name = complete(trials, result)
-    others = trials.loc[trials["state"] != "complete", "state"].value_counts().sort_index()
-    words = ", ".join(f"{count} {state.replace('_', ' the ')}" for state, count in others.items())
-    if done.empty:
-        return axis.empty(f"No complete trial: {words}")
-    figure, (axes,) = axis.column(2.5)
-    best = [*done["value"].cummin(), done["value"].min()]
-    axes.step([*done["number"], trials["number"].max()], best, where="post", **_BEST_LINE)
-    axes.plot(done["number"], done["value"], **_TRIAL)
-    axis.log_axis(axes, done["value"], 8)
-    axis.count_axis(axes, trials["number"], "trial")
-    axes.set_ylabel(name)
-    axes.set_title(words, loc="left", fontsize=7)
-    axis.legend(figure, [(f"a complete trial ({len(done)})", _TRIAL), ("the best so far", _BEST_LINE)])
-    return figure
 
 
 @style.styled

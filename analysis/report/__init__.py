@@ -8,9 +8,7 @@ from tinycnn import ROOT
 FOLDER = ROOT / "reports"
 
 
-def write(
-    names: list[str] | None = None, folder: Path = FOLDER, everything: bool = False
-) -> tuple[list[Path], list[str]]:
+def write(names=None, folder: Path = FOLDER, everything: bool = False) -> tuple[list[Path], list[str]]:
     """Write the report on these experiments, or on all; return its two files and its figures, and the notes.
 
     ``everything``: with a chapter for each experiment, and every table and figure. Raises SpecError for an unknown

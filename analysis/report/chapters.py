@@ -10,7 +10,7 @@ from analysis.statistics import as_text, difference_as_text
 from tinycnn.track.description import parse_notes
 
 _MOST_STUDIES = 3
-"""Studies with a figure, unless everything is asked for: first those whose best was compared on the test set."""
+"""Studies with a figure, and sweeps, unless everything is asked for; first studies compared on the test set."""
 
 
 def iteration(report, name: str, saved, pictured: bool, everything: bool) -> list[dict]:
@@ -62,7 +62,7 @@ def studies(found: dict, saved, everything: bool) -> list[dict]:
         objective = str(result.get("objective")).replace("_", " ")
         rows.append((name, result.get("base"), counted, objective, best, compared))
         if everything or order.index(name) < _MOST_STUDIES:
-            plots = figures.study(name, trials, result, saved, everything)
+            plots = figures.study(name, trials, result, saved)
             sections += [heading(3, f"Study {name}"), *_study(result), figure_group(plots)]
             drawn += plots
     head = ("study", "base", "trials", "objective", "best (the base's)", "the best on the test set")
@@ -70,10 +70,10 @@ def studies(found: dict, saved, everything: bool) -> list[dict]:
     return [table(head, rows, "<<<<><"), paragraph(text), *(sections if everything else [figure_group(drawn)])]
 
 
-def sweeps(found: dict, saved) -> list[dict]:
-    """Return a section for each sweep: its arms, and what each brings against the base. ``found``: by name."""
+def sweeps(found: dict, saved, everything: bool) -> list[dict]:
+    """Return a section for each sweep, or the first few: its arms, and what each brings. ``found``: by name."""
     sections = []
-    for name, result in found.items():
+    for name, result in list(found.items())[: None if everything else _MOST_STUDIES]:
         arms, several = result["arms"], max(arm["n"] for arm in result["arms"])
         rows = [
             (

@@ -33,7 +33,7 @@ def content(report: ReportData, saved: figures.FigureFolder, everything: bool) -
     if report.studies:
         body += [heading(2, "Studies"), *chapters.studies(report.studies, saved, everything)]
     if report.sweeps:
-        body += [heading(2, "Sweeps"), *chapters.sweeps(report.sweeps, saved)]
+        body += [heading(2, "Sweeps"), *chapters.sweeps(report.sweeps, saved, everything)]
     return [*body, *_sources(report, best, everything)]  # the notes last: drawing adds to them
 
 

@@ -191,12 +191,9 @@ def sweep(name: str, result: dict, saved: FigureFolder) -> list[dict]:
     return saved.add(f"sweep_{name}", caption, changed, lambda: specs.changes(changed)) if len(changed) else []
 
 
-def study(name: str, trials, result: dict, saved: FigureFolder, everything: bool) -> list[dict]:
-    """Draw an Optuna study; its searched fields alone, or everything."""
-    captions = {
-        "slices": f"{name}: objective over each searched field, with its share of the variation. Star: the best trial.",
-        "history": f"{name}: the objective of each trial, the best so far, and trials that did not finish.",
-    }
-    plots = studies.plots(trials, result)
-    kinds = [kind for kind in captions if kind in plots and (everything or kind == "slices")]
-    return [each for kind in kinds for each in saved.add(f"study_{name}_{kind}", captions[kind], trials, plots[kind])]
+def study(name: str, trials, result: dict, saved: FigureFolder) -> list[dict]:
+    """Draw what an Optuna study tried, if it has a complete trial."""
+    if result.get("best") is None:
+        return []
+    caption = f"{name}: objective over each searched field, with its share of the variation. Star: the best trial."
+    return saved.add(f"study_{name}_slices", caption, trials, lambda: studies.slices(trials, result))

@@ -142,5 +142,5 @@ def test_slices_hold_the_complete_trials_over_each_field_and_the_star_is_the_bes
 def test_the_figures_of_a_study_are_drawn_from_plain_rows():
     trials, curves, result = frames.study(12)
     drawn = dict(studies.draw(result, trials.to_dict("records"), curves.to_dict("records")))
-    assert list(drawn) == ["history", "slices"]
+    assert list(drawn) == ["slices"]
     assert dict(studies.draw({"best": None}, [], [])) == {}

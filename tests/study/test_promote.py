@@ -105,7 +105,7 @@ def test_nothing_is_overwritten_and_no_bad_file_is_left(study, folder):
 
 
 def test_the_base_itself_and_a_study_not_begun_are_told(study):
-    with pytest.raises(UserError, match="search some begins it"):
+    with pytest.raises(UserError, match="search some` begins it"):
         promote.promote(study, "exp9")
     searched(study)
     with pytest.raises(UserError, match="is exp3 itself: there is nothing to promote"):

@@ -75,7 +75,7 @@ def assert_waiting(code, said, run_id):
     """All epochs were trained, and the last line says, with exit code 5, how the results are delivered."""
     assert code == 5, said
     assert sum(f": epoch {each}/{EPOCHS}" in line for each in range(1, EPOCHS + 1) for line in said) % EPOCHS == 0
-    assert said[-1].startswith("tinycnn: the store ") and f"resume {run_id}` delivers" in said[-1]
+    assert said[-1].startswith("tinycnn: the store ") and f"resume {run_id[:8]}` delivers" in said[-1]
     assert not any("Traceback" in line for line in said)
 
 

@@ -98,9 +98,11 @@ def test_any_network_maps_and_learns_beside_others_as_alone(model):
 
 
 def test_seeds_agree_in_float32_after_50_steps(tiny_data):
-    (_, results), _ = together(SPEC, tiny_data)
+    smooth = Network(Conv(6, stride=2), Conv(8), Head(), activation="silu")  # a maximum turns rounding into a jump
+    spec = SPEC.but(model=smooth)
+    (_, results), _ = together(spec, tiny_data)
     for seed, result in zip(SEEDS, results, strict=True):
-        *_, alone = train(SPEC, seed, data=tiny_data, device="cpu")
+        *_, alone = train(spec, seed, data=tiny_data, device="cpu")
         assert (result.train_loss, result.loss) == pytest.approx((alone.train_loss, alone.loss), abs=1e-4)
 
 

@@ -8,6 +8,7 @@ import click
 
 from tinycnn.cli.main import command, main, note
 from tinycnn.cli.options import (
+    ALL,
     COUNT,
     DEVICE,
     EXPERIMENT,
@@ -50,7 +51,7 @@ def load_spec(experiment: str, settings):
 
 @command(name="list", slow=False, examples=("list",))
 def list_():
-    """List the experiments, studies, layers and data sets."""
+    """List the experiments, studies, sweeps, layers and data sets."""
     from tinycnn.cli import show
 
     found = show.everything()
@@ -126,7 +127,7 @@ def resume(run_id, workers, offline, verbose):
     if compared := outcome.get("rerun"):
         text = f"{text}\n{comparison_text(compared)}"
         end = end or (DONE if compared["same"] else DIFFERENT)
-    return outcome, text, end or DONE
+    return outcome, text, end
 
 
 @command(RUN_ID, OFFLINE, examples=("rerun 98597d8b",))
@@ -191,12 +192,10 @@ def search(study, **options):
     loaded = definition.load(study)
     with StudyTerminal(study) as reporter:
         result = worker.run(loaded, **options, reporter=reporter, draw=draw_study)
-    free = next(name for name in map("exp{}".format, itertools.count(1)) if name not in load.names())
-    text = (
-        f"{results.text(loaded, result)}\n"
-        f"`make ui` shows the run {result['run_id']}, `make dashboard` the trials;\n"
-        f"`python -m tinycnn promote {study} --name {free}` makes an experiment of the best"
-    )
+    text = f"{results.text(loaded, result)}\n`make ui` shows the run {result['run_id']}, `make dashboard` the trials"
+    if result["best"] is not None and result["value"] != result["base_value"]:
+        free = next(name for name in map("exp{}".format, itertools.count(1)) if name not in load.names())
+        text += f";\n`python -m tinycnn promote {study} --name {free}` makes an experiment of the best"
     return result, text
 
 
@@ -259,11 +258,7 @@ def doctor():
     return checks, doctor.text(checks), DONE if all(check["ok"] for check in checks) else FAILED
 
 
-@command(
-    EXPERIMENTS,
-    click.option("--all", "everything", is_flag=True, help="A chapter for each experiment, every table and figure."),
-    examples=("report", "report exp2 exp3 --all"),
-)  # fmt: skip
+@command(EXPERIMENTS, ALL, examples=("report", "report exp2 exp3 --all"))
 def report(experiments, everything):
     """Write reports/report.html, report.md and the figures."""
     from analysis import report

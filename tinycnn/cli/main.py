@@ -58,7 +58,7 @@ def command(*options, examples: tuple[str, ...], name: str | None = None, slow: 
                 print(fitted(shown, sys.stdout), flush=True)
             if isinstance(end, UserError):
                 raise end
-            return end
+            return end or DONE
 
         as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
         for option in (as_json, *reversed(options)):

@@ -25,6 +25,7 @@ def full_id(context, parameter, value):
 
 COUNT, SEED = click.IntRange(1, 1000), click.IntRange(0, 2**32 - 1)
 EXPERIMENT = click.argument("experiment", help="A name (exp3), a file, or the spec.json of a run.")
+ALL = click.option("--all", "everything", is_flag=True, help="A chapter for each experiment, every table and figure.")
 EXPERIMENTS = click.argument("experiments", nargs=-1, help="Which ones (default: all that have finished runs).")
 STUDY = click.argument("study", help="A name (dropout_lr) or a file.")
 RUN_ID = click.argument("run_id", callback=full_id, help="The first digits of its id; doctor lists those to resume.")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError
-from tinycnn.spec import Layer, load
+from tinycnn.spec import Layer, load, sweep
 from tinycnn.study import definition
 from tinycnn.track import tables
 from tinycnn.track.description import parse_notes
@@ -42,18 +42,19 @@ def _recorded_parameters(spec) -> int | None:
 
 
 def everything() -> dict:
-    """Return experiments, studies, layers and data sets, each with what it is."""
+    """Return experiments, studies, sweeps, layers and data sets, each with what it is."""
     return {
         "experiments": experiments(),
-        "studies": {name: _title(name) for name in definition.names()},
+        "studies": {name: _title(definition, name) for name in definition.names()},
+        "sweeps": {name: _title(sweep, name) for name in sweep.names()},
         "layers": {name: inspect.getdoc(kind).splitlines()[0] for name, kind in Layer.kinds().items()},
         "data": {name: asdict(facts) for name, facts in DATASETS.items()},
     }
 
 
-def _title(study: str) -> str:
+def _title(kind, name: str) -> str:
     try:
-        return (definition.load(study).notes or "-").strip().splitlines()[0]
+        return (kind.load(name).notes or "-").strip().splitlines()[0]
     except UserError as error:
         return str(error)
 
@@ -65,7 +66,8 @@ def list_text(found: dict) -> str:
         count = "- parameters (show counts them)" if row["parameters"] is None else f"{row['parameters']:,} parameters"
         facts = row["error"] or f"{count}, {row['data']}, {row['epochs']} epochs"
         lines += [f"  {row['name']:<15}{row['title'] or '-'}", f"  {'':<15}{facts}"]
-    for title, kind in (("Studies (`make study STUDY=NAME`)", "studies"), ("Layers (tinycnn.spec)", "layers")):
+    titles = {"studies": "Studies (`make study STUDY=NAME`)", "sweeps": "Sweeps (`make sweep SWEEP=NAME`)"}
+    for kind, title in {**titles, "layers": "Layers (tinycnn.spec)"}.items():
         lines += ["", title, *(f"  {name:<15}{words}" for name, words in found[kind].items())]
     lines += ["", "Data sets (data.name)"]
     for name, facts in DATASETS.items():

@@ -144,7 +144,7 @@ class Train(Section):
     compile: bool = False
     kernels: Annotated[
         Literal["torch", "native"],
-        Field(description="native: network/native.cpp, where it applies (CPU, float32, not compiled, a C++ compiler)"),
+        Field(description="native: network/native, where it applies (CPU, float32, not compiled, a C++ compiler)"),
     ] = "native"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 

@@ -31,7 +31,7 @@ def promote(study: Study, name: str, number: int | None = None) -> Path:
     number = result["best"] if number is None else number
     if number is None or number >= len(trials) or storage.state(trials[number]) != "complete":
         what = "has no trial trained to its end yet" if number is None else f"has no complete trial {number}"
-        raise UserError(f"study {study.name}: {what}; python -m tinycnn search {study.name} goes on")
+        raise UserError(f"study {study.name}: {what}; `python -m tinycnn search {study.name}` goes on")
     trial, base = trials[number], _experiment(study.base)
     values, own = study.values(trial.params), study.own
     changes = {field: value for field, value in values.items() if as_stored(value) != own[field]}

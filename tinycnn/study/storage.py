@@ -117,7 +117,7 @@ def opened(study: Study, *, identity: dict | None = None, worker: int = 0) -> op
         where = storage()
         if study.name not in optuna.get_all_study_names(where):
             if identity is None:
-                begin = f"python -m tinycnn search {study.name} begins it"
+                begin = f"`python -m tinycnn search {study.name}` begins it"
                 raise UserError(f"study {study.name}: not in {shown(address())}; {begin}")
             direction = "minimize" if study.objective == "validation_loss" else "maximize"
             begun = optuna.create_study(study_name=study.name, storage=where, direction=direction)

@@ -1,11 +1,12 @@
 """What the kernels compute in: the memory of a plan's maps and steps, for batches of one size."""
 
+import itertools
 import math
 
 import torch
 from torch import nn
 
-from tinycnn.network.native import library, plan
+from tinycnn.network.native import library, steps
 
 
 class Buffers:
@@ -18,11 +19,14 @@ class Buffers:
         self.slots = self.blocks if training else self.threads  # a block keeps its maps for the way back
         self.maps = (library.Map * len(planned.maps))()
         self.steps = (library.Step * len(planned.steps))()
+        self.values, self.gradients = [], []  # where in the steps the addresses of parameters go
         for s, step in zip(self.steps, planned.steps, strict=True):
             self._step(s, step, training)
+        self.norms = [(s, step.norm) for s, step in zip(self.steps, planned.steps, strict=True) if step.norm]
+        self.drops = [(s, step) for s, step in zip(self.steps, planned.steps, strict=True) if step.drop]
         for m, each in zip(self.maps, planned.maps, strict=True):
             self._map(m, each, training)
-        scratch = max((s.size[0] for s in self.steps if s.kind == plan.CONVOLUTION), default=0) if training else 0
+        scratch = max((s.size[0] for s in self.steps if s.kind == steps.CONVOLUTION), default=0) if training else 0
         self.network = library.Network(
             self.maps, self.steps, len(self.steps), self.threads, self.new(self.threads * scratch * self.lanes), scratch
         )
@@ -50,7 +54,9 @@ class Buffers:
             m.data = self.new(self._numbers(each, each.border, each.brief_data))
         else:
             m.data = self.maps[each.of].data  # made before
-        if training:
+        if each.whole:
+            m.grad, m.brief_grad = self.maps[each.of].grad, self.maps[each.of].brief_grad
+        elif training:
             m.grad = self.new(self._numbers(each, each.halo, each.brief_grad))
             if each.normed:
                 m.normed = self.new(self._numbers(each, 0, False))
@@ -64,15 +70,20 @@ class Buffers:
             setattr(s, name, getattr(step, name))
         s.function, s.pool, s.again = step.function, step.pool, step.again
         for number in range(library.PARAMETERS):
-            parameter = step.parameter(number)
+            owner, name = (number < len(step.parameters) and step.parameters[number]) or ({}, "")
+            parameter = owner.get(name)
             s.size[number] = parameter.numel() if isinstance(parameter, nn.Parameter) else 0
+            if parameter is not None:
+                self.values.append((s.parameter, number, owner, name))
+            if s.size[number]:
+                self.gradients.append((s.gradient, number, owner, name))
         s.partials = sum(s.size)
         before = self.plan.maps[step.in_]
-        if step.kind == plan.CONVOLUTION:
+        if step.kind == steps.CONVOLUTION:
             s.packed = self.new(s.size[0])
             if training and before.wanted:
                 s.packed_back = self.new(s.size[0])
-        if step.kind == plan.POINTWISE:
+        if step.kind == steps.POINTWISE:
             for name in ("scale", "shift", "mean", "inverse", "d_shift", "d_scale"):
                 setattr(s, name, self.new(before.channels))
             s.sums = self.new(2 * self.blocks * before.channels * 2)  # in float64
@@ -82,27 +93,24 @@ class Buffers:
             s.partial = self.new(self.blocks * s.partials)
 
     def parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of all steps, each once, as they are now."""
-        found = (step.parameter(number) for step in self.plan.steps for number in range(len(step.parameters)))
-        return list({id(each): each for each in found if isinstance(each, nn.Parameter)}.values())
+        """Return the parameters of all steps, each once, as they are now: a module may have been given others."""
+        return list({id(owner[name]): owner[name] for _, _, owner, name in self.gradients}.values())
 
     def _update_pointers(self):
         """Set the present addresses of parameters and statistics."""
-        for s, step in zip(self.steps, self.plan.steps, strict=True):
-            for number in range(len(step.parameters)):
-                parameter = step.parameter(number)
-                s.parameter[number] = None if parameter is None else parameter.data_ptr()
-            if step.norm is not None:
-                s.running_mean, s.running_var = step.norm.running_mean.data_ptr(), step.norm.running_var.data_ptr()
+        for where, number, owner, name in self.values:
+            where[number] = owner[name].data_ptr()
+        for s, norm in self.norms:
+            s.running_mean, s.running_var = norm.running_mean.data_ptr(), norm.running_var.data_ptr()
 
     def _draw(self, s, step, images):
         """Draw the factors of a dropout as torch does, and lay them out as the kernels read them."""
         shape = self.plan.maps[step.in_].shape
         s.drop_each = type(step.drop) is nn.Dropout
         size = math.prod(shape) if s.drop_each else shape[0]
-        factors = torch.zeros(self.blocks * self.lanes, size)
-        keep = 1 - step.drop.p
-        factors[:images] = torch.empty(images, size).bernoulli_(keep).div_(keep)
+        keep, padding = 1 - step.drop.p, self.blocks * self.lanes - images
+        factors = torch.empty(images, size).bernoulli_(keep).div_(keep)
+        factors = torch.cat([factors, torch.zeros(padding, size)]) if padding else factors
         factors = factors.view(self.blocks, self.lanes, size).transpose(1, 2).contiguous()
         self.drawn.append(factors)
         s.drop = factors.data_ptr()
@@ -114,11 +122,11 @@ class Buffers:
         """Return what the layers make of a batch in training mode; update running statistics."""
         self._update_pointers()
         self.drawn = []
-        for s, step in zip(self.steps, self.plan.steps, strict=True):
-            if step.norm is not None:
-                step.norm.num_batches_tracked += 1
+        if self.norms:
+            torch._foreach_add_([norm.num_batches_tracked for _, norm in self.norms], 1)
+        for s, step in self.drops:
             s.drop = None
-            if step.drop is not None and step.drop.p:
+            if step.drop.p:
                 self._draw(s, step, len(images))
         out = self._out(images)
         self.kernels.forward(self.network, images.data_ptr(), len(images), out.data_ptr())
@@ -134,14 +142,12 @@ class Buffers:
     def backward(self, d_out, d_images) -> list[torch.Tensor]:
         """Return the gradients of all parameters, and set that of the images."""
         parameters = self.parameters()
-        # one buffer, so that what reads them all reads on
-        flat = torch.zeros(sum(each.numel() for each in parameters))
-        parts = flat.split([each.numel() for each in parameters])
-        gradients = {id(each): part.view(each.shape) for each, part in zip(parameters, parts, strict=True)}
-        for s, step in zip(self.steps, self.plan.steps, strict=True):
-            for number in range(len(step.parameters)):
-                gradient = gradients.get(id(step.parameter(number)))
-                s.gradient[number] = None if gradient is None else gradient.data_ptr()
+        sizes = [each.numel() for each in parameters]
+        flat = torch.zeros(sum(sizes))  # one buffer, so that what reads them all reads on
+        addresses = itertools.accumulate(sizes, lambda at, size: at + 4 * size, initial=flat.data_ptr())
+        address = dict(zip(map(id, parameters), addresses, strict=False))
+        for where, number, owner, name in self.gradients:
+            where[number] = address[id(owner[name])]
         where = None if d_images is None else d_images.data_ptr()
         self.kernels.backward(self.network, d_out.data_ptr(), len(d_out), where)
-        return list(gradients.values())
+        return [part.view(each.shape) for each, part in zip(parameters, flat.split(sizes), strict=True)]

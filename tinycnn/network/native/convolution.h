@@ -9,20 +9,19 @@
 typedef std::vector<i64> Offsets;
 
 constexpr int MOST_OUT = REGISTERS == 32 ? 12 : 6;
-constexpr int wide(int out) { return out == 1 ? 6 : std::max(1, std::min(4, (REGISTERS - 4) / (out + 1))); }
+constexpr int wide(int out) { return out == 1 ? 6 : std::max(1, std::min(4, (REGISTERS - 1) / (out + 1))); }
 
 static inline i64 part_of(i64 outputs, i64 most) {  // how many maps a tile takes, so that tiles are about equal
     i64 parts = (outputs + most - 1) / most;
     return (outputs + parts - 1) / parts;
 }
 
-// from, to: channels; weight(o, k): of output o and tap k. packed: for each tile, for each tap, the tile's weights
-template <class Weight>
-static float *pack(i64 outputs, i64 taps, const Weight &weight, float *packed) {
+// For each tile, for each tap, the tile's weights one after the other: weight[output * step + at[tap]].
+static float *pack(const float *weight, i64 outputs, i64 step, const Offsets &at, float *packed) {
     i64 part = part_of(outputs, MOST_OUT);
     for (i64 first = 0; first < outputs; first += part)
-        for (i64 k = 0; k < taps; k++)
-            for (i64 o = first; o < std::min(outputs, first + part); o++) *packed++ = weight(o, k);
+        for (i64 tap : at)
+            for (i64 o = first; o < std::min(outputs, first + part); o++) *packed++ = weight[o * step + tap];
     return packed;
 }
 
@@ -137,26 +136,24 @@ static void each_set(const Step &s, const Use &use) {
 }
 
 static void pack_convolution(const Step &s, i64 channels, i64 outputs) {
+    static thread_local Offsets at;
     i64 window = s.rows * s.columns, inputs = channels / s.groups, each = outputs / s.groups;
+    at.clear();
+    for (i64 y = 0; y < s.rows; y++)
+        for (i64 c = 0; c < inputs; c++)
+            for (i64 x = 0; x < s.columns; x++) at.push_back(c * window + y * s.columns + x);
     float *packed = s.packed;
-    for (i64 g = 0; g < s.groups; g++) {
-        const float *weight = s.parameter[0] + g * each * inputs * window;
-        packed = pack(each, inputs * window, [&](i64 o, i64 k) {
-            i64 y = k / (inputs * s.columns), c = k / s.columns % inputs, x = k % s.columns;
-            return weight[(o * inputs + c) * window + y * s.columns + x];
-        }, packed);
-    }
+    for (i64 g = 0; g < s.groups; g++)
+        packed = pack(s.parameter[0] + g * each * inputs * window, each, inputs * window, at, packed);
     if (!s.packed_back) return;
     packed = s.packed_back;
     each_set(s, [&](i64, i64, const Offsets &rows, const Offsets &columns, const Offsets &, const Offsets &) {
-        i64 across = columns.size();
-        for (i64 g = 0; g < s.groups; g++) {
-            const float *weight = s.parameter[0] + g * each * inputs * window;
-            packed = pack(inputs, rows.size() * each * across, [&](i64 c, i64 k) {
-                i64 y = rows[k / (each * across)], o = k / across % each, x = columns[k % across];
-                return weight[(o * inputs + c) * window + y * s.columns + x];
-            }, packed);
-        }
+        at.clear();
+        for (i64 y : rows)
+            for (i64 o = 0; o < each; o++)
+                for (i64 x : columns) at.push_back(o * inputs * window + y * s.columns + x);
+        for (i64 g = 0; g < s.groups; g++)
+            packed = pack(s.parameter[0] + g * each * inputs * window, inputs, window, at, packed);
     });
 }
 

@@ -3,7 +3,7 @@
 
 #include "vectors.h"
 
-struct Map {  // plan.py has the same, field by field
+struct Map {  // library.py has the same, field by field
     i64 channels, height, width;
     i64 border, halo;  // zeros around each plane of data and of its gradient: no tap of a convolution needs a test
     i64 wanted;        // whether anything before this map needs its gradient
@@ -17,7 +17,7 @@ enum Function { NONE, RELU, PRELU, SILU, GELU };
 
 constexpr int PARAMETERS = 4;
 
-struct Step {  // plan.py has the same, field by field
+struct Step {  // library.py has the same, field by field
     i64 kind, in, out, other;       // maps; other: the second summand
     i64 rows, columns;              // of the window
     i64 stride, pad, dilation, groups;
@@ -37,7 +37,7 @@ struct Step {  // plan.py has the same, field by field
     float *partial;                 // [block][partials]: gradients of the parameters
 };
 
-struct Network {  // plan.py has the same, field by field
+struct Network {  // library.py has the same, field by field
     Map *maps;
     Step *steps;
     i64 count, threads;

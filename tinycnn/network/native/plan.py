@@ -1,15 +1,33 @@
 """From torch modules to the kernels' steps, for maps of a shape."""
 
-from dataclasses import dataclass, field
+import math
 
 from torch import nn
 
 from tinycnn.network.native.layers import leaves, padding_of, square, stride_of
+from tinycnn.network.native.steps import (
+    AVERAGE_POOL,
+    BLUR,
+    BRANCH,
+    CONVOLUTION,
+    EXCITE,
+    GATED_POOL,
+    GELU,
+    IMAGES,
+    MAX_POOL,
+    NONE,
+    POINTWISE,
+    PRELU,
+    RELU,
+    RESULT,
+    SILU,
+    SUM,
+    Map,
+    Step,
+    lay_out,
+)  # fmt: skip
 from tinycnn.spec import modules
 
-# as network.h numbers them
-(IMAGES, CONVOLUTION, POINTWISE, MAX_POOL, AVERAGE_POOL, GATED_POOL, BLUR, EXCITE, SUM, BRANCH, RESULT) = range(11)
-NONE, RELU, PRELU, SILU, GELU = range(5)
 _FUNCTIONS = {nn.ReLU: RELU, nn.PReLU: PRELU, nn.SiLU: SILU, nn.GELU: GELU}
 _NORM, _FUNCTION, _DROP, _POOL, _FULL = range(1, 6)
 """In this order one pointwise step takes what follows a convolution."""
@@ -17,55 +35,6 @@ _NORM, _FUNCTION, _DROP, _POOL, _FULL = range(1, 6)
 
 class Unplannable(Exception):
     """The kernels cannot take these maps; torch computes the layers, or says why it cannot either."""
-
-
-@dataclass
-class Map:
-    """A map (channels, height, width); ``of``: the map whose data it is another name for."""
-
-    channels: int
-    height: int
-    width: int
-    wanted: bool = True
-    of: int | None = None
-    border: int = 0
-    halo: int = 0
-    brief_data: bool = False  # needed for one block at a time only
-    brief_grad: bool = False
-    normed: bool = False  # whether batch norm follows
-
-    @property
-    def shape(self):
-        """Channels, height and width."""
-        return self.channels, self.height, self.width
-
-
-@dataclass
-class Step:
-    """What computes a map from another; the fields of ``network.h``, and the modules it takes values from."""
-
-    kind: int
-    in_: int
-    out: int
-    other: int = 0
-    rows: int = 1
-    columns: int = 1
-    stride: int = 1
-    pad: int = 0
-    dilation: int = 1
-    groups: int = 1
-    function: int = NONE
-    pool: int = 1
-    norm: nn.Module | None = None
-    drop: nn.Module | None = None
-    parameters: list = field(default_factory=list)  # (module, name) of each, or None
-    taken: int = 0  # how far a pointwise step is
-    again: bool = False  # whether the step before computes the input again on the way back
-
-    def parameter(self, number):
-        """Return a parameter of this step, None where there is none; as it is now, since it may be replaced."""
-        where = self.parameters[number] if number < len(self.parameters) else None
-        return where and getattr(*where)
 
 
 class Plan:
@@ -80,10 +49,7 @@ class Plan:
         self.steps.append(Step(IMAGES, 0, 0))
         self.sequence(layers)
         self.steps.append(Step(RESULT, self.at, self.at))
-        for step in self.steps:
-            if step.kind == CONVOLUTION:
-                self._margins(step)
-        self._shorten()
+        lay_out(self.maps, self.steps)
 
     @property
     def out_shape(self):
@@ -118,7 +84,7 @@ class Plan:
 
     def owned(self, step, number, module, name):
         """Give a step a parameter."""
-        step.parameters[number] = (module, name)
+        step.parameters[number] = (module._parameters, name)
         self.maps[step.out].wanted = True
 
     def conv(self, conv, crop=0, size=None):
@@ -134,16 +100,22 @@ class Plan:
     def convolution(self, module, size, rows, columns, **fields):
         """Add a convolution with the weights of a module, and its bias."""
         shape = (module.weight.shape[0], *size)
-        self.add(CONVOLUTION, shape, rows=rows, columns=columns, parameters=[(module, "weight")], **fields)
+        self.add(CONVOLUTION, shape, rows=rows, columns=columns, parameters=[(module._parameters, "weight")], **fields)
         if module.bias is not None:
             self.owned(self.pointwise(_NORM), 1, module, "bias")
 
     def linear(self, linear):
-        """Add a linear layer: a convolution whose window is the whole map."""
-        channels, height, width = self.maps[self.at].shape
-        if not self.flat or channels * height * width != linear.in_features:
+        """Add a linear layer: a 1×1 convolution of a map of one pixel, which any map without margins is."""
+        shape = self.maps[self.at].shape
+        if not self.flat or math.prod(shape) != linear.in_features:
             raise Unplannable
-        self.convolution(linear, (1, 1), height, width)
+        if shape[1:] != (1, 1):
+            if self.steps[-1].kind == CONVOLUTION:  # whose result has a margin
+                self.pointwise(_NORM)
+            source = self.maps[self.at]
+            self.maps.append(Map(linear.in_features, 1, 1, wanted=source.wanted, of=self.at, whole=True))
+            self.at = len(self.maps) - 1
+        self.convolution(linear, (1, 1), 1, 1)
 
     def norm(self, norm):
         """Add batch norm."""
@@ -215,7 +187,9 @@ class Plan:
 
     def gated_pool(self, pool):
         """Add a gated pool."""
-        self.windows(GATED_POOL, pool.size, pool.stride, parameters=[(pool, "scale"), (pool, "shift")])
+        self.windows(
+            GATED_POOL, pool.size, pool.stride, parameters=[(pool._parameters, name) for name in ("scale", "shift")]
+        )
 
     def blur_pool(self, pool):
         """Add the maximum over windows one pixel apart, and a blur."""
@@ -227,14 +201,14 @@ class Plan:
             raise Unplannable
         shape = (channels, *((side - 1) // pool.stride + 1 for side in sides))
         blur = self.add(BLUR, shape, rows=width, columns=width, stride=pool.stride, pad=pool.before)
-        blur.parameters = [(pool, "kernel")]
+        blur.parameters = [(pool._buffers, "kernel")]
 
     def excite(self, layer):
         """Add squeeze-and-excite."""
         if self.flat:
             raise Unplannable
         both = layer.reduce, layer.expand
-        names = [(conv, name) for conv in both for name in ("weight", "bias")]
+        names = [(conv._parameters, name) for conv in both for name in ("weight", "bias")]
         self.add(EXCITE, self.maps[self.at].shape, parameters=names)
 
     def residual(self, block):
@@ -257,44 +231,6 @@ class Plan:
             raise Unplannable
         self.add(SUM, shape, other=other, **where)
         self.sequence([block.activation])
-
-    def _shorten(self):
-        """Find the maps that need not be kept: what is needed no longer stays in the cache, and memory is slow.
-
-        A block goes through all steps from one batch norm to the next before another block does. A gradient that is
-        neither left nor read by others is brief. So are the results of cheap pointwise steps that only a convolution
-        reads: it has them computed again on the way back.
-        """
-        groups, users = [], [[] for _ in self.maps]
-        for number, step in enumerate(self.steps):
-            groups.append((groups[-1] if groups else 0) + (step.norm is not None))
-            for each in {step.in_, step.other} if step.kind == SUM else {step.in_}:
-                if step.kind != IMAGES:
-                    users[each].append(number)
-        for number, step in enumerate(self.steps):
-            after, readers = self.maps[step.out], users[step.out]
-            # batch norm's own part comes after the others': with the group before it
-            after.normed = any(self.steps[each].norm is not None for each in readers)
-            if step.kind in (IMAGES, RESULT):
-                continue
-            after.brief_grad = after.normed or all(groups[each] == groups[number] for each in readers)
-            cheap = step.kind == POINTWISE and step.function in (NONE, RELU, PRELU)
-            if cheap and readers == [number + 1] and self.steps[number + 1].kind == CONVOLUTION:
-                after.brief_data = self.steps[number + 1].again = True
-
-    def _margins(self, step):
-        """Set the zeros that a convolution needs around its input, and backward around its output's gradient."""
-        before, after = self.maps[step.in_], self.maps[step.out]
-        if step.out == step.in_:
-            return
-        root = before
-        while root.of is not None:
-            root = self.maps[root.of]
-        root.border = max(root.border, step.pad)
-        for n, out, taps in zip(before.shape[1:], after.shape[1:], (step.rows, step.columns), strict=True):
-            lowest = (step.pad - (taps - 1) * step.dilation) // step.stride
-            highest = (n - 1 + step.pad) // step.stride
-            after.halo = max(after.halo, -lowest, highest - out + 1)
 
 
 _LOWER = {
