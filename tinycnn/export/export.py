@@ -111,7 +111,10 @@ def _c(found, folder, name, logits):
     for path, text in zip(paths, (files.header, files.source), strict=True):
         path.write_text(text, encoding="ascii", errors="backslashreplace")
     scores = program.run(images)
+    channels, height, width = data.shape
     facts = {
+        "input": f"uint8 ({height}, {width}, {channels}), pixels 0 to 255",
+        "output": f"{len(data.classes)} int32 scores, × {program.step:.6g} the logits",
         "files": _sizes(paths), "flash": files.flash, "weights": files.weights, "ram": files.ram, "macs": program.macs,
         "step": program.step, "calibrated_on": min(calibrate.IMAGES, len(data.train.images)),
         "code": _code(folder, files.name),
@@ -172,6 +175,8 @@ def text(facts: dict) -> str:
     if "calibrated_on" in facts:
         lines.append(f"ranges for 8 bits from {facts['calibrated_on']:,} training images")
     lines.append(f"accuracy {facts['accuracy']:.2f} %, in float {facts['float_accuracy']:.2f} % ({kind})")
-    same = "the same prediction for every image" if not (n := facts["other_predictions"]) else f"{n} predictions differ"
+    differing = facts["other_predictions"]
+    same = f"{differing} predictions differ" if differing else "the same prediction for every image"
+    same = "1 prediction differs" if differing == 1 else same
     lines.append(f"{same}; largest difference of a logit {facts['largest_difference']:.2g}")
     return "\n".join(lines)
