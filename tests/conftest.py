@@ -14,8 +14,9 @@ for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "_MLFLO
 for _name in ("TINYCNN_MIRROR", "TINYCNN_DEBUG"):
     os.environ.pop(_name, None)
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a job in the background; its children would ignore it too
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for _signal, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_signal) == signal.SIG_IGN:  # in the background, or under nohup; so children would ignore it
+        signal.signal(_signal, _default)
 
 import networks  # noqa: E402
 import pytest  # noqa: E402

@@ -15,7 +15,7 @@ from tinycnn.study import results, storage
 from tinycnn.study.definition import Study, check_study
 from tinycnn.track import provenance
 from tinycnn.track.address import shown, studies
-from tinycnn.track.mlflow_store import Store
+from tinycnn.track.mlflow_store import PARENT, Store
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.train.loop import train
 
@@ -75,6 +75,7 @@ def run(study: Study, *, trials=None, workers=1, device="auto", offline=False, r
         finally:
             with storage.errors(), storage.locked(study.name):
                 storage.retry_lost(found)
+            _end_left_runs(store, run_id)
         result = results.results(study, found) | {"run_id": run_id, "budget": budget}
         _record(tracked, study, found, result, draw, reporter)
     if storage.given_up(found, budget):
@@ -86,6 +87,13 @@ def run(study: Study, *, trials=None, workers=1, device="auto", offline=False, r
     if result["trained"] < budget:
         reporter.notice(f"{result['trained']} of {budget} trials are trained, others run elsewhere; search again then")
     return result
+
+
+def _end_left_runs(store, run_id):
+    """End the runs of trials that a killed worker left RUNNING; one that is just being recorded ends itself after."""
+    with contextlib.suppress(StoreTrouble):
+        for each in store.search({PARENT: run_id}, ("RUNNING",)):
+            store.kill(each.info.run_id)
 
 
 def _own_run(store, found, study, plan) -> str:
