@@ -16,9 +16,9 @@ FOLDER = ROOT / "experiments"
 _WANTED = "give the name of an experiment, a .py file with a SPEC, or the spec.json of a run"
 
 
-def names() -> list[str]:
-    """Return the names of the experiments, sorted: every file in ``experiments/`` that is not private."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+def names(folder: Path | None = None) -> list[str]:
+    """Return the names of the experiments, sorted: every file in ``experiments/``, or ``folder``, not private."""
+    return sorted(path.stem for path in (folder or FOLDER).glob("*.py") if path.stem[0] != "_")
 
 
 def load(which: str) -> Spec:
@@ -33,6 +33,15 @@ def load(which: str) -> Spec:
         return Spec.from_json(path.read_text(encoding="utf-8"), where=str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read ({one_line(error)}); {_WANTED}") from None
+
+
+def from_folder(kind: type, folder: Path, which: str, example: str):
+    """Return the study or sweep, by ``kind``, of a name in its folder, or of another file. Raises SpecError."""
+    what, known = kind.__name__, names(folder)
+    path = folder / f"{which}.py" if which in known else Path(which)
+    if path.suffix != ".py" or not path.is_file():
+        raise SpecError(f"no {what.lower()} or .py file is called {shown(which)}; {nearest(which, known)}")
+    return defined(path, what.upper(), kind, f"experiments/{folder.name}/{example}.py")
 
 
 def defined(path: Path, variable: str, kind: type, example: str):

@@ -9,12 +9,11 @@ itself is the first arm. Unlike a study, nothing is chosen on the way: every arm
 """
 
 import itertools
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from tinycnn.errors import SpecError, nearest, shown
+from tinycnn.errors import SpecError, shown
 from tinycnn.spec import load as experiments
 from tinycnn.spec.section import Section
 from tinycnn.spec.spec import Name, Spec
@@ -74,12 +73,9 @@ def grid(**values) -> dict[str, dict]:
 
 def names() -> list[str]:
     """Return the names of the sweeps, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    return experiments.names(FOLDER)
 
 
 def load(which: str) -> Sweep:
     """Return a sweep by name or file, with its file's docstring as its notes. Raises SpecError in one line."""
-    path = FOLDER / f"{which}.py" if which in names() else Path(which)
-    if path.suffix != ".py" or not path.is_file():
-        raise SpecError(f"no sweep or .py file is called {shown(which)}; {nearest(which, names())}")
-    return experiments.defined(path, "SWEEP", Sweep, "experiments/sweeps/budgets.py")
+    return experiments.from_folder(Sweep, FOLDER, which, "short")

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from tinycnn.errors import SpecError, nearest, shown
+from tinycnn.errors import SpecError
 from tinycnn.spec import Name, Section, Spec
 from tinycnn.spec import load as experiments
 
@@ -157,15 +156,12 @@ def _field(section, name):
 
 def names() -> list[str]:
     """Return the names of the studies, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    return experiments.names(FOLDER)
 
 
 def load(which: str) -> Study:
     """Return a study by name or file, with its file's docstring as its notes. Raises SpecError in one line."""
-    path = FOLDER / f"{which}.py" if which in names() else Path(which)
-    if path.suffix != ".py" or not path.is_file():
-        raise SpecError(f"no study or .py file is called {shown(which)}; {nearest(which, names())}")
-    return experiments.defined(path, "STUDY", Study, "experiments/studies/dropout_lr.py")
+    return experiments.from_folder(Study, FOLDER, which, "dropout_lr")
 
 
 def check_study(study: Study) -> list[str]:
