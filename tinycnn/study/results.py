@@ -125,7 +125,8 @@ def text(study: Study, result: dict) -> str:
     lines += ["", *(f"warning: {line}" for line in result["edges"])]
     spent, beside, saved = (result[f] for f in ("trial_seconds", "overhead_seconds", "epochs_saved_by_pruning"))
     pruned = f"; pruning saved {saved} of {result['epochs_trained'] + saved} epochs" if saved else ""
-    lines.append(f"{duration(spent)} of training, {duration(beside)} of asking and recording beside it{pruned}")
+    told = f", {duration(beside)} of asking and recording beside it" if beside >= 1 else ""
+    lines.append(f"{duration(spent)} of training{told}{pruned}")
     return "\n".join(lines)
 
 
