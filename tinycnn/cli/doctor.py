@@ -86,8 +86,8 @@ def _store():
     for run in left_over():
         run_id = run["run_id"]
         cure = f"`python -m tinycnn resume {run_id}` continues it, `python -m tinycnn close {run_id}` ends it"
-        if "study" in run:
-            cure = f"`python -m tinycnn search {run['study']}` continues it"
+        if "again" in run:
+            cure = f"`python -m tinycnn {run['again']}` continues it"
         elif run["where"]:
             cure = f"is it still trained there, {run['where']}? If not, resume or close it there"
         checks.append(_check("interrupted run", True, f"{run_id} {run['status']}, {run['name']}", note=cure))

@@ -15,7 +15,7 @@ WIDE = 100
 """Columns of a terminal that has room for the images a second too."""
 
 
-class OnTerminal(Reporter):
+class _OnTerminal(Reporter):
     """What both reporters do; as a context, it turns an interruption into a line with the command that continues."""
 
     resumed_by = ""
@@ -33,14 +33,14 @@ class OnTerminal(Reporter):
     def notice(self, line):
         if line not in self.said:  # of each of several specs, seeds or workers
             self.said |= {line}
-            show_line(f"note: {line}")
+            _print(f"note: {line}")
 
     def warning(self, line):
         rule = "!" * 72
-        show_line(f"{rule}\n{line}\n{rule}")
+        _print(f"{rule}\n{line}\n{rule}")
 
 
-class Terminal(OnTerminal):
+class Terminal(_OnTerminal):
     """Report a run on stderr, and the epochs of its only seed, or with ``verbose`` of each, as a table on stdout."""
 
     def __init__(self, verbose: bool = False):
@@ -49,12 +49,12 @@ class Terminal(OnTerminal):
 
     def parent(self, plan: Plan, seeds, run_id):
         self.several, self.resumed_by = True, f"resume {run_id}"
-        show_line(f"{plan.spec.name} seeds {seeds[0]} to {seeds[-1]}: MLflow run {run_id}")
+        _print(f"{plan.spec.name} seeds {seeds[0]} to {seeds[-1]}: MLflow run {run_id}")
 
     def started(self, plan: Plan, seed, history):
         self.kind, self.epochs = plan.data.kind, plan.spec.train.epochs
         label = self.labels[seed] = f"{plan.spec.name}{f' on {plan.data.name}' if plan.fallback else ''} seed {seed}"
-        show_line(f"{label}: training epochs {len(history) + 1} to {self.epochs}")
+        _print(f"{label}: training epochs {len(history) + 1} to {self.epochs}")
         if sys.stderr.isatty():
             images = len(plan.data.train.labels) // plan.spec.train.batch_size * plan.spec.train.batch_size
             shape = {"total": images * self.epochs, "initial": images * len(history), "dynamic_ncols": True}
@@ -67,7 +67,7 @@ class Terminal(OnTerminal):
         if not self.several:
             self.resumed_by = f"resume {run_id}"
         label = self.labels.get(seed, f"seed {seed}")  # a resumed run is recorded before it starts
-        show_line(f"{label}: MLflow run {run_id}")
+        _print(f"{label}: MLflow run {run_id}")
 
     def images(self, seed, count):
         if seed in self.bars:
@@ -79,7 +79,7 @@ class Terminal(OnTerminal):
             self.bars[seed].set_postfix_str(f"{number} {self.kind} {result.accuracy:.2f} %")
             return
         accuracies = f"train {result.train_accuracy:.2f} %, {self.kind} {result.accuracy:.2f} %"
-        show_line(f"{self.labels[seed]}: {number}, {accuracies}, {result.seconds:.1f} s")
+        _print(f"{self.labels[seed]}: {number}, {accuracies}, {result.seconds:.1f} s")
 
     def finished(self, seed, history):
         if not self.several:
@@ -96,7 +96,7 @@ class Terminal(OnTerminal):
             self.bars.popitem()[1].close()
 
 
-class StudyTerminal(OnTerminal):
+class StudyTerminal(_OnTerminal):
     """Report a study on stderr: a bar of its trials, and a line for each."""
 
     def __init__(self, study: str):
@@ -106,7 +106,7 @@ class StudyTerminal(OnTerminal):
     def study(self, study, budget, done, best, workers, run_id):
         self.best, self.smallest = best, study.objective == "validation_loss"
         before = f" ({done} trained before)" if done else ""
-        show_line(f"study {study.name}: {budget} trials{before}, {workers} at a time, MLflow run {run_id}")
+        _print(f"study {study.name}: {budget} trials{before}, {workers} at a time, MLflow run {run_id}")
         if sys.stderr.isatty():
             shape = {"total": budget, "initial": min(done, budget), "dynamic_ncols": True}
             self.bar = tqdm(unit=" trials", desc=study.name, **shape)
@@ -119,7 +119,7 @@ class StudyTerminal(OnTerminal):
         fields = ", ".join(f"{name.partition('.')[2]} {each}" for name, each in values.items())
         best = "" if self.best is None else f"best {self.best:.5f}"
         line = f"trial {number}: {result} after {len(outcome.epochs)} epochs, {outcome.seconds:.0f} s ({fields})"
-        show_line(f"{line}{best and ', ' + best}")
+        _print(f"{line}{best and ', ' + best}")
         if self.bar is not None:
             self.bar.set_postfix_str(best, refresh=False)
             self.bar.update()
@@ -130,6 +130,33 @@ class StudyTerminal(OnTerminal):
             self.bar.close()
 
 
-def show_line(text):
+class SweepTerminal(_OnTerminal):
+    """Report a sweep on stderr: a bar over the images of all trainings, and a line for each that ends."""
+
+    def __init__(self, sweep: str):
+        self.resumed_by, self.bar = f"sweep {sweep}", None
+
+    def sweep(self, name, plans, seeds, todo, run_id):
+        done = f" ({len(plans) * seeds - len(todo)} trained before)" if len(todo) < len(plans) * seeds else ""
+        _print(f"sweep {name}: {len(plans)} arms with {seeds} seeds each{done}, MLflow run {run_id}")
+        if sys.stderr.isatty():
+            specs = [(plans[label].spec.train, len(plans[label].data.train.labels)) for label, _ in todo]
+            images = sum(count // train.batch_size * train.batch_size * train.epochs for train, count in specs)
+            self.bar = tqdm(desc=name, total=images, bar_format=BAR, dynamic_ncols=True)
+
+    def images(self, count):
+        if self.bar is not None:
+            self.bar.update(count)
+
+    def trained(self, label, seed, accuracy):
+        _print(f"{label}, seed {seed}: {'diverged' if accuracy is None else f'{accuracy:.2f} %'}")
+
+    def close(self):
+        """Remove the progress bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _print(text):
     tqdm.write(fitted(as_called(text), sys.stderr), file=sys.stderr)
     sys.stderr.flush()
