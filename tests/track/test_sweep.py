@@ -2,9 +2,10 @@
 
 import pytest
 
-from tinycnn.errors import OverLimit, SpecError
+from tinycnn.errors import OverLimit, SpecError, UserError
 from tinycnn.spec import SGD, Adam, Conv, Head, MaxPool, Network, Spec
 from tinycnn.spec.sweep import BASE, Sweep, grid, load
+from tinycnn.track import close, resume
 from tinycnn.track import mlflow_store as tracking
 from tinycnn.track import run as runs
 from tinycnn.track import sweep as sweeps
@@ -80,6 +81,15 @@ def test_an_interrupted_sweep_goes_on_where_it_was_with_the_same_numbers(tmp_pat
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
     whole, _ = swept(a_sweep())
     assert [arm["accuracies"] for arm in result["arms"]] == [arm["accuracies"] for arm in whole["arms"]]
+
+
+def test_a_sweep_whose_process_was_killed_is_listed_with_the_command_that_continues_it():
+    result, _ = swept(a_sweep())
+    tracking.Store().client.update_run(result["run_id"], status="RUNNING")  # as SIGKILL leaves it
+    (left,) = close.left_over()
+    assert (left["run_id"], left["again"]) == (result["run_id"], "sweep rates")
+    with pytest.raises(UserError, match="`python -m tinycnn sweep rates` continues"):
+        resume.resume(result["run_id"])
 
 
 def test_workers_change_no_number():

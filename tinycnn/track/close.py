@@ -28,17 +28,18 @@ def close(run_id: str, announce=lambda line: None) -> str:
 def left_over(announce=lambda line: None) -> list[dict]:
     """Return the runs that no living process of this machine is training, though they are RUNNING or have a checkpoint.
 
-    ``where`` is "" for those that can be resumed from here; ``study`` names the study that is to be searched again.
+    ``where`` is "" for those that can be resumed from here; ``again`` is the command that continues a study or sweep.
     """
     every = {each.info.run_id: each for each in Store(announce).search({}, ("RUNNING",))}
-    running = {i: each for i, each in every.items() if each.data.tags.get("tinycnn.role") in (*_ROLES, "study")}
+    roles = *_ROLES, "study", "sweep"
+    running = {i: each for i, each in every.items() if each.data.tags.get("tinycnn.role") in roles}
     found, parents = [], {each.data.tags.get(PARENT) for each in running.values()}
     for run_id, entity in running.items():
         tags = entity.data.tags
         if tags.get(PARENT) not in running and not checkpoint.is_claimed(tags.get(PARENT) or run_id):
             row = {"run_id": run_id, "name": entity.info.run_name, "status": "RUNNING", "where": ""}
-            if tags["tinycnn.role"] == "study":
-                row["study"] = tags.get("tinycnn.study")
+            if again := _continued_by(tags):
+                row["again"] = again
             elif not _is_here(entity):
                 row["where"] = ", ".join(_begun(entity))
             found.append(row)
@@ -52,11 +53,17 @@ def left_over(announce=lambda line: None) -> list[dict]:
 def made_here(entity):
     """Return a run that tinycnn made, and can make again. Raises UserError for any other."""
     run_id, tags = entity.info.run_id, entity.data.tags
-    if name := tags.get("tinycnn.study"):
-        raise UserError(f"run {run_id}: belongs to the study {name}: python -m tinycnn search {name} continues that")
+    if again := _continued_by(tags):
+        raise UserError(f"run {run_id}: belongs to a study or sweep: `python -m tinycnn {again}` continues that")
     if tags.get("tinycnn.role") not in _ROLES:
         raise UserError(f"run {run_id}: was not made by tinycnn")
     return entity
+
+
+def _continued_by(tags) -> str:
+    """Return the command that continues the study or sweep whose run this is, "" for other runs."""
+    commands = {"search": tags.get("tinycnn.study"), "sweep": tags.get("tinycnn.sweep")}
+    return next((f"{command} {name}" for command, name in commands.items() if name), "")
 
 
 def seeds_of(store, entity) -> list:

@@ -7,6 +7,7 @@ from tinycnn.launch.local import WorkerLost, map_tasks
 from tinycnn.spec.sweep import BASE, Sweep
 from tinycnn.track import select, tables
 from tinycnn.track.description import describe
+from tinycnn.track.mlflow_store import EVERY
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import Record
 from tinycnn.track.run import opened, train_seed
@@ -109,7 +110,7 @@ class _SweepRecord(Record):
     def open(self) -> str:
         """Make the run, or continue the sweep's, and return its id."""
         own = {"role": "sweep", "sweep": self.sweep.name}
-        before = self.store().search({f"tinycnn.{name}": value for name, value in own.items()}, select.EVERY)
+        before = self.store().search({f"tinycnn.{name}": value for name, value in own.items()}, EVERY)
         self._open("sweep", own, before[0].info.run_id if before else None)
         self.deliver()
         return self.run.id
