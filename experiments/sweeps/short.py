@@ -11,7 +11,7 @@ from tinycnn.spec.sweep import Sweep
 
 SWEEP = Sweep(
     name="short",
-    base=SPRINT,
+    base=SPRINT.but(train={"epochs": 7}),
     arms={
         "5 epochs": {"train.epochs": 5},
         "5, lr 0.04": {"train.epochs": 5, "optimizer.lr": 0.04},

@@ -101,6 +101,22 @@ def test_workers_change_no_number():
     assert [arm["accuracies"] for arm in alone["arms"]] == [arm["accuracies"] for arm in together["arms"]]
 
 
+def test_seeds_of_an_arm_that_fit_on_a_gpu_are_trained_together_and_interrupted_ones_go_on(monkeypatch):
+    smooth = {"model": Network(Conv(2, 5, activation="silu"), Conv(2, 5, stride=3, activation="silu"), Head())}
+    sweep = a_sweep(seeds=3, smooth=smooth, diverges=smooth | {"optimizer.lr": 100.0})
+    alone, _ = swept(sweep)
+    monkeypatch.setattr(sweeps, "fit_together", lambda plan, tasks, reporter: len(tasks) > 1)
+    for run in tracking.Store().search({}):
+        tracking.Store().client.delete_run(run.info.run_id)
+    with pytest.raises(KeyboardInterrupt):
+        swept(sweep, reporter=Watcher(most=4 * 256))  # in the second epoch of the base's three seeds
+    together, done = swept(sweep)
+    assert done == [(label, seed) for label in (BASE, "smooth", "diverges") for seed in range(3)]
+    for one, other in zip(alone["arms"], together["arms"], strict=True):
+        assert one["diverged"] == other["diverged"] and one["n"] == other["n"]
+        assert [*other["accuracies"].values()] == pytest.approx([*one["accuracies"].values()], abs=1)
+
+
 def test_an_arm_that_diverges_is_counted_and_the_others_go_on():
     layers = Conv(4, 5), Conv(4), Conv(4), Head()
     explodes = TINY.but(optimizer=SGD(lr=100.0), model=Network(*layers, norm="none", activation="none"))

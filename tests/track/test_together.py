@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("few_images", "no_artifacts")
 @pytest.fixture
 def together(plan, monkeypatch):
     """A plan without dropout, whose seeds are trained together."""
-    monkeypatch.setattr(runs, "_fit_together", lambda *_: True)
+    monkeypatch.setattr(runs, "fit_together", lambda *_: True)
     spec = plan.spec.but(model={"dropout": 0.0}, optimizer={"name": "SGD", "lr": 0.01}, train={"kernels": "torch"})
     return replace(plan, spec=spec)
 
@@ -93,10 +93,10 @@ def test_only_what_fits_is_trained_together_and_only_on_cuda(plan):
     reporter = Reporter()
     reporter.notice = lines.append
     tasks, cuda = [(0, None), (1, None)], replace(plan, device=torch.device("cuda"))
-    assert runs._fit_together(cuda, tasks, reporter) and lines == []
-    assert not runs._fit_together(plan, tasks, reporter) and not runs._fit_together(cuda, tasks[:1], reporter)
+    assert runs.fit_together(cuda, tasks, reporter) and lines == []
+    assert not runs.fit_together(plan, tasks, reporter) and not runs.fit_together(cuda, tasks[:1], reporter)
     own = replace(cuda, spec=plan.spec.but(model=Custom("tests/notebooks.py:Functional")))
-    assert not runs._fit_together(own, tasks, reporter)
+    assert not runs.fit_together(own, tasks, reporter)
     assert lines == [
         "its network is not made of layers, so the seeds train one after the other and not as one computation"
     ]

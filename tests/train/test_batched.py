@@ -7,9 +7,11 @@ import pytest
 import random_networks
 import torch
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from tinycnn.errors import Diverged
+from tinycnn.network.stacked import side_by_side, stacked
 from tinycnn.spec import (
     SGD, Adam, AdamW, Augment, Average, BlurPool, Conv, Cosine, CrossEntropy, Custom, Depthwise, Distillation,
     GatedPool, Head, Layer, MaxPool, Network, Norm, OneCycle, Pointwise, Repeat, Residual, RMSprop, Spec, SqueezeExcite,
@@ -83,11 +85,11 @@ def test_each_seed_has_the_numbers_and_weights_of_its_own_training(changes, tiny
 
 
 @settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-@given(random_networks.networks(size=24))
-def test_any_network_maps_and_learns_beside_others_as_alone(model):
+@given(random_networks.networks(size=24), st.booleans())
+def test_any_network_maps_and_learns_beside_others_as_alone(model, dense):
     built = [networks.built(model, 1, 24).double().eval() for _ in SEEDS]
-    whole, images = batched.stacked(built), torch.rand(6, 1, 24, 24, dtype=torch.float64)
-    logits = whole(batched.side_by_side(images, 3)).view(2, 3, 10).transpose(0, 1)
+    whole, images = stacked(built, dense), torch.rand(6, 1, 24, 24, dtype=torch.float64)
+    logits = whole(side_by_side(images, 3)).view(2, 3, 10).transpose(0, 1)
     logits.pow(2).sum().backward()
     for number, (network, part) in enumerate(zip(built, images.chunk(3), strict=True)):
         alone = network(part)

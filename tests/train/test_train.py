@@ -331,6 +331,12 @@ SCHEDULES = [
 ]  # fmt: skip
 
 
+def test_one_cycle_falls_from_the_first_step_where_a_single_one_would_rise():
+    weights = [torch.nn.Parameter(torch.zeros(1))]
+    schedule = OneCycle(pct_start=0.2).build(SGD(lr=PEAK).build(weights), 2, 2)  # 0.2 of 5
+    assert schedule.get_last_lr() == pytest.approx([PEAK])
+
+
 @pytest.mark.parametrize(("settings", "formula"), SCHEDULES)
 def test_every_step_is_taken_at_the_rate_of_the_formula(monkeypatch, settings, formula):
     seen = watch(monkeypatch)

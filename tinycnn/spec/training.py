@@ -3,6 +3,7 @@
 One of your own is a class in the experiment's file, derived from ``Optimizer``, ``Schedule`` or ``Loss``.
 """
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -152,7 +153,9 @@ class OneCycle(Schedule):
         group, options = optimizer.param_groups[0], _fields(self, OneCycle)
         if self.cycle_momentum and not (group.get("momentum") or "betas" in group):
             raise SpecError("schedule.cycle_momentum: the optimizer has no momentum to cycle; give it one, e.g. 0.9")
-        options |= {"total_steps": epochs * steps + 1}  # the scheduler also takes a step after the last batch
+        options["total_steps"] = total = epochs * steps + 1  # the scheduler also takes a step after the last batch
+        if self.pct_start * total == 1:  # which torch divides by zero for
+            options["pct_start"] = math.nextafter(self.pct_start, 0)
         return torch.optim.lr_scheduler.OneCycleLR(
             optimizer, group["lr"], anneal_strategy=options.pop("anneal"), **options
         )

@@ -8,8 +8,6 @@ import functools
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from tinycnn.data.files import Images
 from tinycnn.errors import Diverged, SpecError, StoreTrouble, UserError
 from tinycnn.launch.local import WorkerLost, computing_with, map_tasks
@@ -121,7 +119,7 @@ def train_several(
     from tinycnn.track import select
 
     if plan.device.type != "cpu":
-        workers, threads = 1, torch.get_num_threads()
+        workers = 1
     with computing_with(threads), ParentRecord(plan, seeds, done, store, reporter) as record:
         record.open(run_id)
         parent, summaries = record.run.id, {seed: done[seed] for seed in seeds if seed in done}
@@ -133,8 +131,10 @@ def train_several(
         train_child = functools.partial(_train_child, plan, parent, record.folder)
         pass_on = functools.partial(_pass_on, plan, reporter)
         try:
-            if _fit_together(plan, tasks, reporter):
-                trained = _train_together(replace(plan, together=len(tasks)), parent, record.folder, tasks, reporter)
+            if fit_together(plan, tasks, reporter):
+                trained = train_together(plan, tasks, opened(reporter), reporter, parent=parent, folder=record.folder)
+                if diverged := [each for each in trained if isinstance(each, Diverged)]:
+                    raise diverged[0]
             else:
                 trained = map_tasks(train_child, tasks, workers=workers, threads=threads, on_event=pass_on)
         except WorkerLost as error:
@@ -157,7 +157,7 @@ def _train_child(plan, parent, folder, task, send):
     return train_seed(plan, seed, opened(reporter), reporter, run_id=run_id, parent=parent, folder=folder)
 
 
-def _fit_together(plan, tasks, reporter) -> bool:
+def fit_together(plan, tasks, reporter) -> bool:
     """Tell whether seeds are trained as one computation: on CUDA, where one small network leaves the device idle."""
     if plan.device.type != "cuda" or len(tasks) < 2:
         return False
@@ -166,40 +166,40 @@ def _fit_together(plan, tasks, reporter) -> bool:
     return not obstacle
 
 
-def _train_together(plan, parent, folder, tasks, reporter) -> list[tuple[dict, str]]:
-    """Train seeds as one computation, each recorded as a run of its own; those that were cut off apart, in turn."""
-    store, done, states, failures = opened(reporter), {}, {}, []
-    recordings = {s: _recorded(plan, s, store, reporter, run_id=r, parent=parent, folder=folder) for s, r in tasks}
+def train_together(plan, tasks, store, reporter, **where) -> list[tuple[dict, str] | Diverged]:
+    """Train seeds as one computation, each recorded as a run of its own; those that were cut off apart, in turn.
+
+    ``tasks``: of each seed, it and the id of the run to continue, or None. Returns what ``train_seed`` does for each,
+    or the exception of one that diverged, which leaves the others as they are.
+    """
+    plan, ended, states = replace(plan, together=len(tasks)), {}, {}
+    recordings = {seed: _recorded(plan, seed, store, reporter, run_id=run_id, **where) for seed, run_id in tasks}
 
     def pass_on(seed, result):
         try:
             diverged = isinstance(result, Diverged)
             states[seed] = recordings[seed].throw(result) if diverged else recordings[seed].send(result)
         except StopIteration as finished:
-            done[seed] = finished.value
+            ended[seed] = finished.value
         except Diverged as error:
-            failures.append(error)
-            del states[seed]
+            ended[seed] = error
 
     try:
         for seed in recordings:
             pass_on(seed, None)
         for epoch in sorted({state.epoch for state in states.values()}):
-            seeds = [seed for seed, state in states.items() if state.epoch == epoch and seed not in done]
-            together = [states[seed] for seed in seeds]
+            seeds = [seed for seed, state in states.items() if state.epoch == epoch and seed not in ended]
             options = {"data": plan.data, "device": plan.device, "progress": reporter.images}
-            for results in batched.train_together(plan.spec, seeds, together, **options):
+            for results in batched.train_together(plan.spec, seeds, [states[seed] for seed in seeds], **options):
                 for seed, result in zip(seeds, results, strict=True):
                     if result is not None:
                         pass_on(seed, result)
-        if failures:
-            raise failures[0]
     except BaseException as error:
         for recording in recordings.values():
             with contextlib.suppress(BaseException):
                 recording.throw(error)
         raise
-    return [done[seed] for seed in recordings]
+    return [ended[seed] for seed in recordings]
 
 
 class _Forwarding(Reporter):

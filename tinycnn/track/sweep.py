@@ -1,6 +1,7 @@
 """A sweep -> one parent run, and below it a run for each arm and seed; what has been trained is not trained again."""
 
 import functools
+import itertools
 
 from tinycnn.errors import Diverged, UserError
 from tinycnn.launch.local import WorkerLost, map_tasks
@@ -10,7 +11,7 @@ from tinycnn.track.description import describe
 from tinycnn.track.mlflow_store import EVERY
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import Record
-from tinycnn.track.run import opened, train_seed
+from tinycnn.track.run import fit_together, opened, train_seed, train_together
 from tinycnn.track.statistics import difference, over_seeds
 
 
@@ -58,14 +59,14 @@ def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers: int 
         begun = {label: select.children(store(), parent, plan.spec.hash) for label, plan in plans.items()}
         todo = [(label, seed) for seed in wanted for label in plans if seed not in summaries[label]]
         reporter.sweep(sweep.name, plans, count, todo, parent)
-        tasks = [(*each, begun[each[0]][each[1]].info.run_id if each[1] in begun[each[0]] else None) for each in todo]
+        tasks = _tasks(plans, todo, begun, reporter)
         train_arm = functools.partial(_train_arm, plans, parent, record.folder)
         try:
             done = map_tasks(train_arm, tasks, workers=workers, on_event=lambda what, *x: getattr(reporter, what)(*x))
         except WorkerLost as error:
             raise UserError(f"sweep {sweep.name}: {error}; the same command continues from there") from None
         diverged = dict.fromkeys(plans, 0)
-        for (label, seed), (summary, failure) in zip(todo, done, strict=True):
+        for label, seed, summary, failure in itertools.chain(*done):
             if summary is None:
                 diverged[label] += 1
             else:
@@ -78,18 +79,41 @@ def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers: int 
     return result
 
 
-def _train_arm(plans, parent, folder, task, send):
-    """Train one seed of an arm, perhaps in a process of its own; return its summary, None if it diverged."""
-    label, seed, run_id = task
+def _tasks(plans, todo, begun, reporter) -> list[tuple[str, list]]:
+    """Return what one process does at a time: a seed of an arm, or all seeds of one that are trained together."""
+    arms = {label: [] for label, _ in todo}
+    for label, seed in todo:
+        arms[label].append((seed, begun[label][seed].info.run_id if seed in begun[label] else None))
+    together, tasks = {label for label, seeds in arms.items() if fit_together(plans[label], seeds, reporter)}, []
+    for label, _ in todo:
+        if seeds := arms[label]:
+            tasks.append((label, seeds[:] if label in together else seeds[:1]))
+            del seeds[: len(tasks[-1][1])]
+    return tasks
+
+
+def _train_arm(plans, parent, folder, task, send) -> list[tuple]:
+    """Train seeds of an arm, perhaps in a process of its own; return arm, seed, summary and what the store lacks.
+
+    The summary of a training that diverged is None.
+    """
+    label, seeds = task
     plan, reporter = plans[label], _Progress(send)
-    where = {"run_id": run_id, "parent": parent, "folder": folder / plan.spec.hash}  # arms have the same seeds
-    try:
-        summary, failure = train_seed(plan, seed, opened(reporter), reporter, **where)
-    except Diverged:
-        send("trained", label, seed, None)
-        return None, ""
-    send("trained", label, seed, summary["last"])
-    return summary, failure
+    where = {"parent": parent, "folder": folder / plan.spec.hash}  # arms have the same seeds
+    if len(seeds) > 1:
+        trained = train_together(plan, seeds, opened(reporter), reporter, **where)
+    else:
+        ((seed, run_id),) = seeds
+        try:
+            trained = [train_seed(plan, seed, opened(reporter), reporter, run_id=run_id, **where)]
+        except Diverged as error:
+            trained = [error]
+    results = []
+    for (seed, _), result in zip(seeds, trained, strict=True):
+        summary, failure = (None, "") if isinstance(result, Diverged) else result
+        send("trained", label, seed, summary and summary["last"])
+        results.append((label, seed, summary, failure))
+    return results
 
 
 class _Progress(Reporter):

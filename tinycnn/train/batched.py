@@ -1,13 +1,10 @@
 """Several seeds of a spec trained as one computation, for a GPU that one small network leaves idle.
 
-S networks become one: every tensor of the layers is the concatenation of theirs along its first dimension, and every
-convolution has S times as many groups, so channels ``s * C`` to ``(s + 1) * C - 1`` of a map belong to network ``s``.
-Batch norm, pools, activations, dropout and all optimizers work channel by channel or number by number, so they need no
-change. Initial weights, order and augmentation of each seed are those that ``train`` gives it alone, and the numbers
-are the same but for rounding. Dropout draws for all networks at once, so its draws depend on which seeds are together.
+The networks become one (``network/stacked.py``), and on CUDA its steps become one graph. Initial weights, order and
+augmentation of each seed are those that ``train`` gives it alone, and the numbers are the same but for rounding.
+Dropout draws for all networks at once, so its draws depend on which seeds are together.
 """
 
-import copy
 import functools
 import math
 import time
@@ -15,25 +12,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
-from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinycnn.data.files import Images, Split
 from tinycnn.errors import Diverged
+from tinycnn.network.stacked import side_by_side, stacked, without_rule
 from tinycnn.spec import CrossEntropy, Network
-from tinycnn.spec import modules as own
 from tinycnn.spec.model import every
 from tinycnn.train.device import autocast, normalise
 from tinycnn.train.loop import EpochResult, State, train
 from tinycnn.train.randomness import seeded, stream_seed
-
-_KNOWN = {
-    nn.Sequential, nn.Identity, nn.Flatten, nn.ReLU, nn.SiLU, nn.GELU, nn.PReLU, nn.Dropout, nn.Dropout2d,
-    nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
-    own.Residual, own.GatedPool, own.BlurPool, own.SqueezeExcite,
-}  # fmt: skip
-"""The modules that are right for several networks once their tensors and groups are, or that ``stacked`` replaces."""
 
 _TOLD_EVERY = 20  # steps: telling each seed's progress costs as much as a kernel
 
@@ -47,8 +36,8 @@ def obstacle(spec, data: Split) -> str:
         return f"{names[0]} is a class of your own"
     with torch.random.fork_rng([]):
         network = spec.model.build(data.shape, len(data.classes))
-    unknown = {type(module) for module in network.modules()} - _KNOWN
-    return f"{unknown.pop().__name__} has no rule in train/batched.py" if unknown else ""
+    unknown = without_rule(network)
+    return f"{unknown} has no rule in network/stacked.py" if unknown else ""
 
 
 def train_together(
@@ -101,8 +90,12 @@ class _Stack:
         self.spec, self.seeds, self.states, self.data, self.device = spec, seeds, states, data, device
         self.steps = len(data.train.labels) // spec.train.batch_size
         self.images = self.steps * spec.train.batch_size
-        self.network = stacked([state.network for state in states])
+        on_cuda = device.type == "cuda"
+        self.network = stacked([state.network for state in states], dense=on_cuda)
+        self.memory = torch.channels_last if on_cuda else torch.contiguous_format
         self.forward = torch.compile(self.network) if spec.train.compile else self.network
+        self.step = Replayed(self._step) if on_cuda and not spec.train.compile else self._step
+        self.losses, self.right = torch.zeros(2, len(seeds), device=device)
         self.optimizer = spec.optimizer.build(self.network.parameters())
         self.schedule = spec.schedule.build(self.optimizer, spec.train.epochs, self.steps)
         self.averaged = None
@@ -127,7 +120,7 @@ class _Stack:
 
     def train_epoch(self, epoch: int, progress) -> None:
         """Train all networks for one epoch, and bring their states up to date."""
-        spec, images, count, batch = self.spec, self.data.train, len(self.seeds), self.spec.train.batch_size
+        spec, images, batch = self.spec, self.data.train, self.spec.train.batch_size
         orders, generators = (
             [torch.Generator().manual_seed(stream_seed(seed, stream, epoch)) for seed in self.seeds]
             for stream in ("order", "augmentation")
@@ -135,32 +128,37 @@ class _Stack:
         permutations = torch.stack([torch.randperm(len(images.labels), generator=order) for order in orders])
         permutations = permutations[:, : self.images].to(self.device)
         augment = spec.augment.at(epoch, spec.train.epochs)
-        losses, right = torch.zeros(count, device=self.device), torch.zeros(count, device=self.device)
+        self.losses.zero_(), self.right.zero_()
         self.forward.train()
         with seeded(stream_seed(self.seeds[0], "dropout", epoch), self.device):
             for step, chosen in enumerate(permutations.split(batch, 1), start=1):
                 labels = images.labels[chosen.flatten()]  # seed by seed, as pixels and targets
                 pixels = images.images[chosen.flatten()].float().div_(255)
                 pixels, targets = augment.apply(pixels, labels, generators, self.data)
-                pixels = normalise(pixels, self.data, torch.contiguous_format)
-                with autocast(spec.train.precision, self.device):
-                    logits = self.forward(side_by_side(pixels, count))
-                logits = logits.float().view(batch, count, -1).transpose(0, 1)
-                loss = self._losses(logits, targets, pixels)
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.sum().backward()
+                self.step(pixels, labels, targets)
                 self.optimizer.step()
                 self.last_rate = float(self.optimizer.param_groups[0]["lr"])
                 spec.schedule.after_batch(self.schedule)
                 if self.averaged and ((epoch - 1) * self.steps + step) % spec.average.every == 0:
                     self.averaged.update_parameters(self.network)
-                losses += loss.detach()
-                right += (logits.argmax(2) == labels.view(count, batch)).sum(1)
                 if step % _TOLD_EVERY == 0 or step == self.steps:
                     for seed in self.seeds:
                         progress(seed, batch * ((step - 1) % _TOLD_EVERY + 1))
-        self.results = list(zip((losses / self.steps).tolist(), right.tolist(), strict=True))
+        self.results = list(zip((self.losses / self.steps).tolist(), self.right.tolist(), strict=True))
         self._hand_back()
+
+    def _step(self, pixels, labels, targets) -> None:
+        """Compute the gradients for a batch of each seed, and add up what is told of the epoch."""
+        count = len(self.seeds)
+        self.optimizer.zero_grad(set_to_none=True)
+        pixels = normalise(pixels, self.data, torch.contiguous_format)
+        with autocast(self.spec.train.precision, self.device):
+            logits = self.forward(side_by_side(pixels, count).contiguous(memory_format=self.memory))
+        logits = logits.float().view(len(logits), count, -1).transpose(0, 1)
+        loss = self._losses(logits, targets, pixels)
+        loss.sum().backward()
+        self.losses += loss.detach()
+        self.right += (logits.argmax(2) == labels.view(count, -1)).sum(1)
 
     def _losses(self, logits, targets, pixels):
         """Return the mean loss of each network, (S,), from logits (S, N, classes)."""
@@ -214,50 +212,34 @@ class _Stack:
             state.last_rate = self.last_rate
 
 
+class Replayed:
+    """A function of tensors on a CUDA device that returns nothing, recorded once as a graph and replayed from then on.
+
+    One launch takes the place of hundreds, each of which costs more than what a small network computes in it. The first
+    calls compute as they are: what they allocate and choose must not be recorded. See torch.cuda.graph.
+    """
+
+    def __init__(self, function, first=3):
+        self.function, self.first, self.graph = function, first, None
+
+    def __call__(self, *tensors):
+        if self.first:
+            self.first -= 1
+            stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+            stream.wait_stream(current)
+            with torch.cuda.stream(stream):
+                self.function(*tensors)
+            current.wait_stream(stream)
+            return
+        if self.graph is None:
+            self.tensors = [each.clone() for each in tensors]
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.function(*self.tensors)
+        for ours, its in zip(self.tensors, tensors, strict=True):
+            ours.copy_(its)
+        self.graph.replay()
+
+
 def _options(optimizer) -> dict:
     return {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
-
-
-def side_by_side(images: torch.Tensor, count: int) -> torch.Tensor:
-    """Return images (count * N, C, H, W), network by network, as (N, count * C, H, W)."""
-    return images.unflatten(0, (count, -1)).transpose(0, 1).flatten(1, 2).contiguous()
-
-
-def stacked(networks: list[nn.Module]) -> nn.Module:
-    """Return one network that maps ``side_by_side`` images to the logits of all, (N, S * classes).
-
-    Parameters that layers share stay shared. Its modules have the same names as those of each network.
-    """
-    whole, count, merged = copy.deepcopy(networks[0]), len(networks), {}
-    for name, module in list(whole.named_modules()):
-        parts = [network.get_submodule(name) for network in networks]
-        for key, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
-            if tensor.dim():
-                together = torch.cat([getattr(part, key).detach() for part in parts]).contiguous()
-                if isinstance(tensor, nn.Parameter):
-                    together = merged.setdefault(tensor, nn.Parameter(together))
-                setattr(module, key, together)
-        if isinstance(module, nn.Conv2d):
-            module.groups *= count
-        elif isinstance(module, nn.PReLU | nn.Linear):
-            kind = _PReLU if isinstance(module, nn.PReLU) else _Linear
-            whole.set_submodule(name, kind(count, module.weight, getattr(module, "bias", None)))
-    return whole
-
-
-class _Linear(nn.Module):
-    """The linear layers of several networks: (N, count * inputs) to (N, count * outputs)."""
-
-    def __init__(self, count, weight, bias):
-        super().__init__()
-        self.count, self.weight, self.bias = count, weight, bias
-
-    def forward(self, values):
-        return functional.conv1d(values.unsqueeze(2), self.weight.unsqueeze(2), self.bias, groups=self.count).squeeze(2)
-
-
-class _PReLU(_Linear):
-    """PReLU of several networks, whether they have one slope each or one for each channel."""
-
-    def forward(self, maps):
-        return functional.prelu(maps, self.weight.repeat_interleave(maps.shape[1] // len(self.weight)))

@@ -72,10 +72,10 @@ def start(spec, seed: int, data: Split, device: torch.device) -> State:
     with prefixed(spec):
         with seeded(stream_seed(seed, "weights"), device):
             network = spec.model.build(data.shape, len(data.classes))
-            network = network.to(device, memory_format=memory_format(spec, device))
         with seeded(0, device):
             part = "layers" if isinstance(spec.model, Network) else "network"
             check_output(network, data.shape, len(data.classes), part)
+    network = network.to(device, memory_format=memory_format(spec, device))
     optimizer = spec.optimizer.build(network.parameters())
     state = State(network, optimizer, spec.schedule.build(optimizer, spec.train.epochs, steps), result=network)
     if spec.average.decay:
