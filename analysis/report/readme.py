@@ -64,12 +64,32 @@ def with_table(text: str) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise UserError(f"README.md: the marks {BEGIN} and {END} are missing; restore them from git")
-    return f"{before}{BEGIN}\n{results_table()}\n\n{_evaluated()}\n\n{_FIGURE}\n{END}{after}"
+    parts = "\n\n".join(filter(None, [records_table(), results_table(), _evaluated(), _FIGURE]))
+    return f"{before}{BEGIN}\n{parts}\n{END}{after}"
+
+
+def records_table() -> str:
+    """Return the README's first table: the best network under each limit, beside the best that was published."""
+    rows = []
+    for name in filter(_is_record, evidence.names()):
+        epochs, limit = evidence.read(name), select.current_spec(name, []).target.parameter_limit
+        found = verdict.total([*statistics.runs_of(epochs).values()])
+        data, parameters = (epochs[column].iloc[0] for column in ("data", "parameters"))
+        others = evidence.references().query("data == @data and parameters < @limit").nlargest(1, "best")
+        published = [f"{row.best:.2f} ({row.name}, n = {row.n})" for row in others.itertuples(index=False)]
+        accuracy = number(found["last"], 3), number(found["last_std"], 3), number(found["last_min"])
+        rows.append((limit, name, data, f"{limit:,}", f"{parameters:,}", str(found["n"]), *accuracy, *published))
+    head = ("record", "data set", "fewer than", "parameters", "n", "test %", "std", "min", "best published")
+    return markdown(head, [row[1:] for row in sorted(rows, reverse=True)], "<<>>>>>><") if rows else ""
+
+
+def _is_record(name: str) -> bool:
+    return name.startswith("record_")
 
 
 def results_table() -> str:
     """Return the README's table: each iteration of the original document beside the one of tinycnn."""
-    rows, names = [], evidence.names()
+    rows, names = [], [name for name in evidence.names() if not _is_record(name)]
     published = evidence.references().dropna(subset=["experiment"])
     for row in published.itertuples():
         best, train = with_epoch(row.best, row.best_epoch), f"{row.train:.2f} (best)"
