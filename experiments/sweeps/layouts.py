@@ -7,7 +7,7 @@ Run       make sweep SWEEP=layouts (90 min on two cores)
 
 from experiments.sweeps.nonlinearities import BASE as RELU
 from experiments.sweeps.nonlinearities import FIDELITY
-from tinycnn.spec import Conv, Depthwise, Head, MaxPool, Network, Pointwise, Repeat, Residual, SqueezeExcite
+from tinycnn.spec import Conv, Depthwise, Head, MaxPool, Network, Residual
 from tinycnn.spec.sweep import Sweep
 
 BASE = RELU.but(model={"activation": "silu"})
@@ -16,11 +16,6 @@ BASE = RELU.but(model={"activation": "silu"})
 def arm(*layers):
     """The base with other layers."""
     return BASE.but(model=Network(*layers, activation="silu"))
-
-
-def separable(channels):
-    """A padded 3×3 convolution of each map by itself, then one of 1×1 that mixes them."""
-    return Depthwise(padding=1), Pointwise(channels)
 
 
 def residual(channels):
@@ -37,12 +32,9 @@ SWEEP = Sweep(
             Conv(8), Conv(10), Conv(10), Conv(10), MaxPool(2), Conv(12), Conv(14), Conv(14),
             Depthwise(4, norm="none", activation="none"), Head(),
         ),
-        "8-12-12 P 14-14-16": arm(Conv(8), Conv(12), Conv(12), MaxPool(2), Conv(14), Conv(14), Conv(14), Head()),
+        "8-12-12 P 14-14-14": arm(Conv(8), Conv(12), Conv(12), MaxPool(2), Conv(14), Conv(14), Conv(14), Head()),
         "deep after": arm(
             Conv(8), Conv(10), Conv(10), MaxPool(2), Conv(12), Conv(12), Conv(14), Conv(14), Head()
-        ),
-        "deep before": arm(
-            Conv(8), Conv(8), Conv(10), Conv(10), Conv(10), MaxPool(2), Conv(12), Conv(12), Conv(14), Head()
         ),
         "5×5 stem": arm(Conv(10, 5), Conv(10), Conv(12), MaxPool(2), Conv(14), Conv(14), Conv(16), Head()),
         "two pools": arm(
@@ -50,18 +42,6 @@ SWEEP = Sweep(
             Head(),
         ),
         "residual": arm(Conv(11), residual(11), MaxPool(2), Conv(14), residual(14), Head()),
-        "shared": arm(
-            Conv(14), Repeat(Conv(14, padding=1), times=3, shared=True), MaxPool(2),
-            Conv(18), Repeat(Conv(18, padding=1), times=2, shared=True), Head(),
-        ),
-        "separable": arm(
-            Conv(16), *separable(20), *separable(20), MaxPool(2),
-            *separable(28), *separable(28), *separable(28), *separable(32), *separable(32), Head(),
-        ),
-        "squeeze and excite": arm(
-            Conv(8), Conv(10), Conv(10), Conv(10), SqueezeExcite(3), MaxPool(2),
-            Conv(12), Conv(14), SqueezeExcite(3), Conv(14), Head(),
-        ),
     },
     fidelity=FIDELITY | {"train.epochs": 8},
     seeds=6,

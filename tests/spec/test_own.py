@@ -207,3 +207,27 @@ def test_a_run_teaches_another_by_its_id_and_its_weights_identify_the_pupil(plan
     assert tags["tinycnn.teacher"] == code["teacher"] == weights[:12]
     with pytest.raises(UserError, match="not in the store"):
         runs.prepare(plan.spec.but(loss=Distillation("0" * 32)), device="cpu")
+
+
+MENTOR = """
+from experiments.exp3 import SPEC as EXP3
+from tinycnn.spec import Conv, Head, MaxPool, Network
+
+FAST = {"epochs": 1, "batch_size": 32, "kernels": "torch"}
+SPEC = EXP3.but(name="mentor", model=Network(Conv(4), MaxPool(4), Head()), data={"name": "mnist5k"}, train=FAST)
+"""
+
+
+def test_an_experiment_teaches_by_its_name_those_that_train_on_the_same_images(folder, store, few_images, no_artifacts):
+    (folder / "mentor.py").write_text(MENTOR)
+    mentor = experiments.load("mentor")
+    pupil = mentor.but(name="pupil", loss=Distillation("mentor"))
+    with pytest.raises(UserError, match="no finished run with data.validation=0; `python -m tinycnn run mentor --set "):
+        runs.prepare(pupil, device="cpu")
+    for seed in (5, 4):
+        taught = runs.run(runs.prepare(mentor, device="cpu"), first_seed=seed)["run_id"]
+    run_id = runs.run(runs.prepare(pupil, device="cpu"))["run_id"]
+    weights = store.entity(taught).data.tags["tinycnn.weights"]
+    assert store.entity(run_id).data.tags["tinycnn.teacher"] == weights[:12]
+    with pytest.raises(UserError, match="no finished run with data.validation=0.2"):
+        runs.prepare(pupil.but(data={"validation": 0.2}), device="cpu")

@@ -1,4 +1,4 @@
-"""Distillation: the loss that learns from a trained network, found by the id of its run or by its checkpoint.
+"""Distillation: the loss that learns from a trained network, found by experiment, by run or by checkpoint.
 
 It stands above ``Spec``, because a teacher is a spec with weights.
 """
@@ -15,6 +15,7 @@ from pydantic import Field
 
 from tinycnn import ROOT
 from tinycnn.errors import SpecError, UserError, one_line
+from tinycnn.spec import load as experiments
 from tinycnn.spec.section import nn, torch
 from tinycnn.spec.spec import Spec
 from tinycnn.spec.training import Loss, Smoothing
@@ -23,8 +24,9 @@ from tinycnn.spec.training import Loss, Smoothing
 class Distillation(Loss):
     """A ``share`` of learning a teacher's outputs for the same images (Hinton et al. 2015, arXiv:1503.02531).
 
-    ``teacher``: the id of a finished run, or a checkpoint file. The first term is T² times the Kullback-Leibler
-    divergence from the teacher's probabilities at ``temperature`` T, the rest is cross-entropy with the labels.
+    ``teacher``: the name of an experiment that has been trained on the same training images, the id of a finished run,
+    or a checkpoint file. The first term is T² times the Kullback-Leibler divergence from the teacher's probabilities at
+    ``temperature`` T, the rest is cross-entropy with the labels.
     """
 
     positional = ("teacher",)
@@ -33,9 +35,12 @@ class Distillation(Loss):
     share: Annotated[float, Field(gt=0, le=1)] = 0.9
     label_smoothing: Smoothing = 0.0
 
-    def build(self, data, device):
-        """Return the function. Raises UserError where there is no such teacher, or it was trained on other shapes."""
-        teacher = _network(load(self.teacher), data).to(device)
+    def build(self, data, device, accelerate=lambda network: network):
+        """Return the function. Raises UserError where there is no such teacher, or it was trained on other shapes.
+
+        ``accelerate`` returns what is called in place of the teacher's network.
+        """
+        teacher = accelerate(_network(load(self.teacher), data).to(device))
         temperature, share, smoothing = self.temperature, self.share, self.label_smoothing
 
         def distil(logits, targets, images):
@@ -65,19 +70,25 @@ def is_run(text: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
 
-def kept(run_id: str) -> Path:
-    """Return where the checkpoint of a teacher's run is kept on this machine."""
-    return Path(os.environ.get("TINYCNN_CHECKPOINTS") or ROOT / "checkpoints").absolute() / "teachers" / f"{run_id}.pt"
+def is_experiment(text: str) -> bool:
+    """Tell whether a teacher is named by an experiment."""
+    return text in experiments.names()
+
+
+def kept(name: str) -> Path:
+    """Return where the checkpoint of a teacher, a run or an experiment, is kept on this machine."""
+    return Path(os.environ.get("TINYCNN_CHECKPOINTS") or ROOT / "checkpoints").absolute() / "teachers" / f"{name}.pt"
 
 
 def load(text: str) -> Teacher:
     """Return the teacher of that name. Raises UserError where there is none, or a file that is no checkpoint."""
-    path = kept(text) if is_run(text) else Path(text).expanduser()
+    named = is_run(text) or is_experiment(text)
+    path = kept(text) if named else Path(text).expanduser()
     if not path.exists():
         path = ROOT / text
     if not path.is_file():
-        what = "no finished run of this id was found" if is_run(text) else "there is no such file"
-        raise UserError(f"loss.teacher: {text}: {what}; give the id of a finished run, or its checkpoint.pt")
+        what = "no finished run of it was found" if named else "there is no such file or experiment"
+        raise UserError(f"loss.teacher: {text}: {what}; give an experiment, the id of a finished run, or a checkpoint")
     return _loaded(path.resolve(), path.stat().st_mtime_ns)
 
 

@@ -16,6 +16,7 @@ from tinycnn.errors import DataMissing, UserError
 from tinycnn.network.check import check
 from tinycnn.network.profile import Measured
 from tinycnn.spec import Distillation, teacher
+from tinycnn.spec import load as experiments
 from tinycnn.track import provenance
 from tinycnn.train import checkpoint
 from tinycnn.train.device import kernels, pick_device
@@ -150,7 +151,7 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
         notices = [*notices, f"train.compile: torch.compile needs a C++ compiler, and {compiler} is not here: off"]
         spec = spec.but(train={"compile": False})
     if isinstance(spec.loss, Distillation):
-        fetch_teacher(spec.loss.teacher, reporter)
+        fetch_teacher(spec, reporter)
         teacher.check(spec.loss, spec.data)
     for line in notices:
         reporter.notice(line)
@@ -173,12 +174,26 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
     return plan
 
 
-def fetch_teacher(name: str, reporter) -> None:
-    """Bring the checkpoint of a run that teaches from the store to where ``spec.teacher`` looks for it."""
-    if teacher.is_run(name) and not teacher.kept(name).exists():
-        from tinycnn.track.mlflow_store import Store  # importing it takes seconds
+def fetch_teacher(spec, reporter) -> None:
+    """Bring the checkpoint of the run that teaches from the store to where ``spec.teacher`` looks for it.
 
-        store = Store(reporter.notice)
-        if store.entity(name).info.status != "FINISHED":
-            raise UserError(f"loss.teacher: run {name} has not finished; give the id of one that has")
-        store.fetch(name, "checkpoint.pt", teacher.kept(name))
+    Of an experiment's finished runs on the images that ``spec`` trains on, it is the one with the first seed.
+    """
+    name = spec.loss.teacher
+    by_run = teacher.is_run(name)
+    if by_run and teacher.kept(name).exists() or not (by_run or teacher.is_experiment(name)):
+        return
+    from tinycnn.track.mlflow_store import Store  # importing it takes seconds
+
+    store, run_id = Store(reporter.notice), name
+    if not by_run:
+        share = f"data.validation={spec.data.validation:g}"
+        wanted = experiments.load(name).with_values({"data.validation": spec.data.validation})
+        found = store.search({"tinycnn.spec_hash": wanted.hash, "tinycnn.role": "seed", "tinycnn.fallback": "false"})
+        if not found:
+            command = f"`python -m tinycnn run {name} --set {share}` trains one"
+            raise UserError(f"loss.teacher: {name} has no finished run with {share}; {command}")
+        run_id = min(found, key=lambda entity: int(entity.data.tags["tinycnn.seed"])).info.run_id
+    elif store.entity(name).info.status != "FINISHED":
+        raise UserError(f"loss.teacher: run {name} has not finished; give the id of one that has")
+    store.fetch(run_id, "checkpoint.pt", teacher.kept(name))

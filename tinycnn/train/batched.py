@@ -20,7 +20,7 @@ from tinycnn.errors import Diverged
 from tinycnn.network.stacked import side_by_side, stacked, without_rule
 from tinycnn.spec import CrossEntropy, Network
 from tinycnn.spec.model import every
-from tinycnn.train.device import autocast, normalise
+from tinycnn.train.device import autocast, loss_function, normalise
 from tinycnn.train.loop import EpochResult, State, train
 from tinycnn.train.randomness import seeded, stream_seed
 
@@ -105,7 +105,7 @@ class _Stack:
             self.averaged.module.load_state_dict(networks.state_dict())
             self.averaged.n_averaged.copy_(states[0].averaged.n_averaged)
         with seeded(stream_seed(seeds[0], "weights"), device):
-            self.loss_of = spec.loss.build(data, device)
+            self.loss_of = loss_function(spec, data, device)
         self._take_up()
 
     def outcome(self, number: int, *_) -> tuple[float, float, int]:

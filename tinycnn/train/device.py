@@ -8,7 +8,7 @@ from torch import nn
 from tinycnn.data.files import Split
 from tinycnn.errors import UserError
 from tinycnn.network import native
-from tinycnn.spec import Network
+from tinycnn.spec import Distillation, Network
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -64,6 +64,12 @@ def accelerated(spec, network: nn.Module, device: torch.device):
     if spec.train.compile:
         return torch.compile(network)
     return native.Native(network) if kernels(spec, device, network)[0].startswith("native") else network
+
+
+def loss_function(spec, data: Split, device: torch.device):
+    """Return the loss of ``spec``. A teacher is computed as the network that it teaches."""
+    own = isinstance(spec.loss, Distillation)
+    return spec.loss.build(data, device, *([lambda network: accelerated(spec, network, device)] if own else []))
 
 
 def normalise(images: torch.Tensor, data: Split, memory=torch.channels_last) -> torch.Tensor:

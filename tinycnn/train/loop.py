@@ -16,7 +16,7 @@ from tinycnn.network.check import check_steps
 from tinycnn.network.profile import check_output, prefixed
 from tinycnn.network.startup import postpone_compiler
 from tinycnn.spec import Network
-from tinycnn.train.device import accelerated, autocast, memory_format, normalise, pick_device
+from tinycnn.train.device import accelerated, autocast, loss_function, memory_format, normalise, pick_device
 from tinycnn.train.randomness import seeded, stream_seed
 
 _EVALUATION_BATCH = 1000  # images; small enough to stay in the processor's cache, results do not depend on it
@@ -107,7 +107,7 @@ def train(
     data = data or spec.data.load()
     state = state or start(spec, seed, data, device)
     with seeded(stream_seed(seed, "weights"), device):  # it may have some of its own
-        loss_of = spec.loss.build(data, device)
+        loss_of = loss_function(spec, data, device)
     trained_on, evaluated_on = (
         Images(part.images.to(device), part.labels.to(device)) for part in (data.train, data.evaluation)
     )
