@@ -18,8 +18,15 @@ for _signal, _default in ((signal.SIGINT, signal.default_int_handler), (signal.S
     if signal.getsignal(_signal) == signal.SIG_IGN:  # in the background, or under nohup; so children would ignore it
         signal.signal(_signal, _default)
 
+import hypothesis  # noqa: E402
 import networks  # noqa: E402
 import pytest  # noqa: E402
+
+# The same examples in every run, however slow: whether a test passes is not a matter of chance.
+hypothesis.settings.register_profile(
+    "tests", derandomize=True, database=None, deadline=None, suppress_health_check=[*hypothesis.HealthCheck]
+)
+hypothesis.settings.load_profile("tests")
 
 CLOSED = "http://127.0.0.1:1"  # nobody listens there, so nothing is fetched from anywhere
 

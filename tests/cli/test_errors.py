@@ -72,7 +72,7 @@ def test_a_broken_file_is_a_line_with_its_place(tinycnn, tmp_path, monkeypatch, 
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [name]
 
 
-@settings(max_examples=30, derandomize=True, deadline=None, database=None)
+@settings(max_examples=30)
 @given(st.sampled_from(sorted(load.load("exp3").flat())), st.text(max_size=20) | st.floats().map(str) | st.just("[{}]"))
 def test_any_value_is_shown_or_refused_in_a_line(field, value):
     import contextlib

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import random_networks
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from torch import nn
 
 from tinycnn.errors import SpecError
@@ -106,7 +106,7 @@ def test_c_runs_on_a_microcontroller_and_needs_the_memory_that_it_states(process
 
 
 @needs_compiler
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5)
 @given(random_networks.networks(size=28))
 def test_c_of_any_layers_equals_its_reference(tmp_path_factory, network):
     torch.manual_seed(0)

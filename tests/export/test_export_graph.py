@@ -16,11 +16,14 @@ from tinycnn.spec import Conv, Head, Network, Spec, load
 
 
 def difference(network, channels=1, size=28):
-    """Return the largest difference between the logits of the graph and of the network, as a share of the largest."""
+    """Return the largest difference between the logits of the graph and of the network, as a share of the largest.
+
+    Where all are zero, behind a ReLU that lets nothing through, it is the difference itself.
+    """
     pixels = torch.randint(0, 256, (6, channels, size, size), dtype=torch.uint8)
     graph = exported.graph(network, channels, (size, size))
     wanted = network(exported.normalised(pixels, channels)).double()
-    return ((graph.forward(pixels.double()) - wanted).abs().max() / wanted.abs().max()).item()
+    return ((graph.forward(pixels.double()) - wanted).abs().max() / (wanted.abs().max() or 1)).item()
 
 
 @pytest.mark.parametrize("name", exported.NAMES)
@@ -33,7 +36,7 @@ def test_a_graph_of_colour_images_gives_the_logits_of_its_network(name):
     assert difference(exported.trained(name, 3), 3) < 1e-5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(random_networks.networks())
 def test_a_graph_of_any_layers_gives_the_logits_of_its_network(network):
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ import networks
 import pytest
 import random_networks
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,10 +18,7 @@ from tinycnn.network.profile import count_parameters, measure
 from tinycnn.spec import BlurPool, Spec, Target
 from tinycnn.spec.model import every
 
-RANDOM = settings(
-    max_examples=25, deadline=None, derandomize=True, database=None,
-    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
-)  # fmt: skip
+RANDOM = settings(max_examples=25)
 
 
 def profile(model, size):

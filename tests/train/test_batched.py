@@ -6,7 +6,7 @@ import networks
 import pytest
 import random_networks
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -84,7 +84,7 @@ def test_each_seed_has_the_numbers_and_weights_of_its_own_training(changes, tiny
         assert state.epoch == 2 and state.optimizer.param_groups[0]["lr"] == expected.optimizer.param_groups[0]["lr"]
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20)
 @given(random_networks.networks(size=24), st.booleans())
 def test_any_network_maps_and_learns_beside_others_as_alone(model, dense):
     built = [networks.built(model, 1, 24).double().eval() for _ in SEEDS]
