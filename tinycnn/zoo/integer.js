@@ -42,8 +42,8 @@ const reflected = (place, size) => (place < 0 ? -place : place < size ? place : 
 // Each returns a function (row, column, channel, index) -> number for a kernel, its inputs and their shapes.
 const KERNELS = {
   Conv(kernel, [map], [[channels, height, width]]) {
-    const [outputs, rows, columns, each] = kernel.weights.shape, { weights, bias, multiplier, negative, shift } = kernel.numbers;
-    const border = kernel.numbers.border, perGroup = outputs / kernel.groups;
+    const [outputs, rows, columns, each] = kernel.weights.shape, perGroup = outputs / kernel.groups;
+    const { weights, bias, multiplier, negative, shift, border } = kernel.numbers;
     const [stepY, stepX] = kernel.stride, [apartY, apartX] = kernel.dilation, [padY, padX] = kernel.pad;
     return (row, column, output) => {
       const first = Math.floor(output / perGroup) * each;
@@ -55,16 +55,18 @@ const KERNELS = {
           const from = inside ? map : border, start = (inside ? (y * width + x) * channels : 0) + first;
           for (let k = 0; k < each; k++) sum += from[start + k] * weights[at++];
         }
-      return finished(requantise(sum, (negative && sum < 0 ? negative : multiplier)[output], shift[output]), kernel.out);
+      const by = (negative && sum < 0 ? negative : multiplier)[output];
+      return finished(requantise(sum, by, shift[output]), kernel.out);
     };
   },
-  MaxPool: (kernel, [map], [shape]) => (row, column, channel) => windowOf(kernel, map, shape, row, column, channel)[0],
-  Average: (kernel, [map], [shape]) => (row, column, channel) => {
-    const sum = windowOf(kernel, map, shape, row, column, channel)[1] - kernel.zero * kernel.size[0] * kernel.size[1];
+  MaxPool: (kernel, [map], [shape]) => (...place) => windowOf(kernel, map, shape, ...place)[0],
+  Average: (kernel, [map], [shape]) => (...place) => {
+    const sum = windowOf(kernel, map, shape, ...place)[1] - kernel.zero * kernel.size[0] * kernel.size[1];
     return kernel.out.wide ? sum : finished(requantise(sum, kernel.multiplier, kernel.shift), kernel.out);
   },
   GatedPool: (kernel, [map], [shape]) => (row, column, channel) => {
-    const [largest, sum] = windowOf(kernel, map, shape, row, column, channel), { bias, multiplier, gate_shift } = kernel.numbers;
+    const [largest, sum] = windowOf(kernel, map, shape, row, column, channel);
+    const { bias, multiplier, gate_shift } = kernel.numbers;
     const gate = sigmoid(requantise(sum + bias[channel], multiplier[channel], gate_shift[channel]));
     return finished(requantise((largest - kernel.zero) * gate, kernel.factor, kernel.shift), kernel.out);
   },
@@ -74,7 +76,8 @@ const KERNELS = {
       let sum = whole / 2;
       for (let i = 0; i < side; i++)
         for (let j = 0; j < side; j++) {
-          const y = reflected(row * kernel.stride + i - before, height), x = reflected(column * kernel.stride + j - before, width);
+          const y = reflected(row * kernel.stride + i - before, height);
+          const x = reflected(column * kernel.stride + j - before, width);
           sum += kernel.row[i] * kernel.row[j] * map[(y * width + x) * channels + channel];
         }
       return Math.floor(sum / whole);
@@ -82,11 +85,14 @@ const KERNELS = {
   },
   Add: (kernel, [map, other], [[channels], [, , otherWidth]]) => (row, column, channel, index) => {
     const beside = other[((row + kernel.crop) * otherWidth + column + kernel.crop) * channels + channel];
-    const sum = (map[index] - kernel.zeros[0]) * kernel.multipliers[0] + (beside - kernel.zeros[1]) * kernel.multipliers[1];
+    const [one, two] = kernel.multipliers, [zero, otherZero] = kernel.zeros;
+    const sum = (map[index] - zero) * one + (beside - otherZero) * two;
     return finished(requantise(sum, 1, kernel.shift), kernel.out);
   },
-  Scale: (kernel, [map, gates]) => (row, column, channel, index) =>
-    finished(requantise((map[index] - kernel.zero) * sigmoid(gates[channel]), kernel.multiplier, kernel.shift), kernel.out),
+  Scale: (kernel, [map, gates]) => (row, column, channel, index) => {
+    const product = (map[index] - kernel.zero) * sigmoid(gates[channel]);
+    return finished(requantise(product, kernel.multiplier, kernel.shift), kernel.out);
+  },
   Lookup: (kernel, [map]) => (row, column, channel, index) => kernel.numbers.table[map[index]],
 };
 
@@ -97,7 +103,8 @@ const bytes = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0)
 function ready(program) {
   for (const step of program.steps) {
     const arrays = Object.entries(step).filter(([, value]) => value && value.base64 !== undefined);
-    step.numbers = Object.fromEntries(arrays.map(([name, value]) => [name, new TYPES[value.type](bytes(value.base64).buffer)]));
+    const decoded = ({ type, base64 }) => new TYPES[type](bytes(base64).buffer);
+    step.numbers = Object.fromEntries(arrays.map(([name, value]) => [name, decoded(value)]));
   }
   return program;
 }
@@ -116,6 +123,6 @@ function computed(program, image) {
 }
 
 // The scores of the classes; times the step of the result they are the logits.
-const scoresOf = (program, values) => Array.from(values[program.result], (each) => each - program.formats[program.result].zero);
+const scoresOf = ({ result, formats }, values) => Array.from(values[result], (each) => each - formats[result].zero);
 
 const largestOf = (scores) => scores.indexOf(Math.max(...scores));

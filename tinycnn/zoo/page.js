@@ -1,7 +1,7 @@
 // The page: drawing, preparing the drawing as MNIST does, and showing what the network computes.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const SIDE = 28, BOX = 20, PEN = 22, FAINT = 32; // pixels of the image and of its digit, of the pen; least ink
+const SIDE = 28, BOX = 20, PEN = 22; // pixels of the image and of its digit, and of the pen on the pad
 const at = (id) => document.getElementById(id);
 const networks = DATA.networks.map((each) => ({ ...each, program: ready(each.program) }));
 const digits = unpacked(bytes(DATA.digits.base64), DATA.digits.labels.length);
@@ -21,7 +21,7 @@ function prepared(ink, side) {
   let left = side, right = -1, top = side, bottom = -1;
   for (let y = 0; y < side; y++)
     for (let x = 0; x < side; x++)
-      if (ink[y * side + x] >= FAINT) {
+      if (ink[y * side + x]) {
         (left = Math.min(left, x)), (right = Math.max(right, x));
         (top = Math.min(top, y)), (bottom = Math.max(bottom, y));
       }
@@ -38,7 +38,7 @@ function prepared(ink, side) {
       small[row * columns + column] = value;
       (mass += value), (massX += value * (column + 0.5)), (massY += value * (row + 0.5));
     }
-  const place = (centre, size) => clamp(Math.round(SIDE / 2 - centre), 0, SIDE - size);
+  const place = (centre, size) => clamp(Math.round((SIDE + 1) / 2 - centre), 0, SIDE - size); // as MNIST's means are
   const x = place(massX / mass, columns), y = place(massY / mass, rows);
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++)
@@ -62,7 +62,8 @@ function paint(canvas, map, [channels, height, width], channel, zero, most) {
   const picture = new ImageData(width, height);
   for (let i = 0; i < width * height; i++) {
     const share = (map[i * channels + channel] - zero) / most, dark = 255 * Math.min(Math.abs(share), 1);
-    picture.data.set(share < 0 ? [255 - dark * 0.8, 255 - dark * 0.55, 255, 255] : [255 - dark, 255 - dark, 255 - dark, 255], i * 4);
+    const below = [255 - dark * 0.8, 255 - dark * 0.55, 255], above = Array(3).fill(255 - dark);
+    picture.data.set([...(share < 0 ? below : above), 255], i * 4);
   }
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
@@ -81,7 +82,7 @@ function show(image, source) {
   state.image = image;
   paintImage(at("input"), image);
   at("source").textContent = source;
-  at("digits").querySelectorAll("button").forEach((each, i) => each.setAttribute("aria-pressed", !state.drawn && i === state.digit));
+  [...at("digits").children].forEach((each, i) => each.setAttribute("aria-pressed", !state.drawn && i === state.digit));
   state.values = computed(state.network.program, image);
   const empty = !image.some(Boolean), scores = scoresOf(state.network.program, state.values), best = largestOf(scores);
   const powers = scores.map((each) => Math.exp((each - scores[best]) * state.network.step));
@@ -106,10 +107,11 @@ const again = () => show(state.image, at("source").textContent);
 // Marks a unit of a layer, and on the small digit the square that it sees.
 function mark(row, y, x) {
   const [, height, width] = row.shape, rows = row.layer.rows[y], columns = row.layer.columns[x];
-  const place = (target, values) => ["--x", "--y", "--w", "--h"].forEach((name, i) => target.style.setProperty(name, values[i]));
-  place(row.maps, [x / width, y / height, 1 / width, 1 / height]);
-  const nothing = !rows || !columns;
-  place(row.seen, nothing ? [0, 0, 0, 0] : [columns[0], rows[0], columns[1] - columns[0] + 1, rows[1] - rows[0] + 1].map((each) => each / SIDE));
+  const place = (target, ...values) =>
+    ["--x", "--y", "--w", "--h"].forEach((name, i) => target.style.setProperty(name, values[i]));
+  place(row.maps, x / width, y / height, 1 / width, 1 / height);
+  const [[top, bottom], [left, right]] = rows && columns ? [rows, columns] : [[0, -1], [0, -1]]; // in the padding: none
+  place(row.seen, left / SIDE, top / SIDE, (right - left + 1) / SIDE, (bottom - top + 1) / SIDE);
 }
 
 // Makes a row for each layer of the network: what a unit sees, and a canvas for each channel.
@@ -119,18 +121,17 @@ function makeRows() {
   state.rows = layers.map((layer, number) => {
     const shape = program.shapes[layer.value], [channels, height, width] = shape;
     const outer = element("div", at("layers"), "", "layer"), seen = element("div", outer, "", "seen");
-    const title = element("h3", outer, `${number + 1}  ${layer.words} `), small = seen.appendChild(canvasOf(SIDE, SIDE));
+    const title = element("h3", outer, `${number + 1}. ${layer.words}`), small = seen.appendChild(canvasOf(SIDE, SIDE));
     const longest = (intervals) => Math.max(...intervals.map((each) => (each ? each[1] - each[0] + 1 : 0)));
     const maps = height * width > 1 ? `${channels} maps of ${height}×${width}` : `${channels} numbers`;
     element("span", title, `${maps}, each unit sees ${longest(layer.rows)}×${longest(layer.columns)} pixels`);
     const row = { layer, value: layer.value, shape, zero: program.formats[layer.value].zero, small, seen };
-    row.maps = element("div", outer, "", "maps");
+    row.maps = element("div", outer, "", height * width > 1 ? "maps" : "maps numbers");
     row.canvases = Array.from({ length: channels }, () => {
       const canvas = element("div", row.maps).appendChild(canvasOf(width, height));
-      const size = height * width > 1 ? 52 / Math.max(height, width) : 16;
-      Object.assign(canvas.style, { width: `${size * width}px`, height: `${size * height}px` });
       const point = (event) => {
-        const box = canvas.getBoundingClientRect(), unit = (place, size, count) => clamp(Math.floor((place / size) * count), 0, count - 1);
+        const box = canvas.getBoundingClientRect();
+        const unit = (place, size, count) => clamp(Math.floor((place / size) * count), 0, count - 1);
         mark(row, unit(event.clientY - box.top, box.height, height), unit(event.clientX - box.left, box.width, width));
       };
       canvas.onpointermove = canvas.onpointerdown = point;
@@ -145,7 +146,7 @@ function choose(network) {
   state.network = network;
   at("parameters").textContent = network.parameters.toLocaleString("en");
   at("about").textContent = `${network.name}, from ${network.experiment}: ${network.accuracy.toFixed(2)} % of the ` +
-    `${network.images.toLocaleString("en")} test images right. It was trained on images like these, and knows no others.`;
+    `${network.images.toLocaleString("en")} test images right. It knows images like these and no others.`;
   at("bars").replaceChildren();
   for (const each of network.classes) {
     const row = element("li", at("bars"));
@@ -161,7 +162,10 @@ function choose(network) {
 // Tells one digit after another whether the network is right, so that the page stays usable.
 function count(network, number, right) {
   if (network !== state.network) return;
-  if (number === digits.length) return void (at("right").textContent = `${right} of these ${number} are right; the others are underlined.`);
+  if (number === digits.length) {
+    at("right").textContent = `The network is right for ${right} of ${number}; the others are underlined.`;
+    return;
+  }
   const correct = predicted(network, digits[number]) === DATA.digits.labels[number];
   at("digits").children[number].classList.toggle("wrong", !correct);
   setTimeout(() => count(network, number + 1, right + correct));
@@ -202,7 +206,9 @@ function draws(canvas) {
     from = place(event);
     line(from);
   };
-  canvas.onpointermove = (event) => from && (event.getCoalescedEvents?.() ?? [event]).forEach((each) => line(place(each)));
+  canvas.onpointermove = (event) => {
+    if (from) for (const each of event.getCoalescedEvents?.() ?? [event]) line(place(each));
+  };
   canvas.onpointerup = canvas.onpointercancel = () => (from = null);
   at("clear").onclick = () => {
     pen.clearRect(0, 0, 280, 280);
@@ -221,9 +227,13 @@ function check() {
   const found = Object.fromEntries(networks.map(({ name, program }) => [
     name, digits.map((image) => scoresOf(program, computed(program, image))),
   ]));
-  const large = (image) => Uint8Array.from({ length: 280 * 280 }, (_, i) => image[Math.floor(i / 2800) * SIDE + Math.floor((i % 280) / 10)]);
+  const pixel = (i) => Math.floor(i / 2800) * SIDE + Math.floor((i % 280) / 10);
+  const large = (image) => Uint8Array.from({ length: 280 * 280 }, (_, i) => image[pixel(i)]);
   const redrawn = digits.map((image) => Array.from(prepared(large(image), 280)));
-  at("check").textContent = JSON.stringify({ scores: found, redrawn });
+  document.documentElement.style.width = "390px"; // a telephone's, which not every browser's window can have
+  const right = Math.max(...[...document.querySelectorAll("main *")].map((each) => each.getBoundingClientRect().right));
+  document.documentElement.style.width = "";
+  at("check").textContent = JSON.stringify({ scores: found, redrawn, right });
   at("check").hidden = false;
 }
 
@@ -232,7 +242,8 @@ digits.forEach((image, number) => {
   Object.assign(button, { type: "button", title: label, ariaLabel: label, onclick: () => showDigit(number) });
   paintImage(button.appendChild(canvasOf(SIDE, SIDE)), image);
 });
-networks.forEach((each) => element("option", at("network"), `${each.name}, ${each.parameters.toLocaleString("en")} parameters`));
+for (const { name, parameters } of networks)
+  element("option", at("network"), `${name}, ${parameters.toLocaleString("en")} parameters`);
 at("choice").hidden = networks.length < 2;
 at("network").onchange = () => (choose(networks[at("network").selectedIndex]), again());
 draws(at("pad"));
