@@ -43,14 +43,28 @@ def written(digits, tmp_path_factory):
     return path
 
 
+DRAWN = """<script>
+const pad = at("pad"), box = pad.getBoundingClientRect();
+pad.setPointerCapture = () => {};  // of a pointer that is none
+window.requestAnimationFrame = (draw) => draw();
+const send = (type, x, y) => pad.dispatchEvent(new PointerEvent(type, { clientX: box.left + x, clientY: box.top + y }));
+send("pointerdown", 40, 30), send("pointermove", 60, 100), send("pointermove", 60, 110), send("pointerup", 0, 0);
+send("pointermove", 250, 250);
+document.body.dataset.drawn = state.image.join(" ");
+</script></body>"""
+
+
 @pytest.fixture(scope="module")
 def checked(written, tmp_path_factory):
     """What the page writes of itself in a browser of a telephone's width."""
     flags = "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--window-size=390,844"
-    profile = f"--user-data-dir={tmp_path_factory.mktemp('browser')}"
-    words = [BROWSER, *flags, profile, "--dump-dom", f"{written.as_uri()}?check"]
+    folder = tmp_path_factory.mktemp("browser")
+    drawn = folder / "drawn.html"
+    drawn.write_text(written.read_text(encoding="utf-8").replace("</body>", DRAWN), encoding="utf-8")
+    words = [BROWSER, *flags, f"--user-data-dir={folder}", "--dump-dom", f"{drawn.as_uri()}?check"]
     shown = subprocess.run(words, capture_output=True, text=True, timeout=300).stdout
-    return json.loads(html.unescape(re.search('<pre id="check">(.*?)</pre>', shown, re.DOTALL)[1]))
+    found = json.loads(html.unescape(re.search('<pre id="check">(.*?)</pre>', shown, re.DOTALL)[1]))
+    return found | {"drawn": np.array(re.search('data-drawn="(.*?)"', shown)[1].split(), int).reshape(28, 28)}
 
 
 @needs_browser
@@ -67,6 +81,16 @@ def test_a_drawing_is_prepared_as_mnist_is_so_its_digits_come_out_as_they_are(ch
     boxes = [np.ptp(np.argwhere(image), axis=0).max() + 1 for image in digits[0][:, 0]]
     same = np.array(checked["redrawn"]).reshape(-1, 28, 28) == digits[0][:, 0]
     assert boxes.count(20) > 95 and all(each.all() for each, box in zip(same, boxes, strict=True) if box == 20)
+
+
+@needs_browser
+@pytest.mark.slow
+def test_what_a_finger_draws_is_an_image_of_mnists_size_in_the_middle(checked):
+    ink = checked["drawn"]
+    rows, columns = np.nonzero(ink)
+    assert np.ptp(rows) + 1 == 20 > 2 * np.ptp(columns), "a line down, though the finger moved on after it was lifted"
+    centre = [np.average(each, weights=ink[rows, columns]) for each in (rows, columns)]
+    assert ink.max() == 255 and np.allclose(centre, 14, atol=0.51)
 
 
 @needs_browser

@@ -6,12 +6,11 @@ from tinycnn import ROOT
 from tinycnn.errors import UserError, nearest, shown
 
 FOLDER = ROOT / "zoo"
-_CHECKSUMS = "checksums"
 
 
 def names(folder: Path | None = None) -> list[str]:
-    """Return the names of the records in ``zoo/``, or in ``folder``, sorted."""
-    return sorted(path.parent.name for path in (folder or FOLDER).glob(f"*/{_CHECKSUMS}"))
+    """Return the names of the records in ``zoo/``, or in ``folder``: its folders, sorted."""
+    return sorted(path.name for path in (folder or FOLDER).glob("[!.]*") if path.is_dir())
 
 
 def load(name: str, folder: Path | None = None):

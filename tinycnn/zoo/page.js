@@ -194,6 +194,7 @@ function draws(canvas) {
   const line = (to) => {
     Object.assign(pen, { lineWidth: PEN, lineCap: "round", lineJoin: "round" });
     pen.beginPath(), pen.moveTo(...from), pen.lineTo(...to), pen.stroke();
+    pen.beginPath(), pen.arc(...to, PEN / 2, 0, 7), pen.fill(); // a tap is a dot, not a line of no length
     from = to;
     if (waiting) return;
     waiting = true;
@@ -207,7 +208,8 @@ function draws(canvas) {
     line(from);
   };
   canvas.onpointermove = (event) => {
-    if (from) for (const each of event.getCoalescedEvents?.() ?? [event]) line(place(each));
+    const events = event.getCoalescedEvents?.() ?? [];
+    if (from) for (const each of events.length ? events : [event]) line(place(each));
   };
   canvas.onpointerup = canvas.onpointercancel = () => (from = null);
   at("clear").onclick = () => {

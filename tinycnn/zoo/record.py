@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinycnn.errors import DataMissing, OtherNumbers, UserError, one_line
-from tinycnn.zoo import _CHECKSUMS
 
-CARD, TEXT, PROGRAM, WEIGHTS = "card.json", "card.md", "program.json", "weights.safetensors"
+CARD, TEXT, PROGRAM, WEIGHTS, CHECKSUMS = "card.json", "card.md", "program.json", "weights.safetensors", "checksums"
 TOLERANCE = 0.05
 """Percentage points: how far the accuracy of a file that computes in floating point may be from its card's.
 
@@ -19,26 +18,27 @@ Other processors round otherwise. Files that compute in whole numbers have none.
 
 def seal(folder: Path) -> None:
     """Write the SHA-256 of every file of a record into ``checksums``, as ``sha256sum`` does."""
-    lines = [f"{_digest(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
-    (folder / _CHECKSUMS).write_text("".join(lines), encoding="ascii")
+    files = sorted(path for path in folder.iterdir() if path.name != CHECKSUMS)
+    lines = [f"{_digest(path)}  {path.name}\n" for path in files]
+    (folder / CHECKSUMS).write_text("".join(lines), encoding="ascii")
 
 
 def check(folder: Path) -> None:
     """Raise UserError, which names the file, unless every file of a record is there and as it was written."""
     listed = {}
-    for line in _read(folder / _CHECKSUMS).splitlines():
+    for line in _read(folder / CHECKSUMS).splitlines():
         found = re.fullmatch(r"([0-9a-f]{64})  ([\w.-]+)", line)
         if not found:
-            raise UserError(f"{folder / _CHECKSUMS}: damaged, {line[:80]!r} is no checksum; {_restore(folder)}")
+            raise UserError(f"{folder / CHECKSUMS}: damaged, {line[:80]!r} is no checksum; {_restore(folder)}")
         listed[found[2]] = found[1]
     for name in dict.fromkeys((CARD, PROGRAM, WEIGHTS, "spec.json", *listed)):
         path = folder / name
         if not path.is_file():
             raise UserError(f"{path}: is missing; {_restore(folder)}")
         if name not in listed:
-            raise UserError(f"{path}: has no line in {_CHECKSUMS}; {_restore(folder)}")
+            raise UserError(f"{path}: has no line in {CHECKSUMS}; {_restore(folder)}")
         if _digest(path) != listed[name]:
-            raise UserError(f"{path}: damaged, its SHA-256 is not that in {_CHECKSUMS}; {_restore(folder)}")
+            raise UserError(f"{path}: damaged, its SHA-256 is not that in {CHECKSUMS}; {_restore(folder)}")
 
 
 def card(folder: Path) -> dict:
