@@ -12,7 +12,7 @@ from test_errors import refused
 
 from tinycnn import zoo
 from tinycnn.errors import DataMissing, UserError
-from tinycnn.export import host, onnx_file
+from tinycnn.export import host, onnx_file, subject
 from tinycnn.export import load as load_network
 from tinycnn.spec import Data
 from tinycnn.track import mlflow_store as tracking
@@ -174,6 +174,16 @@ def test_the_card_states_what_its_facts_are(own, made):
 def outcome(kind, of):
     seeds = [{"seed": i, "run_id": f"{i}", "last": last, "clean_train": clean} for i, (last, clean) in of]
     return {"evaluated_on": kind, "run_id": "a", "seeds": seeds}
+
+
+def test_files_of_a_run_on_validation_images_are_tried_on_test_images(tiny):
+    spec = tiny.but(data={"validation": 0.25})
+    found = subject.Subject(spec, None, (0.1,), (0.3,), {}, offline=True)
+    tested, own = replace(found, on_test=True).data, found.data
+    whole = tiny.data.load(offline=True)
+    assert (own.kind, len(own.evaluation.labels), tested.kind) == ("validation", 1000, "test")
+    assert torch.equal(tested.evaluation.images, whole.evaluation.images)
+    assert torch.equal(tested.train.images, own.train.images), "ranges for 8 bits are from what was trained on"
 
 
 @pytest.mark.parametrize(

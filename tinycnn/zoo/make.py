@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, StoreTrouble, UserError, shown
 from tinycnn.zoo import card, record
 
@@ -81,13 +82,17 @@ def write(folder: Path, checkpoint: Path, about: dict, *, offline: bool = False)
     made = {to: written(found, to, folder, about["name"]) for to in ("safetensors", "onnx", "int8", "c")}
     _, program = in_integers(found)
     (folder / record.PROGRAM).write_text(json.dumps(packed(program), separators=(",", ":")), encoding="ascii")
-    c, data = made["c"], found.spec.data.facts()
+    c, known = made["c"], DATASETS.get(found.spec.data.short)
     facts = about | {
         "experiment": found.spec.name,
         "network": found.spec.model.describe(),
         "spec_hash": found.spec.hash,
-        "data": {"name": found.spec.data.short, "licence": data.licence, "source": data.source},
-        "classes": list(data.classes),
+        "data": {
+            "name": found.spec.data.short,
+            "licence": known.licence if known else "not known here",
+            "source": known.source if known else "no published set",
+        },
+        "classes": list(found.data.classes),
         "shape": list(found.data.shape),
         "weights": found.origin["weights"],
         **{key: c[key] for key in ("parameters", "macs", "flash", "ram", "step", "images", "float_accuracy")},
