@@ -123,7 +123,8 @@ function makeRows() {
     const outer = element("div", at("layers"), "", "layer"), seen = element("div", outer, "", "seen");
     const title = element("h3", outer, `${number + 1}. ${layer.words}`), small = seen.appendChild(canvasOf(SIDE, SIDE));
     const longest = (intervals) => Math.max(...intervals.map((each) => (each ? each[1] - each[0] + 1 : 0)));
-    const maps = height * width > 1 ? `${channels} maps of ${height}×${width}` : `${channels} numbers`;
+    const what = height * width > 1 ? "map" : "number", size = height * width > 1 ? ` of ${height}×${width}` : "";
+    const maps = `${channels} ${what}${channels > 1 ? "s" : ""}${size}`;
     element("span", title, `${maps}, each unit sees ${longest(layer.rows)}×${longest(layer.columns)} pixels`);
     const row = { layer, value: layer.value, shape, zero: program.formats[layer.value].zero, small, seen };
     row.maps = element("div", outer, "", height * width > 1 ? "maps" : "maps numbers");
