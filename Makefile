@@ -25,7 +25,7 @@ endif
 
 # Each file in experiments/ is a target.
 TARGETS     = help setup quick test test-slow lint records ui evidence report figures bench export study sweep dashboard \
-              list doctor resume rerun close register
+              list doctor resume rerun close register zoo
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -108,6 +108,9 @@ bench: setup ## measure speed against a plain loop: reports/bench.md; needs an i
 
 export: setup ## a finished RUN for a device, TO=onnx, int8, c or safetensors, into export/ (30 s)
 	$(python) -m tinycnn export $(call quote,RUN) --to $(call quote,TO) $(call each,ARGS)
+
+zoo: setup ## list the trained networks in zoo/ and verify each of their files (1 min for each)
+	$(python) -m tinycnn zoo $(call each,ARGS)
 
 study: setup ## an Optuna study, by default STUDY=dropout_lr; run again to continue it (30 min)
 	$(python) -m tinycnn search $(call quote,STUDY) $(if $(value TRIALS),--trials $(call quote,TRIALS)) \

@@ -18,6 +18,7 @@ FLOORS = [
     {"tinycnn.train", "tinycnn.launch"},
     {"tinycnn.export"},
     {"tinycnn.track"},
+    {"tinycnn.zoo"},
     {"tinycnn.study"},
     {"analysis"},
     {"tinycnn.cli", "bench"},

@@ -85,6 +85,7 @@ def test_an_experiment_file_is_a_target(clone):
         ("quick", "SET=b=2", f"{RUN} exp3 --set data.name=mnist5k train.epochs=2 b=2"),
         ("resume", "RUN=98597d8b", ".venv/bin/python -m tinycnn resume 98597d8b"),
         ("export", "RUN=98597d8b|TO=c", ".venv/bin/python -m tinycnn export 98597d8b --to c"),
+        ("zoo", "ARGS=--list", ".venv/bin/python -m tinycnn zoo --list"),
         ("report", "EXPERIMENTS=exp2 exp3", ".venv/bin/python -m tinycnn report exp2 exp3"),
         ("study", "STUDY=width|TRIALS=9", ".venv/bin/python -m tinycnn search width --trials 9"),
         ("setup", "TORCH_INDEX=https://a/b", '"$python" bootstrap.py https://a/b'),

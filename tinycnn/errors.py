@@ -48,6 +48,12 @@ class Undelivered(UserError):
         )
 
 
+class OtherNumbers(UserError):
+    """A file whose accuracy is not the one that its card states."""
+
+    exit_code = DIFFERENT
+
+
 class StoreTrouble(UserError):
     """A store that cannot be written or read: unreachable, locked, full or read-only."""
 

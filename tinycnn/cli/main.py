@@ -23,13 +23,14 @@ PROGRAM = "python -m tinycnn"
 EXIT_CODES = """\b
 exit codes:
   0    done
-  1    failed: data, store or machine, or a loss that became infinite
+  1    failed: data, store, machine or a damaged file, or a loss that became
+       infinite
   2    bad usage: an unknown command, option or field, or an invalid value
   3    more parameters than the target allows; of a study: too few of its
        networks keep to the limit
   4    with --require-target: the target was missed, or not judged
   5    trained, but the store lacks results: `resume` delivers them
-  6    a rerun gave other numbers
+  6    a rerun, or a file of the zoo, gave other numbers
   130  interrupted"""
 
 program = click.Group("tinycnn", help="Train and track very small convolutional networks.", epilog=EXIT_CODES)

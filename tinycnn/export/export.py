@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tinycnn.data.files import Split
 from tinycnn.errors import UserError
 from tinycnn.export import calibrate, emit, host, onnx_file, subject
+from tinycnn.export.integer import Program
+from tinycnn.export.operations import Graph
 from tinycnn.export.quantise import program_of
 from tinycnn.export.rules import graph_of
 from tinycnn.export.subject import Pixels, Subject
@@ -27,19 +30,24 @@ def export(source: Path, to: str, folder: Path, *, offline: bool = False) -> dic
     of what was written and ``float_accuracy`` of the network in torch, in percent; and what the format adds. Raises
     SpecError for a network that the format cannot express, and UserError.
     """
-    found = subject.load(source, offline=offline)
+    return written(subject.load(source, offline=offline), to, folder)
+
+
+def written(found: Subject, to: str, folder: Path, name: str | None = None) -> dict:
+    """Do what ``export`` does for a subject; ``name``: of the files and of the C function, by default the spec's."""
+    name = re.sub(r"\W", "_", name or found.spec.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _written(found, to, folder)
+        return _written(found, to, folder, name)
     except ModuleNotFoundError as error:
         raise UserError(f"--to {to}: needs the package {error.name}, which is not installed: make setup") from None
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --output") from None
 
 
-def _written(found: Subject, to: str, folder: Path) -> dict:
-    data, name = found.data, re.sub(r"\W", "_", found.spec.name)
-    logits = _logits(found, data)
+def _written(found: Subject, to: str, folder: Path, name: str) -> dict:
+    data = found.data
+    logits = network_logits(found, data)
     channels, height, width = data.shape
     facts = {
         "to": to,
@@ -51,27 +59,28 @@ def _written(found: Subject, to: str, folder: Path) -> dict:
         "output": f"{len(data.classes)} logits",
         "evaluated_on": data.kind,
         "images": len(logits),
-        "float_accuracy": _accuracy(logits, data),
+        "float_accuracy": accuracy(logits, data),
     }
     made = {"onnx": _onnx, "int8": _int8, "c": _c, "safetensors": _safetensors}[to](found, folder, name, logits)
     return facts | made
 
 
 @torch.no_grad()
-def _logits(found: Subject, data) -> np.ndarray:
+def network_logits(found: Subject, data: Split) -> np.ndarray:
     """Return the logits (N, classes) of the evaluation images, in float32 whatever precision training had."""
     network = Pixels(found.network, found.mean, found.std).eval()
     return torch.cat([network(batch) for batch in data.evaluation.images.split(250)]).numpy()
 
 
-def _accuracy(logits: np.ndarray, data) -> float:
+def accuracy(logits: np.ndarray, data: Split) -> float:
+    """Return the percentage of the evaluation images whose label has the largest logit (or score), (N, classes)."""
     return 100 * float((logits.argmax(1) == data.evaluation.labels.numpy()).mean())
 
 
 def _compared(logits, float_logits, data) -> dict:
     """Return how an export did, beside the network in torch."""
     return {
-        "accuracy": _accuracy(logits, data),
+        "accuracy": accuracy(logits, data),
         "other_predictions": int((logits.argmax(1) != float_logits.argmax(1)).sum()),
         "largest_difference": float(np.abs(logits - float_logits).max()),
     }
@@ -79,7 +88,7 @@ def _compared(logits, float_logits, data) -> dict:
 
 def _safetensors(found, folder, name, logits):
     paths = subject.save(found, folder)
-    again = _logits(subject.load(folder, offline=True), found.data)
+    again = network_logits(subject.load(folder, offline=True), found.data)
     return {"files": _sizes(paths)} | _compared(again, logits, found.data)
 
 
@@ -101,10 +110,16 @@ def _int8(found, folder, name, logits):
     return {"files": _sizes([path]), "calibrated_on": len(chosen)} | _compared(made, logits, found.data)
 
 
+def in_integers(found: Subject) -> tuple[Graph, Program]:
+    """Return the graph of a network and its program in whole numbers. Raises SpecError where C cannot express it."""
+    data = found.data
+    graph = graph_of(found.network, data.shape, len(data.classes), found.mean, found.std)
+    return graph, program_of(graph, data.train.images)
+
+
 def _c(found, folder, name, logits):
     data, images = found.data, found.data.evaluation.images.numpy()
-    graph = graph_of(found.network, data.shape, len(data.classes), found.mean, found.std)
-    program = program_of(graph, data.train.images)
+    graph, program = in_integers(found)
     about = "\n".join(f"{key:<11}{value}" for key, value in found.origin.items())
     files = emit.files(name, graph, program, data.classes, about)
     paths = [folder / f"{files.name}.h", folder / f"{files.name}.c"]
@@ -119,11 +134,15 @@ def _c(found, folder, name, logits):
         "step": program.step, "calibrated_on": min(calibrate.IMAGES, len(data.train.images)),
         "code": _code(folder, files.name),
     }  # fmt: skip
-    return facts | _compared(scores * program.step, logits, data) | _run(folder, files.name, scores, images)
+    return facts | _compared(scores * program.step, logits, data) | c_run(folder, files.name, scores, images)
 
 
-def _run(folder: Path, name: str, scores: np.ndarray, images: np.ndarray) -> dict:
-    """Compile the C on this machine and compare its scores with those of the reference in Python, on every image."""
+def c_run(folder: Path, name: str, scores: np.ndarray, images: np.ndarray) -> dict:
+    """Compile ``name.c`` on this machine and compare its scores with those of the reference in Python, on every image.
+
+    Returns the name of the ``compiler``, None without one, how many images ``differing`` scores have, which is 0, and
+    ``seconds_per_image``. Raises UserError where a score differs.
+    """
     if not host.compiler():
         return {"compiler": None}
     with tempfile.TemporaryDirectory() as temporary:

@@ -6,7 +6,7 @@ as they were trained: batch norm is not folded into them, so that ``spec.model.b
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,7 +26,8 @@ class Subject:
     """A trained network on the CPU, in evaluation mode.
 
     ``mean`` and ``std``: what its images are normalised with, by channel, white being 1. ``origin``: what its files say
-    about where it comes from, in words.
+    about where it comes from, in words. ``on_test``: it is evaluated on the test set also where its spec holds out
+    validation images.
     """
 
     spec: Spec
@@ -35,11 +36,16 @@ class Subject:
     std: tuple[float, ...]
     origin: dict[str, str]
     offline: bool = False
+    on_test: bool = False
 
     @functools.cached_property
     def data(self) -> Split:
         """The data set that it was trained on, read when first asked for. Raises DataMissing, UserError."""
-        return self.spec.data.load(offline=self.offline)
+        data = self.spec.data.load(offline=self.offline)
+        if data.kind == "test" or not self.on_test:
+            return data
+        test = self.spec.but(data={"validation": 0.0}).data.load(offline=self.offline)
+        return replace(data, evaluation=test.evaluation, kind=test.kind)
 
 
 def load(path: Path, *, offline: bool = False) -> Subject:

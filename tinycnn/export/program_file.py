@@ -1,0 +1,70 @@
+"""A program in whole numbers as JSON and back, so that it can be run without training images to take ranges from.
+
+Arrays are ``{"type", "shape", "base64"}``, numbers of the type one after another, low byte first.
+"""
+
+import base64
+import dataclasses
+
+import numpy as np
+
+from tinycnn.errors import UserError, one_line
+from tinycnn.export import integer
+from tinycnn.export.fixed import Format
+
+_TYPES = "int8", "uint8", "int16", "uint16", "int32"
+_KERNELS = {
+    each.__name__: each
+    for each in (
+        integer.Conv, integer.MaxPool, integer.Average, integer.GatedPool, integer.Blur, integer.Add, integer.Scale,
+        integer.Lookup,
+    )
+}  # fmt: skip
+
+
+def packed(program: integer.Program) -> dict:
+    """Return a program as plain values for JSON."""
+    return {
+        "steps": [
+            {"kernel": type(step.kernel).__name__, "inputs": list(step.inputs), "output": step.output}
+            | {name: _plain(value) for name, value in vars(step.kernel).items() if name != "units"}
+            for step in program.steps
+        ],
+        "shapes": {str(number): list(shape) for number, shape in program.shapes.items()},
+        "formats": {str(number): dataclasses.asdict(each) for number, each in program.formats.items()},
+        "result": program.result,
+        "macs": program.macs,
+    }
+
+
+def unpacked(values: dict, where: str) -> integer.Program:
+    """Return the program that ``packed`` gave; ``where`` names the file. Raises UserError for anything else."""
+    try:
+        steps = []
+        for each in values["steps"]:
+            fields = {name: _made(value) for name, value in each.items() if name not in ("kernel", "inputs", "output")}
+            kind = _KERNELS[each["kernel"]]
+            fields |= {"units": None} if kind is integer.Conv else {}  # not needed to run it
+            steps.append(integer.Step(kind(**fields), tuple(each["inputs"]), each["output"]))
+        shapes = {int(number): tuple(shape) for number, shape in values["shapes"].items()}
+        formats = {int(number): Format(**each) for number, each in values["formats"].items()}
+        return integer.Program(steps, shapes, formats, values["result"], values["macs"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{where}: is no program of tinycnn ({one_line(error)}); restore it") from None
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray):
+        kind = next(each for each in _TYPES if np.array_equal(value.astype(each), value))
+        numbers = base64.b64encode(value.astype(np.dtype(kind).newbyteorder("<")).tobytes()).decode("ascii")
+        return {"type": kind, "shape": list(value.shape), "base64": numbers}
+    return dataclasses.asdict(value) if isinstance(value, Format) else value
+
+
+def _made(value):
+    if isinstance(value, dict) and "base64" in value:
+        kind = np.dtype(value["type"]).newbyteorder("<")
+        return np.frombuffer(base64.b64decode(value["base64"]), kind).astype(np.int64).reshape(value["shape"])
+    if isinstance(value, dict):
+        return Format(**value)
+    return tuple(value) if isinstance(value, list) else value
