@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shutil
 
+import pandas as pd
 import pytest
 
 from analysis import evidence
@@ -84,3 +85,15 @@ def test_damaged_evidence_is_a_line(tmp_path, monkeypatch, damage, words):
     path.write_text(damage(path.read_text()))
     with pytest.raises(UserError, match=f"exp2.csv: .*{words}"):
         evidence.read("exp2")
+
+
+def test_a_record_stands_in_the_first_table_beside_the_best_published_network_under_its_limit(trained, monkeypatch):
+    monkeypatch.setattr(readme, "_is_record", lambda name: name == "tiny")
+    columns = ["name", "data", "parameters", "n", "best", "experiment"]
+    rows = ("small", "mnist5k", 7000, 3, 98.5), ("worse", "mnist5k", 6000, 1, 97.0), ("large", "mnist5k", 9000, 1, 99.9)
+    published = pd.DataFrame([(*row, None) for row in (*rows, ("other", "mnist", 100, 1, 99.8))], columns=columns)
+    monkeypatch.setattr(evidence, "references", lambda: published)
+    (row,) = [line for line in readme.records_table().splitlines() if line.startswith("| tiny")]
+    mean = sum(seed["last"] for seed in trained["seeds"]) / 2
+    assert "98.50 (small, n = 3)" in row and f"{mean:.3f}" in row and "8,000" in row
+    assert "tiny" not in readme.results_table()
