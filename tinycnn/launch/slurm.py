@@ -25,8 +25,9 @@ _RECORD = "jobs.json"
 _LIMITS_REACHED = 50
 """How often a job is requeued at its time limit: an epoch longer than the limit would be begun for ever."""
 _ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
-_NOT_GIVEN = {"additional_parameters", "setup", "teardown", "srun_args", "nodes", "tasks_per_node", "ntasks_per_node"}
-"""Options that are lists, or would have several processes do the same task."""
+_NOT_GIVEN = {"additional_parameters", "setup", "teardown", "srun_args", "use_srun", "stderr_to_stdout", "nodes"}
+_NOT_GIVEN |= {"tasks_per_node", "ntasks_per_node", "array_parallelism"}
+"""Options that are no words, would have several processes do the same task, or have another place."""
 _SHORTEST, _LONGEST = 2, 30
 """Seconds between two looks at the queue: few at first, more the longer one has waited, to spare the controller."""
 
@@ -56,7 +57,11 @@ def options_of(words: str) -> dict:
         if name not in known or not value:
             hint = f"of {name} has no value" if name in known else f"is not known; {nearest(name, sorted(known))}"
             raise SpecError(f"--slurm: {word if given else name!r} {hint}; e.g. \"partition=gpu timeout_min=60\"")
-        found[name] = int(value) if value.isdigit() else float(value) if name == "mem_gb" else value
+        kind = submitit.AutoExecutor._typed_parameters().get(name, int if value.isdigit() else str)
+        try:
+            found[name] = kind(value)
+        except ValueError:
+            raise SpecError(f"--slurm: {word} is not a number") from None
     return found
 
 
@@ -174,13 +179,15 @@ class _Job:
     threads: int
 
     def __call__(self) -> tuple:
-        events = []
-        signal.signal(signal.SIGUSR2, _interrupted_by(signal.getsignal(signal.SIGUSR2)))
+        events, left = [], []
+        signal.signal(signal.SIGUSR2, _interrupted_by(signal.getsignal(signal.SIGUSR2), left))
         self._must_be_recorded()
         try:
             with computing_with(self.threads):
                 function = pickle.loads(self.shared.read_bytes())
                 result = function(self.task, lambda *event: events.append(event))
+        except KeyboardInterrupt:
+            raise left[0] if left else KeyboardInterrupt from None
         except Exception as error:
             return "error", picklable(error), events
         return "result", result, events
@@ -204,13 +211,17 @@ class _Job:
             raise UserError(f"{self.name}: is the task of job {job}, not of this one, {own}")
 
 
-def _interrupted_by(requeue):
-    """Return a handler that calls submitit's, which ends the process, and ends it as Ctrl-C does, so as to tidy up."""
+def _interrupted_by(requeue, left: list):
+    """Return a handler that calls submitit's, and interrupts the task as Ctrl-C does, so that it tidies up.
+
+    What submitit ends the process with is put into ``left``.
+    """
 
     def handler(number, frame):
         try:
             requeue(number, frame)
-        except SystemExit:
+        except SystemExit as error:
+            left.append(error)
             raise KeyboardInterrupt from None
 
     return handler
