@@ -126,7 +126,7 @@ rerun: setup ## repeat the run RUN and compare every number
 close: setup ## end the interrupted run RUN for good, and delete its checkpoint
 register: setup ## put the model of RUN into MLflow's model registry (10 s)
 resume rerun close register:
-	$(python) -m tinycnn $@ $(call quote,RUN) $(call each,ARGS)
+	$(python) -m tinycnn $@ $(call quote,RUN) $(if $(filter resume,$@),$(launch)) $(call each,ARGS)
 
 list: setup ## experiments, studies, layers and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)

@@ -121,10 +121,12 @@ def queued(folder: Path) -> Counter:
 
 def cancel(folder: Path) -> None:
     """Cancel the jobs of a folder that are in the queue, wait until they have ended, and delete the folder."""
-    jobs = recorded(folder)[1].values()
-    while left := [job for job in jobs if _is_queued(job, _states())]:
-        subprocess.run(["scancel", *left], capture_output=True)
-        time.sleep(_SHORTEST)
+    left = [*recorded(folder)[1].values()]
+    while left:
+        states = _states()
+        if left := [job for job in left if _is_queued(job, states)]:
+            subprocess.run(["scancel", *left], capture_output=True)
+            time.sleep(_SHORTEST)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -110,6 +110,7 @@ def _train_arm(plans, codes, parent, folder, task, send) -> list[tuple]:
     where = {"parent": parent, "folder": folder / plan.spec.hash}  # arms have the same seeds
     if codes:
         trained = train_job(plan, codes[label], seeds, reporter, **where)
+        send("images", reporter.count)
     else:
         trained = train_group(plan, seeds, opened(reporter), reporter, **where)
     results = []
@@ -125,8 +126,12 @@ class _Progress(Reporter):
 
     def __init__(self, send, live=True):
         self.notice, self.warning = functools.partial(send, "notice"), functools.partial(send, "warning")
-        if live:
-            self.images = lambda seed, count: send("images", count)
+        self.live, self.send, self.count = live, send, 0
+
+    def images(self, seed, count):
+        self.count += count
+        if self.live:
+            self.send("images", count)
 
 
 class _SweepRecord(Record):
