@@ -183,8 +183,8 @@ class _Job:
     def __call__(self) -> tuple:
         events, left = [], []
         signal.signal(signal.SIGUSR2, _interrupted_by(signal.getsignal(signal.SIGUSR2), left))
-        self._must_be_recorded()
         try:
+            self._must_be_recorded()
             with computing_with(self.threads):
                 function = pickle.loads(self.shared.read_bytes())
                 result = function(self.task, lambda *event: events.append(event))
