@@ -76,6 +76,9 @@ def map_tasks(
     call submits these again. The folder is deleted if there is nothing to raise. Raises UserError where Slurm takes no
     jobs, or does not say which it has.
     """
+    if not tasks:
+        shutil.rmtree(folder, ignore_errors=True)
+        return []
     jobs = recorded(folder)[1]
     states = _states() if jobs else {}
     joined = {name: jobs[name] for name in names if name in jobs and _lives(folder, jobs[name], states)}

@@ -171,8 +171,8 @@ def _train_child(plan, parent, folder, task, send):
 def _train_in_jobs(plan, parent, folder, tasks, cluster, threads, reporter) -> list:
     """Train each seed in a job of its own, or, where they fit together on a GPU, all in one; return as one does."""
     groups = [tasks] if fit_together(plan, tasks, reporter) else [[task] for task in tasks]
+    names = ["all seeds"] if len(groups) < len(tasks) else [f"seed {seed}" for seed, _ in tasks]
     train_job = functools.partial(_train_job, plan, parent, folder, plan.tags["tinycnn.code_hash"])
-    names = [f"seed {group[0][0]}" + (f" to {group[-1][0]}" if len(group) > 1 else "") for group in groups]
     how = {"folder": folder / checkpoint.JOBS, "cluster": cluster, "threads": threads}
     on_event = functools.partial(pass_on, plan, reporter)
     return [*itertools.chain(*slurm.map_tasks(train_job, groups, names=names, on_event=on_event, **how))]

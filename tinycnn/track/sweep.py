@@ -66,7 +66,7 @@ def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers=1, cl
         codes, map_all = {}, map_tasks
         if cluster := jobs.cluster_of(parent, cluster):
             codes, map_all = {label: plan.tags["tinycnn.code_hash"] for label, plan in plans.items()}, slurm.map_tasks
-            names = [f"{label}, seed {', '.join(str(seed) for seed, _ in group)}" for label, group in tasks]
+            names = [label if len(group) > 1 else f"{label}, seed {group[0][0]}" for label, group in tasks]
             how |= {"names": names, "folder": record.folder / checkpoint.JOBS, "cluster": cluster}
             del how["workers"]
         try:
