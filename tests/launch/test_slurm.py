@@ -237,7 +237,7 @@ def test_requeued_cancelled_preempted_and_drained_seeds_come_to_the_numbers_of_l
 def test_on_ctrl_c_the_jobs_stay_and_are_joined(cluster, tmp_path):
     path = spec_file(tmp_path, "joined", 1.0)
     command = "run", path, "--seeds", 2, "--launch", "slurm", "--slurm", "partition=main timeout_min=30"
-    assert "invalid partition" in Launched(*command[:-1], "partition=nowhere").end(code=1)
+    assert "Invalid partition name" in Launched(*command[:-1], "partition=nowhere").end(code=1)
     run = Launched(*command)
     until(lambda: len(checkpoints()) == 2)
     run.process.send_signal(signal.SIGINT)
