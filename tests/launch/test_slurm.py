@@ -287,8 +287,11 @@ def test_arms_and_study_workers_are_jobs_too(cluster, tmp_path, monkeypatch):
     path = tmp_path / "rates.py"
     path.write_text(STUDY)
     where = "--launch", "slurm", "--slurm", "partition=main"
-    swept, local = Launched("sweep", path, *where).end(), Launched("sweep", path)
-    assert [arm["n"] for arm in swept["arms"]] == [2, 2] and local.end()["arms"] == swept["arms"]
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'local' / 'mlflow.db'}")
+        local = Launched("sweep", path).end()
+    swept = Launched("sweep", path, *where).end()
+    assert [arm["n"] for arm in swept["arms"]] == [2, 2] and swept["arms"] == local["arms"]
     searched = Launched("search", path, *where, "--workers", 2).end()
     assert searched["trained"] == searched["budget"] == 4
     assert "how many jobs search" in Launched("search", path, *where).end(code=2)
