@@ -18,9 +18,9 @@ import submitit
 from slurm_cluster import SLOTS, slurm  # noqa: F401  a fixture
 
 from tinycnn import ROOT
-from tinycnn.errors import Diverged, SpecError
+from tinycnn.errors import Diverged, SpecError, UserError
 from tinycnn.launch import slurm as launch
-from tinycnn.track import jobs
+from tinycnn.track import close, jobs
 from tinycnn.track import mlflow_store as tracking
 from tinycnn.train import checkpoint
 
@@ -235,7 +235,7 @@ def test_requeued_cancelled_preempted_and_drained_seeds_come_to_the_numbers_of_l
 
 @pytest.mark.slow
 def test_on_ctrl_c_the_jobs_stay_and_are_joined(cluster, tmp_path):
-    path = spec_file(tmp_path, "joined", 1.0)
+    path = spec_file(tmp_path, "joined", 8.0)
     command = "run", path, "--seeds", 2, "--launch", "slurm", "--slurm", "partition=main timeout_min=30"
     assert "Invalid partition name" in Launched(*command[:-1], "partition=nowhere").end(code=1)
     run = Launched(*command)
@@ -245,7 +245,8 @@ def test_on_ctrl_c_the_jobs_stay_and_are_joined(cluster, tmp_path):
     run_id = next(iter(jobs.queued()))
     assert sum(jobs.queued()[run_id].values()) == 2
     child = tracking.Store().search({tracking.PARENT: run_id}, tracking.EVERY)[0].info.run_id
-    assert "its parent has jobs in the queue" in Launched("resume", child).end(code=1)
+    with pytest.raises(UserError, match="its parent has jobs in the queue"):
+        close.must_be_here(tracking.Store().entity(child))
     again = Launched("resume", run_id)
     result = again.end()
     assert result["run_id"] == run_id and "joining 2 jobs" in again.said and "submitted to Slurm" not in again.said
