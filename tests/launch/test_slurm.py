@@ -143,10 +143,13 @@ EPOCHS = 8
 class Launched:
     """A command of tinycnn that launches jobs, in a process of its own."""
 
+    begun = []
+
     def __init__(self, *words):
         command = [sys.executable, "-m", "tinycnn", *map(str, words), "--json"]
         how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
         self.process = subprocess.Popen(command, start_new_session=True, **how)
+        self.begun.append(self.process)
 
     def end(self, code=0):
         """Wait for the end with this exit code; return what was printed, as values, and said."""
@@ -159,6 +162,8 @@ class Launched:
 def cluster(slurm, database, tmp_path):  # noqa: F811
     """Slurm, without any jobs of another test."""
     yield slurm
+    for process in Launched.begun:  # which has ended, unless the test failed
+        process.kill()
     slurm("scancel", "--user=root")
     until(lambda: not slurm("squeue", "--noheader"))
 
