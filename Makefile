@@ -10,12 +10,14 @@ quote   = '$(subst ','\'',$(strip $(value $(1))))'
 each    = $(foreach word,$(value $(1)),$(call quote,word))
 set     = $(if $(1)$(value SET),--set $(1) $(call each,SET))
 options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value WORKERS),--workers $(call quote,WORKERS)) \
-          $(if $(value DEVICE),--device $(call quote,DEVICE))
+          $(if $(value DEVICE),--device $(call quote,DEVICE)) $(launch)
+launch  = $(if $(value LAUNCH),--launch $(call quote,LAUNCH)) $(if $(value SLURM),--slurm $(call quote,SLURM))
 python  = .venv/bin/python
 
 # A variable on the command line that nothing reads is a mistake, and ends here. What the programs read from the
 # environment (OTHERS) may stand there too.
-KNOWN   = PYTHON TORCH_INDEX PORT STUDY SWEEP SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS ALL RUN TO
+KNOWN   = PYTHON TORCH_INDEX PORT STUDY SWEEP SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS ALL RUN TO \
+          LAUNCH SLURM
 OTHERS  = SHELL MAKE% MLFLOW_% OPTUNA_% TINYCNN_% OMP_% CUDA_% CXX
 UNKNOWN := $(strip $(foreach name,$(filter-out $(KNOWN) $(OTHERS),$(.VARIABLES)),\
              $(if $(filter command,$(origin $(name))),$(name))))
@@ -51,6 +53,7 @@ help:
 	@echo '  WORKERS=1  how many seeds or trials run at once (default: one per core)'
 	@echo '  STUDY=NAME a study in experiments/studies; TRIALS=60: its number of trials'
 	@echo '  DEVICE=cpu device: cpu, cuda, cuda:1 or mps'
+	@echo '  LAUNCH=slurm each seed, arm or worker is a job of Slurm; SLURM="partition=gpu timeout_min=60"'
 	@echo '  SET="train.epochs=3 optimizer.lr=0.02"'
 	@echo '             fields of the spec to change, separated by spaces'
 	@echo '  EXPERIMENTS="exp2 exp3"'
@@ -115,7 +118,7 @@ zoo: setup ## list the trained networks in zoo/ and verify each of their files (
 study: setup ## an Optuna study, by default STUDY=dropout_lr; run again to continue it (30 min)
 	$(python) -m tinycnn search $(call quote,STUDY) $(if $(value TRIALS),--trials $(call quote,TRIALS)) \
 	    $(if $(value WORKERS),--workers $(call quote,WORKERS)) $(if $(value DEVICE),--device $(call quote,DEVICE)) \
-	    $(call each,ARGS)
+	    $(launch) $(call each,ARGS)
 
 sweep: setup ## the variants of a spec in experiments/sweeps/SWEEP.py, each with the same seeds; run again to continue
 	$(python) -m tinycnn sweep $(call quote,SWEEP) $(options) $(call each,ARGS)
@@ -131,7 +134,7 @@ rerun: setup ## repeat the run RUN and compare every number
 close: setup ## end the interrupted run RUN for good, and delete its checkpoint
 register: setup ## put the model of RUN into MLflow's model registry (10 s)
 resume rerun close register:
-	$(python) -m tinycnn $@ $(call quote,RUN) $(call each,ARGS)
+	$(python) -m tinycnn $@ $(call quote,RUN) $(if $(filter resume,$@),$(launch)) $(call each,ARGS)
 
 list: setup ## experiments, studies, layers and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)

@@ -94,6 +94,7 @@ def test_no_modules_import_each_other_in_a_circle():
     [
         ("mlflow", ("tinycnn.track.mlflow_",)),
         ("optuna", ("tinycnn.study",)),
+        ("submitit", ("tinycnn.launch.slurm",)),
         ("matplotlib", ("analysis.plots", "bench")),
         ("seaborn", ("analysis.plots",)),
     ],

@@ -20,6 +20,7 @@ from tinycnn.cli.options import (
     STUDY,
     VERBOSE,
     WORKERS,
+    launched,
     processes,
 )  # fmt: skip
 from tinycnn.errors import DIFFERENT, DONE, FAILED, TARGET_MISSED, Undelivered
@@ -76,13 +77,14 @@ def show(experiment, settings, offline, augmented):
 
 
 @command(
-    EXPERIMENT, SET, DEVICE, OFFLINE, WORKERS, VERBOSE,
+    EXPERIMENT, SET, DEVICE, OFFLINE, launched, VERBOSE,
     click.option("--seeds", type=COUNT, default=1, metavar="N", help="Train with N seeds (default 1)."),
     click.option("--first-seed", type=SEED, metavar="S", help="The first seed (default: the spec's train.seed)."),
     click.option("--missing", is_flag=True, help="Train only seeds not finished with this spec, data and code."),
     click.option("--no-fallback", is_flag=True, help="Fail where the data set is missing."),
     click.option("--require-target", is_flag=True, help=f"Exit with {TARGET_MISSED} unless the target is met."),
-    examples=("run exp3 --seeds 5", "run exp3 --set train.epochs=3 optimizer.lr=0.02"),
+    examples=("run exp3 --seeds 5", "run exp3 --set train.epochs=3 optimizer.lr=0.02",
+              'run exp3 --seeds 100 --launch slurm --slurm "partition=cpu timeout_min=30"'),
 )  # fmt: skip
 def run(experiment, settings, device, offline, workers, verbose, no_fallback, require_target, **options):
     """Train an experiment and track it in MLflow."""
@@ -115,13 +117,13 @@ def described(outcome: dict, verbose: bool) -> tuple:
     return "\n".join([*lines, f"`make ui` shows the run {outcome['run_id']}"]), None
 
 
-@command(RUN_ID, WORKERS, OFFLINE, VERBOSE, examples=("resume 98597d8b",))
-def resume(run_id, workers, offline, verbose):
-    """Continue an interrupted run, or deliver what its store lacks."""
+@command(RUN_ID, launched, OFFLINE, VERBOSE, examples=("resume 98597d8b",))
+def resume(run_id, workers, cluster, offline, verbose):
+    """Continue an interrupted run, join its jobs, or deliver what its store lacks."""
     from tinycnn.track import resume
 
     with terminal(verbose) as reporter:
-        options = {"offline": offline, "workers": processes(workers), "draw": draw_training}
+        options = {"offline": offline, "workers": processes(workers), "cluster": cluster, "draw": draw_training}
         outcome = resume.resume(run_id, reporter=reporter, **options)
     text, end = described(outcome, verbose)
     if compared := outcome.get("rerun"):
@@ -179,7 +181,7 @@ def register(run_id, name):
 
 
 @command(
-    STUDY, DEVICE, OFFLINE, WORKERS,
+    STUDY, DEVICE, OFFLINE, launched,
     click.option("--trials", type=click.IntRange(1, 100_000), metavar="N", help="In all (default: the study's)."),
     examples=("search dropout_lr", "search width --trials 100"),
 )  # fmt: skip

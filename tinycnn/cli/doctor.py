@@ -78,11 +78,18 @@ def _store():
 
     runs = Store().search({}, EVERY)
     checks = [_check("store", True, f"{shown}, {len(runs)} runs"), studies]
-    checkpoints = Path(os.environ.get("TINYCNN_CHECKPOINTS") or ROOT / "checkpoints").glob("*/seed-*.pt")
-    if not any(checkpoints) and not any(run.info.status == "RUNNING" for run in runs):
+    folder = Path(os.environ.get("TINYCNN_CHECKPOINTS") or ROOT / "checkpoints")
+    kept = [*folder.glob("*/seed-*.pt"), *folder.glob("*/jobs")]
+    if not kept and not any(run.info.status == "RUNNING" for run in runs):
         return checks
-    from tinycnn.track.close import left_over  # with torch
+    from tinycnn.track import jobs
+    from tinycnn.track.close import again, left_over  # with torch
 
+    for run_id, states in jobs.queued().items():
+        how = f"`python -m tinycnn {again(run_id)}` joins them"
+        how += f", `python -m tinycnn close {run_id}` cancels them" if "resume" in how else ""
+        found = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        checks.append(_check("jobs in the queue", True, f"{run_id} {found}", note=how))
     for run in left_over():
         run_id = run["run_id"]
         cure = f"`python -m tinycnn resume {run_id}` continues it, `python -m tinycnn close {run_id}` ends it"

@@ -1,11 +1,13 @@
 """The arguments and options that several commands take."""
 
+import functools
 import re
+import shutil
 
 import click
 
 from tinycnn.cli.main import note
-from tinycnn.errors import UserError
+from tinycnn.errors import SpecError, UserError
 
 
 def full_id(context, parameter, value):
@@ -34,7 +36,47 @@ SET = click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE ..."
 DEVICE = click.option("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps.")
 OFFLINE = click.option("--offline", is_flag=True, help="Download nothing.")
 WORKERS = click.option("--workers", type=COUNT, metavar="N", help="Processes at once (default: one per core or GPU).")
+LAUNCH_HELP = "Where: local processes (default), or a job of Slurm for each; see docs/cluster.md."
+LAUNCH = click.option("--launch", type=click.Choice(["local", "slurm"]), default="local", help=LAUNCH_HELP)
+SLURM_HELP = "Of each job, e.g. \"partition=gpu timeout_min=60 mem_gb=4 gpus_per_node=1\": submitit's options."
+SLURM = click.option("--slurm", default="", metavar="OPTION=VALUE ...", help=SLURM_HELP)
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show the epochs of each of several seeds, too.")
+
+
+def launched(function):
+    """Give a command --workers, --launch and --slurm: it gets ``workers`` and ``cluster``, and the device there."""
+
+    @functools.wraps(function)
+    def call(workers, launch, slurm, **values):
+        cluster = _cluster(launch, slurm, workers)
+        if cluster and "device" in values:
+            values["device"] = _device_of(cluster, values["device"])
+        return function(workers=workers, cluster=cluster, **values)
+
+    return WORKERS(LAUNCH(SLURM(call)))
+
+
+def _cluster(launch: str, slurm: str, most: int | None):
+    """Return the cluster that --launch and --slurm name, with ``most`` jobs at once, None for local processes."""
+    if launch == "local":
+        if slurm:
+            raise SpecError("--slurm: is for --launch slurm, which is not given")
+        return None
+    if not shutil.which("sbatch"):
+        raise UserError("--launch slurm: there is no sbatch on this machine; log in where jobs are submitted")
+    from tinycnn.launch.slurm import Cluster, options_of
+
+    return Cluster(options_of(slurm), most)
+
+
+def _device_of(cluster, device: str):
+    """Return the device of a cluster's nodes, which this machine need not have. Raises SpecError."""
+    import torch
+
+    try:
+        return torch.device(cluster.device if device == "auto" else device)
+    except RuntimeError:
+        raise SpecError(f"--device {device}: is unknown: use auto, cpu, cuda or cuda:N") from None
 
 
 def processes(workers: int | None) -> int:

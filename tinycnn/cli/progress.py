@@ -46,14 +46,20 @@ class Terminal(_OnTerminal):
     def __init__(self, verbose: bool = False):
         self.verbose, self.several = verbose, False
         self.labels, self.bars = {}, {}  # by seed
+        self.kind, self.epochs, self.label = "", 0, "seed"
 
     def parent(self, plan: Plan, seeds, run_id):
         self.several, self.resumed_by = True, f"resume {run_id}"
+        self._plan(plan)
         _print(f"{plan.spec.name} seeds {seeds[0]} to {seeds[-1]}: MLflow run {run_id}")
 
-    def started(self, plan: Plan, seed, history):
+    def _plan(self, plan):
         self.kind, self.epochs = plan.data.kind, plan.spec.train.epochs
-        label = self.labels[seed] = f"{plan.spec.name}{f' on {plan.data.name}' if plan.fallback else ''} seed {seed}"
+        self.label = f"{plan.spec.name}{f' on {plan.data.name}' if plan.fallback else ''} seed"
+
+    def started(self, plan: Plan, seed, history):
+        self._plan(plan)
+        label = self.labels[seed] = f"{self.label} {seed}"
         _print(f"{label}: training epochs {len(history) + 1} to {self.epochs}")
         if sys.stderr.isatty():
             images = len(plan.data.train.labels) // plan.spec.train.batch_size * plan.spec.train.batch_size
@@ -84,6 +90,9 @@ class Terminal(_OnTerminal):
     def finished(self, seed, history):
         if not self.several:
             self.resumed_by = ""
+        if seed not in self.labels:  # of a job, which tells no more than this
+            self.labels[seed] = f"{self.label} {seed}"
+            _print(f"{self.labels[seed]}: {self.kind} {history[-1].accuracy:.2f} % after {len(history)} epochs")
         if seed in self.bars:
             self.bars.pop(seed).close()
         if self.verbose or not self.several:

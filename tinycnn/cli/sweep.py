@@ -3,17 +3,17 @@
 import click
 
 from tinycnn.cli.main import command
-from tinycnn.cli.options import COUNT, DEVICE, OFFLINE, WORKERS, processes
+from tinycnn.cli.options import COUNT, DEVICE, OFFLINE, launched, processes
 from tinycnn.errors import Undelivered
 
 
 @command(
     click.argument("sweep", help="A name (short) or a file."),
-    DEVICE, OFFLINE, WORKERS,
+    DEVICE, OFFLINE, launched,
     click.option("--seeds", type=COUNT, metavar="N", help="Seeds of each arm (default: the sweep's)."),
     examples=("sweep short", "sweep short --seeds 16"),
 )  # fmt: skip
-def sweep(sweep, device, offline, workers, seeds):
+def sweep(sweep, device, offline, workers, cluster, seeds):
     """Train variants of a spec, each with the same seeds, and compare them; continues what was begun."""
     from tinycnn.cli.progress import SweepTerminal
     from tinycnn.spec.sweep import load
@@ -22,7 +22,8 @@ def sweep(sweep, device, offline, workers, seeds):
     loaded = load(sweep)
     with SweepTerminal(sweep) as reporter:
         ready = plans(loaded, device=device, offline=offline, fallback=False, reporter=reporter)
-        result = run_sweep(loaded, ready, seeds=seeds, workers=processes(workers), reporter=reporter)
+        how = {"workers": processes(workers), "cluster": cluster, "reporter": reporter}
+        result = run_sweep(loaded, ready, seeds=seeds, **how)
     kind = result["arms"][0]["evaluated_on"]
     about = f"accuracy on {kind} images after the last epoch; differences by seed, with their 95 % intervals"
     error = Undelivered(result["undelivered"], result["run_id"]) if result["undelivered"] else None

@@ -1,1 +1,1 @@
-"""The same tasks in this process or in several."""
+"""The same tasks in this process, in several, or as jobs of a cluster."""

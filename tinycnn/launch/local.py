@@ -151,12 +151,13 @@ def _work(pipe, function, threads):
                 with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
                     result = function(task, lambda *event: send("event", event))
             except Exception as error:
-                send("error", _picklable(error))
+                send("error", picklable(error))
             else:
                 pipe.send(("result", result))
 
 
-def _picklable(error: Exception) -> Exception:
+def picklable(error: Exception) -> Exception:
+    """Return an error, or one that says the same if it cannot be pickled."""
     try:
         return pickle.loads(pickle.dumps(error))
     except Exception:

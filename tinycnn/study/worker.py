@@ -4,19 +4,21 @@ import contextlib
 import functools
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean
 
 from tinycnn import source
-from tinycnn.errors import Diverged, OverLimit, StoreTrouble, UserError
+from tinycnn.errors import Diverged, OverLimit, SpecError, StoreTrouble, UserError
 from tinycnn.launch import local as launch
+from tinycnn.launch import slurm
 from tinycnn.network.check import check
 from tinycnn.study import results, storage
 from tinycnn.study.definition import Study, check_study
-from tinycnn.track import provenance
+from tinycnn.track import jobs, provenance
 from tinycnn.track.address import shown, studies
 from tinycnn.track.mlflow_store import PARENT, Store
 from tinycnn.track.plan import Plan, Reporter, prepare
+from tinycnn.train import checkpoint
 from tinycnn.train.loop import train
 
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
@@ -44,17 +46,22 @@ class Watcher(Reporter):
     def trial(self, number: int, outcome: Outcome, values: dict, parameters: int): ...
 
 
-def run(study: Study, *, trials=None, workers=1, device="auto", offline=False, reporter=None, draw=None) -> dict:
+def run(
+    study: Study, *, trials=None, workers=1, cluster=None, device="auto", offline=False, reporter=None, draw=None
+) -> dict:
     """Search until ``trials`` (or the study's own number) have been trained, in all, and return ``results.results``.
 
     What other processes and earlier sessions did counts. ``workers`` processes share the cores; None is one per core,
-    and on an accelerator one in all. ``draw(result, trials, curves)`` yields (name, figure) for the study's MLflow run.
-    Raises SpecError for a study that is not valid, UserError where its data, its storage or the store cannot be used,
-    and OverLimit where so many trials were refused that the search was given up: what there is is kept.
+    and on an accelerator one in all. On a ``cluster`` they are jobs, those of an earlier call included. ``draw(result,
+    trials, curves)`` yields (name, figure) for the study's MLflow run. Raises SpecError for a study that is not valid,
+    UserError where its data, its storage or the store cannot be used, and OverLimit where so many trials were refused
+    that the search was given up: what there is is kept.
     """
     reporter, budget = reporter or Watcher(), trials or study.trials
     for line in check_study(study):
         reporter.notice(line)
+    if cluster and not workers:
+        raise SpecError("--launch slurm: say how many jobs search, e.g. --workers 8")
     unjudged = study.trained.with_values({"target.parameter_limit": None, "target.accuracy": None})
     plan = prepare(unjudged, device=device, offline=offline, fallback=False, reporter=reporter)
     workers = workers or (launch.cores() if plan.device.type == "cpu" else 1)
@@ -63,15 +70,21 @@ def run(study: Study, *, trials=None, workers=1, device="auto", offline=False, r
     store = Store(reporter.notice)
     with storage.errors(), storage.locked(study.name):
         found = storage.opened(study, identity=identity)
+        run_id = _own_run(store, found, study, plan)
+        if cluster := jobs.cluster_of(run_id, cluster):
+            workers = max(workers, len(slurm.recorded(jobs.folder(run_id))[1]))  # so as to join all of them
         first = found.user_attrs.get("workers", 0) + 1
         found.set_user_attr("workers", first + workers - 1)  # no two workers ever have the same number
-        run_id = _own_run(store, found, study, plan)
     before = results.results(study, found)
     reporter.study(study, budget, before["trained"], before.get("value"), workers, run_id)
     with store.run("", {}, run_id=run_id) as tracked:
         tracked.open()
+        numbers = range(first, first + workers)
         try:
-            _launch(study, plan, budget, range(first, first + workers), run_id, reporter)
+            if cluster:
+                _launch_jobs(study, plan, budget, numbers, run_id, cluster, code, reporter)
+            else:
+                _launch(study, plan, budget, numbers, run_id, reporter)
         finally:
             with storage.errors(), storage.locked(study.name):
                 storage.retry_lost(found)
@@ -130,6 +143,25 @@ def _launch(study, plan, budget, workers: range, run_id, reporter):
         on_event=lambda name, *content: getattr(reporter, name)(*content),
         retry=retry,
     )
+
+
+def _launch_jobs(study, plan, budget, workers: range, run_id, cluster, code, reporter):
+    """Let workers search as jobs; what one leaves that is cancelled or fails, the others do."""
+    names = [f"worker {number + 1}" for number in range(len(workers))]  # the same in every call
+    how = {"names": names, "folder": jobs.folder(run_id), "cluster": cluster}
+    how["threads"] = cluster.options.get("cpus_per_task", 1)
+    how["on_event"] = lambda name, *content: getattr(reporter, name)(*content)
+    with checkpoint.claimed(run_id):
+        try:
+            slurm.map_tasks(functools.partial(_work_in_job, study, plan, budget, run_id, code), [*workers], **how)
+        except launch.WorkerLost as error:
+            reporter.warning(str(error))
+
+
+def _work_in_job(study, plan, budget, parent, code, worker, send):
+    plan = replace(plan)  # with the kernels of this node
+    jobs.must_be_same(code, source.code_hash(provenance.code(plan.spec, plan.kernels[0], study.classes)))
+    _work(study, plan, budget, parent, worker, send)
 
 
 def _work(study: Study, plan: Plan, budget: int, parent: str, worker: int, send) -> None:

@@ -4,7 +4,8 @@ import socket
 from pathlib import Path
 
 from tinycnn.errors import UserError
-from tinycnn.track import select
+from tinycnn.launch import slurm
+from tinycnn.track import jobs, select
 from tinycnn.track.mlflow_store import PARENT, Store, facts
 from tinycnn.train import checkpoint
 
@@ -12,7 +13,10 @@ _ROLES = ("seed", "rerun", "seeds")
 
 
 def close(run_id: str, announce=lambda line: None) -> str:
-    """End an interrupted run for good: KILLED, with what was logged; its checkpoint goes. Return what was done."""
+    """End an interrupted run for good: KILLED, with what was logged; its checkpoint goes. Return what was done.
+
+    Its jobs on a cluster are cancelled.
+    """
     store = Store(announce)
     entity = made_here(store.entity(run_id))
     must_be_here(entity)
@@ -33,10 +37,11 @@ def left_over(announce=lambda line: None) -> list[dict]:
     every = {each.info.run_id: each for each in Store(announce).search({}, ("RUNNING",))}
     roles = *_ROLES, "study", "sweep"
     running = {i: each for i, each in every.items() if each.data.tags.get("tinycnn.role") in roles}
+    left_to_jobs = jobs.queued()
     found, parents = [], {each.data.tags.get(PARENT) for each in running.values()}
     for run_id, entity in running.items():
-        tags = entity.data.tags
-        if tags.get(PARENT) not in running and not checkpoint.is_claimed(tags.get(PARENT) or run_id):
+        tags, owner = entity.data.tags, entity.data.tags.get(PARENT) or run_id
+        if tags.get(PARENT) not in running and not checkpoint.is_claimed(owner) and owner not in left_to_jobs:
             row = {"run_id": run_id, "name": entity.info.run_name, "status": "RUNNING", "where": ""}
             if again := _continued_by(tags):
                 row["again"] = again
@@ -45,9 +50,14 @@ def left_over(announce=lambda line: None) -> list[dict]:
             found.append(row)
     waiting = {path.parent.name: path for path in sorted(checkpoint.folder(".").glob("*/seed-*.pt"))}
     for run_id, path in waiting.items():
-        if run_id not in running.keys() | parents and not checkpoint.is_claimed(run_id):
+        if run_id not in running.keys() | parents | left_to_jobs.keys() and not checkpoint.is_claimed(run_id):
             found.append({"run_id": run_id, "name": f"checkpoint {path}", "status": "ended", "where": ""})
     return found
+
+
+def again(run_id: str) -> str:
+    """Return the command that continues a run, or the study or sweep that it is of."""
+    return _continued_by(Store().entity(run_id).data.tags) or f"resume {run_id}"
 
 
 def made_here(entity):
@@ -79,6 +89,8 @@ def discard_checkpoints(entity) -> list[Path]:
     tags = entity.data.tags
     with checkpoint.claimed(tags.get(PARENT) or entity.info.run_id) as folder:
         name = "seed-*.pt" if tags["tinycnn.role"] == "seeds" else f"seed-{tags['tinycnn.seed']}.pt"
+        if tags["tinycnn.role"] == "seeds":
+            slurm.cancel(folder / checkpoint.JOBS)
         found = sorted(folder.glob(name))
         for path in found:
             checkpoint.discard(path)
@@ -86,7 +98,10 @@ def discard_checkpoints(entity) -> list[Path]:
 
 
 def must_be_here(entity):
-    """Raise UserError where a run's checkpoints lie on another machine, or in another folder."""
+    """Raise UserError where a run's checkpoints lie on another machine or in another folder, or a job trains it."""
+    parent = entity.data.tags.get(PARENT)
+    if parent and slurm.queued(jobs.folder(parent)):
+        raise UserError(f"run {entity.info.run_id}: its parent has jobs in the queue: resume or close that, {parent}")
     if not _is_here(entity):
         host, folder = _begun(entity)
         raise UserError(

@@ -139,13 +139,13 @@ class Plan:
 def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", reporter=None, draw=None, data=None):
     """Check ``spec`` before any data is read, then load its data set, or the fallback that the spec states.
 
-    ``data``: the ``Split`` where it has been loaded before.
+    ``data``: the ``Split`` where it has been loaded before; ``device``: a name, or a torch.device of another machine.
 
     Raises SpecError, OverLimit, UserError for damaged data, and DataMissing where there is no fallback.
     """
     reporter = reporter or Reporter()
     measured, notices = check(spec)
-    device = pick_device(device)
+    device = device if isinstance(device, torch.device) else pick_device(device)
     compiler = os.environ.get("CXX", "").strip() or ("clang++" if sys.platform == "darwin" else "g++")
     if spec.train.compile and device.type == "cpu" and not shutil.which(compiler.split()[0]):
         notices = [*notices, f"train.compile: torch.compile needs a C++ compiler, and {compiler} is not here: off"]

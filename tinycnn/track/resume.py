@@ -8,7 +8,7 @@ from tinycnn.errors import Undelivered, UserError
 from tinycnn.launch.local import computing_with
 from tinycnn.spec import Spec
 from tinycnn.spec.load import hash_now
-from tinycnn.track import provenance, select
+from tinycnn.track import jobs, provenance, select
 from tinycnn.track.close import discard_checkpoints, made_here, must_be_here, seeds_of
 from tinycnn.track.mlflow_store import PARENT, Store, facts, read_file
 from tinycnn.track.plan import Plan, Reporter, prepare
@@ -16,12 +16,13 @@ from tinycnn.track.record import compared
 from tinycnn.track.run import outcome, train_seed, train_several
 
 
-def resume(run_id: str, *, offline=False, workers: int = 1, reporter=None, draw=None) -> dict:
+def resume(run_id: str, *, offline=False, workers=1, cluster=None, reporter=None, draw=None) -> dict:
     """Continue a run as if nothing had happened, in the same MLflow run, and return what ``run`` would have.
 
     The run of one seed continues from its checkpoint, or from its first epoch where there is none; a parent gets the
-    seeds that are missing. What the store already has is not delivered again. Raises UserError where the numbers could
-    not be the same (other code, packages or data), where another process trains it, and where it was begun elsewhere.
+    seeds that are missing, as jobs of a ``cluster`` or where it has jobs, which are joined. What the store already has
+    is not delivered again. Raises UserError where the numbers could not be the same (other code, packages or data),
+    where another process trains it, and where it was begun elsewhere.
     """
     reporter = reporter or Reporter()
     store = Store(reporter.notice)
@@ -47,7 +48,7 @@ def resume(run_id: str, *, offline=False, workers: int = 1, reporter=None, draw=
         if tags["tinycnn.role"] == "seeds":
             first, count = int(tags["tinycnn.first_seed"]), int(tags["tinycnn.seeds"])
             workers = workers if threads == 1 else 1  # a run with several threads has the processors to itself
-            how = {"workers": workers, "threads": threads}
+            how = {"workers": workers, "threads": threads, "cluster": jobs.cluster_of(run_id, cluster)}
             return train_several(plan, range(first, first + count), done, lambda: store, reporter, run_id, **how)
         with computing_with(threads):
             seed = int(tags["tinycnn.seed"])

@@ -5,17 +5,20 @@ A new run in a local store is made after its first epoch: importing MLflow takes
 
 import contextlib
 import functools
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 from tinycnn.data.files import Images
 from tinycnn.errors import Diverged, SpecError, StoreTrouble, UserError
+from tinycnn.launch import slurm
 from tinycnn.launch.local import WorkerLost, computing_with, map_tasks
 from tinycnn.track import verdict
 from tinycnn.track.address import check_store, database
+from tinycnn.track.forwarding import Ended, Forwarding, pass_on
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import ParentRecord, SeedRecord
-from tinycnn.train import batched
+from tinycnn.train import batched, checkpoint
 from tinycnn.train.device import accelerated
 from tinycnn.train.loop import predict, start, train
 
@@ -23,15 +26,16 @@ __all__ = ["Plan", "Reporter", "prepare", "run"]
 
 
 def run(
-    plan: Plan, *, seeds: int = 1, first_seed: int | None = None, missing=False, workers: int = 1, reporter=None
+    plan: Plan, *, seeds=1, first_seed: int | None = None, missing=False, workers=1, cluster=None, reporter=None
 ) -> dict:
     """Train ``plan`` once per seed and return the results as plain values, as ``run --json`` prints them.
 
     One seed makes one MLflow run; several make a parent run with a child each, which up to ``workers`` processes train
     side by side on the CPU, each child with one thread: the numbers do not depend on the processes. With ``missing``,
     seeds that have finished before with the same spec, data and code are not trained again, and their figures are taken
-    from the store. Raises UserError where the store takes no run at all; what it refuses later waits in a
-    checkpoint, and the result says so under ``undelivered``.
+    from the store. With a ``cluster`` each seed is a job there, and a run that was left to its jobs is joined. Raises
+    UserError where the store takes no run at all; what it refuses later waits in a checkpoint, and the result says so
+    under ``undelivered``.
     """
     reporter = reporter or Reporter()
     first = plan.spec.train.seed if first_seed is None else first_seed
@@ -43,8 +47,13 @@ def run(
         from tinycnn.track import select
 
         done = select.finished(store(), plan)
-    if seeds > 1:
-        return train_several(plan, range(first, first + seeds), done, store, reporter, workers=workers)
+    if seeds > 1 or cluster:
+        several, run_id = range(first, first + seeds), None
+        if cluster:
+            from tinycnn.track import jobs
+
+            run_id = jobs.to_join(store(), plan, several)
+        return train_several(plan, several, done, store, reporter, run_id, workers=workers, cluster=cluster)
     if first in done:
         return outcome(plan, [done[first]], done[first]["run_id"], store)
     summary, failure = train_seed(plan, first, store, reporter)
@@ -113,7 +122,7 @@ def _recorded(plan, seed, store, reporter, *, run_id=None, parent: str | None = 
 
 
 def train_several(
-    plan: Plan, seeds: range, done: dict, store, reporter, run_id: str | None = None, *, workers=1, threads=1
+    plan: Plan, seeds: range, done: dict, store, reporter, run_id=None, *, workers=1, threads=1, cluster=None
 ) -> dict:
     """Train the seeds that are not ``done``, each as a child of a parent, a new one, or the one of that id."""
     from tinycnn.track import select
@@ -129,17 +138,19 @@ def train_several(
                 summaries[seed] = summary
         tasks = [(s, begun[s].info.run_id if s in begun else None) for s in seeds if s not in summaries]
         train_child = functools.partial(_train_child, plan, parent, record.folder)
-        pass_on = functools.partial(_pass_on, plan, reporter)
+        on_event = functools.partial(pass_on, plan, reporter)
         try:
-            if fit_together(plan, tasks, reporter):
+            if cluster:
+                trained = _train_in_jobs(plan, parent, record.folder, tasks, cluster, threads, reporter)
+            elif fit_together(plan, tasks, reporter):
                 trained = train_together(plan, tasks, opened(reporter), reporter, parent=parent, folder=record.folder)
-                if diverged := [each for each in trained if isinstance(each, Diverged)]:
-                    raise diverged[0]
             else:
-                trained = map_tasks(train_child, tasks, workers=workers, threads=threads, on_event=pass_on)
+                trained = map_tasks(train_child, tasks, workers=workers, threads=threads, on_event=on_event)
         except WorkerLost as error:
             way = f"; `python -m tinycnn resume {parent}` continues from there"
             raise UserError(f"{plan.spec.name}: {error}{way}") from None
+        if diverged := [each for each in trained if isinstance(each, Diverged)]:
+            raise diverged[0]
         summaries |= {summary["seed"]: summary for summary, _ in trained}
         failure = next((failure for _, failure in trained if failure), "")
         result = outcome(plan, [summaries[seed] for seed in seeds], parent, store, failure)
@@ -153,8 +164,46 @@ def train_several(
 def _train_child(plan, parent, folder, task, send):
     """Train one of several seeds, perhaps in a process of its own."""
     seed, run_id = task
-    reporter = _Forwarding(send)
+    reporter = Forwarding(send)
     return train_seed(plan, seed, opened(reporter), reporter, run_id=run_id, parent=parent, folder=folder)
+
+
+def _train_in_jobs(plan, parent, folder, tasks, cluster, threads, reporter) -> list:
+    """Train each seed in a job of its own, or, where they fit together on a GPU, all in one; return as one does."""
+    groups = [tasks] if fit_together(plan, tasks, reporter) else [[task] for task in tasks]
+    names = ["all seeds"] if len(groups) < len(tasks) else [f"seed {seed}" for seed, _ in tasks]
+    train_job = functools.partial(_train_job, plan, parent, folder, plan.tags["tinycnn.code_hash"])
+    how = {"folder": folder / checkpoint.JOBS, "cluster": cluster, "threads": threads}
+    on_event = functools.partial(pass_on, plan, reporter)
+    return [*itertools.chain(*slurm.map_tasks(train_job, groups, names=names, on_event=on_event, **how))]
+
+
+def _train_job(plan, parent, folder, code, tasks, send):
+    return train_job(plan, code, tasks, Ended(send), parent=parent, folder=folder)
+
+
+def train_job(plan, code: str, tasks, reporter, *, parent, folder) -> list[tuple[dict, str] | Diverged]:
+    """Train seeds in a job that may have been requeued; return what ``train_together`` does.
+
+    ``code`` is the hash of the code that it was submitted with.
+    """
+    from tinycnn.track import jobs
+
+    plan, store, where = jobs.on_node(plan, code), opened(reporter), {"parent": parent, "folder": folder}
+    finished, left = jobs.begun(store(), plan, parent, tasks)
+    trained = train_group(plan, left, store, reporter, **where)
+    every = finished | {seed: result for (seed, _), result in zip(left, trained, strict=True)}
+    return [every[seed] for seed, _ in tasks]
+
+
+def train_group(plan, tasks, store, reporter, **where) -> list[tuple[dict, str] | Diverged]:
+    """Train several seeds as ``train_together`` does, or the only one; return what that does."""
+    if len(tasks) > 1:
+        return train_together(plan, tasks, store, reporter, **where)
+    try:
+        return [train_seed(plan, seed, store, reporter, run_id=run_id, **where) for seed, run_id in tasks]
+    except Diverged as error:
+        return [error]
 
 
 def fit_together(plan, tasks, reporter) -> bool:
@@ -175,7 +224,7 @@ def train_together(plan, tasks, store, reporter, **where) -> list[tuple[dict, st
     plan, ended, states = replace(plan, together=len(tasks)), {}, {}
     recordings = {seed: _recorded(plan, seed, store, reporter, run_id=run_id, **where) for seed, run_id in tasks}
 
-    def pass_on(seed, result):
+    def record(seed, result):
         try:
             diverged = isinstance(result, Diverged)
             states[seed] = recordings[seed].throw(result) if diverged else recordings[seed].send(result)
@@ -186,42 +235,20 @@ def train_together(plan, tasks, store, reporter, **where) -> list[tuple[dict, st
 
     try:
         for seed in recordings:
-            pass_on(seed, None)
+            record(seed, None)
         for epoch in sorted({state.epoch for state in states.values()}):
             seeds = [seed for seed, state in states.items() if state.epoch == epoch and seed not in ended]
             options = {"data": plan.data, "device": plan.device, "progress": reporter.images}
             for results in batched.train_together(plan.spec, seeds, [states[seed] for seed in seeds], **options):
                 for seed, result in zip(seeds, results, strict=True):
                     if result is not None:
-                        pass_on(seed, result)
+                        record(seed, result)
     except BaseException as error:
         for recording in recordings.values():
             with contextlib.suppress(BaseException):
                 recording.throw(error)
         raise
     return [ended[seed] for seed in recordings]
-
-
-class _Forwarding(Reporter):
-    """Reports to the process that ``send`` leads to, without what cannot be pickled."""
-
-    def __init__(self, send):
-        for name in ("notice", "warning", "recorded", "images"):
-            setattr(self, name, functools.partial(send, name))
-        self._send = send
-
-    def started(self, plan, seed, history):
-        self._send("started", seed, history)
-
-    def epoch(self, seed, result):
-        self._send("epoch", seed, replace(result, state=None))
-
-    def finished(self, seed, history):
-        self._send("finished", seed, [replace(result, state=None) for result in history])
-
-
-def _pass_on(plan, reporter, what, *content):
-    getattr(reporter, what)(*((plan,) if what == "started" else ()), *content)
 
 
 def outcome(plan: Plan, summaries: list[dict], run_id: str, store, undelivered: str = "") -> dict:

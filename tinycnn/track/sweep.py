@@ -4,15 +4,17 @@ import functools
 import itertools
 
 from tinycnn.errors import Diverged, UserError
+from tinycnn.launch import slurm
 from tinycnn.launch.local import WorkerLost, map_tasks
 from tinycnn.spec.sweep import BASE, Sweep
-from tinycnn.track import select, tables
+from tinycnn.track import jobs, select, tables
 from tinycnn.track.description import describe
 from tinycnn.track.mlflow_store import EVERY
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import Record
-from tinycnn.track.run import fit_together, opened, train_seed, train_together
+from tinycnn.track.run import fit_together, opened, train_group, train_job
 from tinycnn.track.statistics import difference, over_seeds
+from tinycnn.train import checkpoint
 
 
 class SweepReporter(Reporter):
@@ -44,8 +46,8 @@ class _Once(Reporter):
         self.notice, self.warning = functools.cache(reporter.notice), functools.cache(reporter.warning)
 
 
-def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers: int = 1, reporter=None) -> dict:
-    """Train each arm with each seed, ``workers`` at a time and seed by seed, and return ``results``.
+def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers=1, cluster=None, reporter=None) -> dict:
+    """Train each arm with each seed, ``workers`` at a time or as jobs of a ``cluster``, and return ``results``.
 
     A sweep that was begun before goes on in its own run: what has finished, there or anywhere in the store with the
     same spec, data and code, is taken, and what was interrupted continues from its checkpoint. A training whose loss
@@ -60,9 +62,15 @@ def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers: int 
         todo = [(label, seed) for seed in wanted for label in plans if seed not in summaries[label]]
         reporter.sweep(sweep.name, plans, count, todo, parent)
         tasks = _tasks(plans, todo, begun, reporter)
-        train_arm = functools.partial(_train_arm, plans, parent, record.folder)
+        how = {"on_event": lambda what, *content: getattr(reporter, what)(*content), "workers": workers}
+        codes, map_all = {}, map_tasks
+        if cluster := jobs.cluster_of(parent, cluster):
+            codes, map_all = {label: plan.tags["tinycnn.code_hash"] for label, plan in plans.items()}, slurm.map_tasks
+            names = [label if len(group) > 1 else f"{label}, seed {group[0][0]}" for label, group in tasks]
+            how |= {"names": names, "folder": record.folder / checkpoint.JOBS, "cluster": cluster}
+            del how["workers"]
         try:
-            done = map_tasks(train_arm, tasks, workers=workers, on_event=lambda what, *x: getattr(reporter, what)(*x))
+            done = map_all(functools.partial(_train_arm, plans, codes, parent, record.folder), tasks, **how)
         except WorkerLost as error:
             raise UserError(f"sweep {sweep.name}: {error}; the same command continues from there") from None
         diverged = dict.fromkeys(plans, 0)
@@ -92,22 +100,19 @@ def _tasks(plans, todo, begun, reporter) -> list[tuple[str, list]]:
     return tasks
 
 
-def _train_arm(plans, parent, folder, task, send) -> list[tuple]:
+def _train_arm(plans, codes, parent, folder, task, send) -> list[tuple]:
     """Train seeds of an arm, perhaps in a process of its own; return arm, seed, summary and what the store lacks.
 
-    The summary of a training that diverged is None.
+    The summary of a training that diverged is None. ``codes``: in a job, the hash of each arm's code.
     """
     label, seeds = task
-    plan, reporter = plans[label], _Progress(send)
+    plan, reporter = plans[label], _Progress(send, live=not codes)
     where = {"parent": parent, "folder": folder / plan.spec.hash}  # arms have the same seeds
-    if len(seeds) > 1:
-        trained = train_together(plan, seeds, opened(reporter), reporter, **where)
+    if codes:
+        trained = train_job(plan, codes[label], seeds, reporter, **where)
+        send("images", reporter.count)
     else:
-        ((seed, run_id),) = seeds
-        try:
-            trained = [train_seed(plan, seed, opened(reporter), reporter, run_id=run_id, **where)]
-        except Diverged as error:
-            trained = [error]
+        trained = train_group(plan, seeds, opened(reporter), reporter, **where)
     results = []
     for (seed, _), result in zip(seeds, trained, strict=True):
         summary, failure = (None, "") if isinstance(result, Diverged) else result
@@ -119,9 +124,14 @@ def _train_arm(plans, parent, folder, task, send) -> list[tuple]:
 class _Progress(Reporter):
     """Passes on what a sweep shows of each training."""
 
-    def __init__(self, send):
+    def __init__(self, send, live=True):
         self.notice, self.warning = functools.partial(send, "notice"), functools.partial(send, "warning")
-        self.images = lambda seed, count: send("images", count)
+        self.live, self.send, self.count = live, send, 0
+
+    def images(self, seed, count):
+        self.count += count
+        if self.live:
+            self.send("images", count)
 
 
 class _SweepRecord(Record):

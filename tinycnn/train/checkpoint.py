@@ -19,6 +19,8 @@ from tinycnn import ROOT
 from tinycnn.errors import UserError
 from tinycnn.train.loop import EpochResult, State
 
+JOBS = "jobs"
+"""Beside a run's checkpoints, the folder of what is known of its jobs on a cluster."""
 _DIGEST = 64  # hex digits of a SHA-256
 
 
@@ -103,7 +105,7 @@ def claimed(run_id: str):
         try:
             yield here
         finally:
-            if not any(here.rglob("seed-*.pt")):
+            if not any(here.rglob("seed-*.pt")) and not (here / JOBS).exists():
                 shutil.rmtree(here, ignore_errors=True)
 
 
