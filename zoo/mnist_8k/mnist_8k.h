@@ -1,0 +1,36 @@
+/* experiment record_8k
+   seed       1000
+   run        e2a1bffe65a14b09af0914e9ba5cb8b5
+   weights    as trained
+   data       mnist
+
+   Image    28 x 28 x 1 uint8, row by row from the top left, the channels of a pixel together
+   Classes  0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+   Flash    10653 bytes of constants, 7757 of them weights; and the code
+   RAM      7228 bytes; image and scores are the caller's
+   Work     1423322 multiply-accumulates */
+#ifndef mnist_8k_h
+#define mnist_8k_h
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    mnist_8k_height = 28,
+    mnist_8k_width = 28,
+    mnist_8k_channels = 1,
+    mnist_8k_pixels = 28 * 28 * 1,
+    mnist_8k_classes = 10
+};
+
+/* Return the class of an image, the one with the largest score. Scores times 9.08527156e-05 are the logits.
+   Not reentrant: it works in memory of its own. */
+int mnist_8k_predict(const uint8_t image[mnist_8k_pixels], int32_t scores[mnist_8k_classes]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
