@@ -53,6 +53,7 @@ def figures(folder: Path) -> list[Path]:
     saved = FigureFolder(folder, [])
     front(saved, summary, evidence.references(), "readme_accuracy_parameters")
     summary = summary[summary["data"] == summary["data"].iloc[0]]
+    summary = summary.sort_values("experiment", key=lambda names: ~names.map(_is_record), kind="stable")  # drawn first
     epochs = pd.concat([own[name] for name in summary["experiment"]], ignore_index=True)
     learning_curves(saved, epochs, summary, "readme_learning_curves")
     return [folder / f"{name}.{kind}" for name in saved.names for kind in ("png", "csv")]
