@@ -2,6 +2,8 @@
 
 Question  are separate weights in every layer better than the same weights in several layers, at each size?
 Fidelity  8 epochs on the 50,000 training images beside the validation split
+Analysis  one seed of each so far: at 4,000 and 2,000 parameters the same weights in several layers look worse, and the
+          smallest cannot afford a late pool (`record_1k` has two early ones)
 Run       make sweep SWEEP=budgets (60 min on two cores)
 """
 

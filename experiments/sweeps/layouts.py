@@ -2,6 +2,7 @@
 
 Question  which layout is the best, with SiLU throughout and the same training?
 Fidelity  8 epochs on the 50,000 training images beside the validation split
+Analysis  two seeds of each so far: no layout stands out, the residual one may be worse
 Run       make sweep SWEEP=layouts (90 min on two cores)
 """
 
