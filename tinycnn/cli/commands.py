@@ -84,7 +84,7 @@ def show(experiment, settings, offline, augmented):
     click.option("--no-fallback", is_flag=True, help="Fail where the data set is missing."),
     click.option("--require-target", is_flag=True, help=f"Exit with {TARGET_MISSED} unless the target is met."),
     examples=("run exp3 --seeds 5", "run exp3 --set train.epochs=3 optimizer.lr=0.02",
-              'run exp3 --seeds 100 --launch slurm --slurm "partition=cpu timeout_min=30"'),
+              "run exp3 --seeds 100 --launch slurm --slurm partition=cpu"),
 )  # fmt: skip
 def run(experiment, settings, device, offline, workers, verbose, no_fallback, require_target, **options):
     """Train an experiment and track it in MLflow."""

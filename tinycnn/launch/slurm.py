@@ -56,7 +56,8 @@ def options_of(words: str) -> dict:
         name, given, value = word.partition("=")
         if name not in known or not value:
             hint = f"of {name} has no value" if name in known else f"is not known; {nearest(name, sorted(known))}"
-            raise SpecError(f"--slurm: {word if given else name!r} {hint}; e.g. \"partition=gpu timeout_min=60\"")
+            wrong = repr(word if name in known else name)
+            raise SpecError(f"--slurm: {wrong} {hint}; e.g. \"partition=gpu timeout_min=60\"")
         kind = submitit.AutoExecutor._typed_parameters().get(name, int if value.isdigit() else str)
         try:
             found[name] = kind(value)
