@@ -23,8 +23,9 @@ import networks  # noqa: E402
 import pytest  # noqa: E402
 
 # The same examples in every run, however slow: whether a test passes is not a matter of chance.
+_OF_SPEED = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much]
 hypothesis.settings.register_profile(
-    "tests", derandomize=True, database=None, deadline=None, suppress_health_check=[*hypothesis.HealthCheck]
+    "tests", derandomize=True, database=None, deadline=None, suppress_health_check=_OF_SPEED
 )
 hypothesis.settings.load_profile("tests")
 

@@ -77,7 +77,7 @@ def records_table() -> str:
         found = verdict.total([*statistics.runs_of(epochs).values()])
         data, parameters = (epochs[column].iloc[0] for column in ("data", "parameters"))
         others = evidence.references().query("data == @data and parameters < @limit").nlargest(1, "best")
-        published = [f"{row.best:.2f} ({row.name}, n = {row.n})" for row in others.itertuples(index=False)]
+        published = [f"{row.best:.2f} ({row.name}, n = {row.n})" for row in others.itertuples(index=False)] or ["-"]
         accuracy = number(found["last"], 3), number(found["last_std"], 3), number(found["last_min"])
         rows.append((limit, name, data, f"{limit:,}", f"{parameters:,}", str(found["n"]), *accuracy, *published))
     head = ("record", "data set", "fewer than", "parameters", "n", "test %", "std", "min", "best published")

@@ -3,7 +3,7 @@
 Question  which change of the recipe raises the accuracy of 8-10-10-10 P 12-14-16 with SiLU?
 Fidelity  12 epochs on the 50,000 training images beside the validation split
 Analysis  none; more decay and smoothed labels are worse, and less augmentation probably is
-Run       make sweep SWEEP=recipes DEVICE=cuda (4 min; 4 h on two cores)
+Run       make sweep SWEEP=recipes DEVICE=cuda (5 min; 4 h on two cores)
 """
 
 from experiments.sweeps.layouts import BASE

@@ -97,3 +97,5 @@ def test_a_record_stands_in_the_first_table_beside_the_best_published_network_un
     mean = sum(seed["last"] for seed in trained["seeds"]) / 2
     assert "98.50 (small, n = 3)" in row and f"{mean:.3f}" in row and "8,000" in row
     assert "tiny" not in readme.results_table()
+    monkeypatch.setattr(evidence, "references", lambda: published[2:])
+    assert re.search(r"\n\| tiny .* - +\|", readme.records_table())  # none is published under the limit

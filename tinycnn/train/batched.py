@@ -128,7 +128,8 @@ class _Stack:
         permutations = torch.stack([torch.randperm(len(images.labels), generator=order) for order in orders])
         permutations = permutations[:, : self.images].to(self.device)
         augment = spec.augment.at(epoch, spec.train.epochs)
-        self.losses.zero_(), self.right.zero_()
+        self.losses.zero_()
+        self.right.zero_()
         self.forward.train()
         with seeded(stream_seed(self.seeds[0], "dropout", epoch), self.device):
             for step, chosen in enumerate(permutations.split(batch, 1), start=1):
