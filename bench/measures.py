@@ -176,6 +176,7 @@ def time_to(target: float, spec, plain_seeds: int, sprint_seeds: int, say) -> di
     return {
         "target": target,
         "sprint": runs,
+        "sprint_epochs": sprint.train.epochs,
         "sprint_seconds": mine,
         "sprint_accuracy": {
             "mean": statistics.mean(accuracies),

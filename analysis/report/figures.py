@@ -107,7 +107,7 @@ def training_time(report: ReportData, data: str, saved: FigureFolder) -> list[di
     means = report.epochs[report.epochs["data"] == data].groupby(["experiment", "epoch"])["test_accuracy"].mean()
     if not timed or not bench.get("tracking") or not set(names) <= set(means.index.unique(0)) & set(report.main):
         return []
-    each = bench["tracking"]["epoch"]["median"], timed["sprint_seconds"]["median"] / len(means["sprint"])
+    each = bench["tracking"]["epoch"]["median"], timed["sprint_seconds"]["median"] / timed["sprint_epochs"]
     parts = [
         pd.DataFrame({"what": name, "seconds": means[name].index * seconds, "test_accuracy": means[name].to_numpy()})
         for name, seconds in zip(names, each, strict=True)
