@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from tinycnn import ROOT
 from tinycnn.errors import UserError
@@ -144,14 +146,22 @@ def test_what_is_written_can_be_read_and_an_unknown_number_is_left_out(store, ti
 CPU, MEMORY = "system/cpu_utilization_percentage", "system/system_memory_usage_percentage"  # logged one by one
 
 
-@pytest.mark.slow  # MLflow's monitor gave no sample in a minute, twice, in a suite on a busy machine; never by itself
 def test_the_use_of_the_machine_is_logged_for_runs_over_a_minute_and_not_for_those_below_a_parent(store, monkeypatch):
     pytest.importorskip("psutil")
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     with opened(store, "short", {}, {}) as short:
         time.sleep(0.2)
-    monkeypatch.setattr(mlflow_run, "_LONG", 2.0)  # both are open by then: MLflow's monitor ends for good when a store
-    # that is being written to refuses its first sample
+    monkeypatch.setattr(mlflow_run, "_LONG", 0.5)
+    monkeypatch.setattr(mlflow_run, "_SAMPLED", 0.5)
+    refused, publish = [], SystemMetricsMonitor.publish_metrics
+
+    def once_refused(monitor, metrics):  # as a locked database does, after which MLflow's monitor ends for good
+        if not refused:
+            refused.append(monitor)
+            raise MlflowException("database is locked")
+        publish(monitor, metrics)
+
+    monkeypatch.setattr(SystemMetricsMonitor, "publish_metrics", once_refused)
     with opened(store, "long", {}, {}) as long, opened(store, "child", {}, {}, long.id) as child:
         for _ in range(600):
             if {CPU, MEMORY} <= (found := store.entity(long.id).data.metrics).keys():

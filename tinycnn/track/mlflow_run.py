@@ -30,7 +30,7 @@ PARENT = "mlflow.parentRunId"
 ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, TypeError)
 """What MLflow, and what is below it, raise; the last three of an address or a file that cannot be used."""
 _IN_A_CALL = 800  # metrics; MLflow takes 1,000 entries in a call, parameters and tags included
-_LONG = 60.0  # seconds, of a run whose use of the machine is logged
+_LONG, _SAMPLED = 60.0, 10.0  # seconds: of a run whose use of the machine is logged, and between two samples
 _ANY = TensorSpec(np.dtype("O"), (-1,))  # MLflow's own check takes one type of numbers or any, the network two
 
 for _name, _level in (("mlflow", logging.CRITICAL), ("alembic", logging.ERROR), ("urllib3", logging.ERROR)):
@@ -227,22 +227,29 @@ def _by_value(module):
 
 @contextlib.contextmanager
 def system_metrics(run: "Run"):
-    """Log the use of processors, memory and GPU to a run of more than a minute, every ten seconds, in a thread."""
-    begun = []
+    """Log the use of processors, memory and GPU to a run of more than a minute, every ten seconds, in a thread.
 
-    def begin():
-        with contextlib.suppress(Exception):  # a thread of its own: what is missing, psutil say, is not worth a word
-            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+    MLflow's monitor ends for good at its first error, such as a locked database; then another one goes on.
+    """
+    ended, monitors = threading.Event(), []
 
-            begun.append(SystemMetricsMonitor(run.id, resume_logging=True))
-            begun[0].start()
+    def watch():
+        wait = _LONG
+        while not ended.wait(wait):
+            with contextlib.suppress(Exception):  # what is missing, psutil say, is not worth a word
+                from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    timer = threading.Timer(_LONG, begin)
-    timer.daemon = True
-    timer.start()
+                if not monitors or not monitors[-1]._process.is_alive():
+                    monitors.append(SystemMetricsMonitor(run.id, resume_logging=True))
+                    monitors[-1].start()
+            wait = _SAMPLED
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
     try:
         yield
     finally:
-        timer.cancel()
-        for monitor in begun:
+        ended.set()
+        watching.join()
+        for monitor in monitors[-1:]:
             monitor.finish()
