@@ -16,7 +16,7 @@ from tinycnn import ROOT
 from tinycnn.cli import commands, show
 from tinycnn.cli.main import as_called, note, program
 from tinycnn.track import close as closing
-from tinycnn.track import mlflow_store, resume, run
+from tinycnn.track import mlflow_store, resume, run, seed
 from tinycnn.track.mlflow_store import EVERY, Store
 
 COUNTS = {"exp1": 28624, "exp2": 7344, "exp3": 7872}
@@ -220,7 +220,7 @@ def test_an_id_may_be_shortened_as_long_as_it_is_unique(tinycnn, monkeypatch):
 
 def interrupt(monkeypatch, number, after):
     """Raise a signal in training, after this epoch; 0 is before the first."""
-    train = run.train
+    train = seed.train
 
     def interrupted(spec, seed, **options):
         if not after:
@@ -230,7 +230,7 @@ def interrupt(monkeypatch, number, after):
             if result.epoch == after:
                 signal.raise_signal(number)
 
-    monkeypatch.setattr(run, "train", interrupted)
+    monkeypatch.setattr(seed, "train", interrupted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

@@ -11,8 +11,10 @@ from tinycnn.errors import Diverged
 from tinycnn.spec import Custom
 from tinycnn.track import resume
 from tinycnn.track import run as runs
+from tinycnn.track import seed as one_seed
 from tinycnn.track.mlflow_store import EVERY, PARENT
 from tinycnn.track.plan import Reporter
+from tinycnn.track.together import fit_together
 
 METRICS = ("train/loss", "test/loss", "test/accuracy", "train/learning_rate")
 pytestmark = pytest.mark.usefixtures("few_images", "no_artifacts")
@@ -72,7 +74,7 @@ def test_an_interrupted_batch_continues_with_the_same_numbers(together, store):
 
 
 def test_a_seed_that_diverges_fails_alone(together, store, monkeypatch):
-    start = runs.start
+    start = one_seed.start
 
     def broken(spec, seed, data, device):
         state = start(spec, seed, data, device)
@@ -80,7 +82,7 @@ def test_a_seed_that_diverges_fails_alone(together, store, monkeypatch):
             nn.init.constant_(next(state.network.parameters()), math.nan)
         return state
 
-    monkeypatch.setattr(runs, "start", broken)
+    monkeypatch.setattr(one_seed, "start", broken)
     with pytest.raises(Diverged, match="seed 1 became nan"):
         runs.run(together, seeds=3)
     (parent,) = store.search({"tinycnn.role": "seeds"}, EVERY)
@@ -93,10 +95,10 @@ def test_only_what_fits_is_trained_together_and_only_on_cuda(plan):
     reporter = Reporter()
     reporter.notice = lines.append
     tasks, cuda = [(0, None), (1, None)], replace(plan, device=torch.device("cuda"))
-    assert runs.fit_together(cuda, tasks, reporter) and lines == []
-    assert not runs.fit_together(plan, tasks, reporter) and not runs.fit_together(cuda, tasks[:1], reporter)
+    assert fit_together(cuda, tasks, reporter) and lines == []
+    assert not fit_together(plan, tasks, reporter) and not fit_together(cuda, tasks[:1], reporter)
     own = replace(cuda, spec=plan.spec.but(model=Custom("tests/notebooks.py:Functional")))
-    assert not runs.fit_together(own, tasks, reporter)
+    assert not fit_together(own, tasks, reporter)
     assert lines == [
         "its network is not made of layers, so the seeds train one after the other and not as one computation"
     ]

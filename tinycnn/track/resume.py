@@ -13,7 +13,8 @@ from tinycnn.track.close import discard_checkpoints, made_here, must_be_here, se
 from tinycnn.track.mlflow_store import PARENT, Store, facts, read_file
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import compared
-from tinycnn.track.run import outcome, train_seed, train_several
+from tinycnn.track.run import outcome, train_several
+from tinycnn.track.seed import train_seed
 
 
 def resume(run_id: str, *, offline=False, workers=1, cluster=None, reporter=None, draw=None) -> dict:

@@ -12,8 +12,9 @@ from tinycnn.track.description import describe
 from tinycnn.track.mlflow_store import EVERY
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import Record
-from tinycnn.track.run import fit_together, opened, train_group, train_job
+from tinycnn.track.seed import opened
 from tinycnn.track.statistics import difference, over_seeds
+from tinycnn.track.together import fit_together, train_group, train_job
 from tinycnn.train import checkpoint
 
 
