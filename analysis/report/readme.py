@@ -1,11 +1,11 @@
-"""The README's generated part: its table and its figures, from the committed evidence and nothing else."""
+"""What is generated of the committed evidence and nothing else: the README's tables and figures, and all arms tried."""
 
 import tempfile
 from pathlib import Path
 
 import pandas as pd
 
-from analysis import evidence, select, statistics
+from analysis import evidence, select, statistics, sweeps
 from analysis.report.data import in_order
 from analysis.report.document import number, with_epoch
 from analysis.report.figures import FigureFolder, front, learning_curves
@@ -20,9 +20,10 @@ _FIGURE = "![Test errors over the epochs, means and ranges over seeds](reports/f
 
 
 def write() -> list[Path]:
-    """Write the README's table and figures again; return the files."""
+    """Write the README's table and figures, and the table of what was tried, again; return the files."""
     README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
-    return [README, *figures(figures_folder())]
+    _tried().write_text(tried(), encoding="utf-8")
+    return [README, _tried(), *figures(figures_folder())]
 
 
 def check():
@@ -30,6 +31,8 @@ def check():
     text = README.read_text(encoding="utf-8")
     if with_table(text) != text:
         raise UserError("README.md: its table differs from reports/evidence; make evidence writes it again")
+    if not _tried().exists() or _tried().read_text(encoding="utf-8") != tried():
+        raise UserError(f"{_tried()}: differs from the sweeps beside it; make evidence writes it again")
     with tempfile.TemporaryDirectory() as folder:
         for path in figures(Path(folder)):
             committed = figures_folder() / path.name
@@ -57,6 +60,31 @@ def figures(folder: Path) -> list[Path]:
     epochs = pd.concat([own[name] for name in summary["experiment"]], ignore_index=True)
     learning_curves(saved, epochs, summary, "readme_learning_curves")
     return [folder / f"{name}.{kind}" for name in saved.names for kind in ("png", "csv")]
+
+
+def _tried() -> Path:
+    return evidence.FOLDER / "sweeps.md"
+
+
+def tried() -> str:
+    """Return the table of every arm of every sweep, in Markdown: what was tried, and what it brought."""
+    rows, trainings = [], 0
+    for name, result in sweeps.read()[0].items():
+        for arm in result["arms"]:
+            found, trainings = arm["against_base"], trainings + arm["n"] + arm["diverged"]
+            known = found and found["low"] is not None
+            brought = f"{found['difference']:+.3f}" if found else "-"
+            interval = f"{found['low']:+.3f} to {found['high']:+.3f}" if known else "-"
+            accuracy = f"{number(arm.get('last'), 3)} ± {number(arm.get('last_std'), 3)}"
+            counts = number(arm["parameters"], 0), str(arm["epochs"]), str(arm["n"])
+            rows.append((name, arm["arm"], *counts, accuracy, brought, interval))
+    head = ("sweep", "arm", "parameters", "epochs", "n", "accuracy, %", "against its base", "95 % interval")
+    text = (
+        "# What was tried\n\nWritten by `make evidence` from the files in `sweeps/`. Accuracies are those of the last "
+        "epoch on validation\nimages, over n seeds; differences are between the same seeds. Each sweep's question is "
+        "in `experiments/sweeps/`;\n`make sweep SWEEP=NAME` trains it again."
+    )
+    return f"{text} In all {trainings} trainings.\n\n{markdown(head, rows, '<<>>>>>>')}\n"
 
 
 def with_table(text: str) -> str:
