@@ -12,7 +12,8 @@ from tinycnn.spec import sweep as definitions
 def arm(name, accuracies, against=None, diverged=0):
     mean = sum(accuracies.values()) / len(accuracies) if accuracies else None
     return {
-        "arm": name, "parameters": 7520, "epochs": 12, "macs": 1_400_000, "evaluated_on": "validation", "diverged": diverged,
+        "arm": name, "parameters": 7520, "macs": 1_400_000, "epochs": 12, "evaluated_on": "validation",
+        "diverged": diverged,
         "accuracies": accuracies, "n": len(accuracies), "last": mean, "last_std": 0.05, "last_min": 99.1,
         "against_base": against,
     }  # fmt: skip
@@ -81,7 +82,8 @@ def test_what_was_tried_is_one_table_with_the_number_of_trainings(folder):
     (folder / "acts.json").write_text(json.dumps(result()))
     text = readme.tried()
     assert "In all 8 trainings" in text
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| acts")]
+    lines = [line for line in text.splitlines() if line.startswith("| acts")]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert [row[1] for row in cells] == ["base", "SiLU", "explodes"]
     assert cells[1] == ["acts", "SiLU", "7,520", "12", "3", "99.200 ± 0.050", "+0.100", "+0.040 to +0.160"]
     assert cells[2][4:] == ["0", "- ± 0.050", "-", "-"]
