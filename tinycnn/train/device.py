@@ -1,14 +1,15 @@
 """What a training computes with: the device, and whose kernels."""
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from tinycnn.data.files import Split
+from tinycnn.data.files import Images, Split
 from tinycnn.errors import UserError
 from tinycnn.network import native
-from tinycnn.spec import Distillation, Network
+from tinycnn.spec import Augment, Distillation, Network
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -70,6 +71,28 @@ def loss_function(spec, data: Split, device: torch.device):
     """Return the loss of ``spec``. A teacher is computed as the network that it teaches."""
     own = isinstance(spec.loss, Distillation)
     return spec.loss.build(data, device, *([lambda network: accelerated(spec, network, device)] if own else []))
+
+
+def preparation(spec, epoch: int, network: nn.Module, images: Images, data: Split, generator) -> Callable:
+    """Return a function of indices (N,) of ``images``: what the network is given of them, their targets and labels.
+
+    That is pixels (N, C, H, W), augmented as in the epoch and normalised, by the native kernels where they compute the
+    network too. A class of one's own with another ``apply`` is asked for its pixels and targets.
+    """
+    device, augment = images.images.device, spec.augment.at(epoch, spec.train.epochs)
+    memory, plain = memory_format(spec, device), type(augment).apply is Augment.apply
+    in_rows = images.images.dtype == torch.uint8 and images.images.is_contiguous()
+    by_kernels = plain and in_rows and kernels(spec, device, network)[0].startswith("native")
+
+    def prepare(chosen):
+        labels = images.labels[chosen]
+        if by_kernels:
+            return native.augmented(images.images, chosen, augment, generator, data), labels, labels
+        pixels = images.images[chosen].float().div_(255)
+        pixels, targets = augment.apply(pixels, labels, generator, data)
+        return normalise(pixels, data, memory), targets, labels
+
+    return prepare
 
 
 def normalise(images: torch.Tensor, data: Split, memory=torch.channels_last) -> torch.Tensor:

@@ -75,6 +75,8 @@ def load(processor: tuple[str, ...] = PROCESSOR):
     for function in (loaded.forward, loaded.evaluate, loaded.backward):
         function.argtypes = [ctypes.POINTER(Network), _POINTER, _WHOLE, _POINTER]
         function.restype = None
+    loaded.augment.argtypes = [_POINTER, _POINTER, _POINTER, _WHOLE, _POINTER, _POINTER, _POINTER, _WHOLE]
+    loaded.augment.restype = None
     return loaded, ""
 
 
