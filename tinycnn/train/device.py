@@ -1,5 +1,6 @@
 """What a training computes with: the device, and whose kernels."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 
@@ -39,7 +40,8 @@ def memory_format(spec, device: torch.device):
 
 def autocast(name: str, device: torch.device):
     """Return the context that a network computes in, with the precision ``name``: float32 or bfloat16."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=name == "bfloat16")
+    # a disabled one takes a hundredth of a small network's step
+    return torch.autocast(device.type, torch.bfloat16) if name == "bfloat16" else contextlib.nullcontext()
 
 
 def kernels(spec, device: torch.device, network: nn.Module) -> tuple[str, str]:
@@ -74,7 +76,7 @@ def loss_function(spec, data: Split, device: torch.device):
 
 
 def preparation(spec, epoch: int, network: nn.Module, images: Images, data: Split, generator) -> Callable:
-    """Return a function of indices (N,) of ``images``: what the network is given of them, their targets and labels.
+    """Return a function of indices (N,) of ``images``: what the network is given of them, and their targets.
 
     That is pixels (N, C, H, W), augmented as in the epoch and normalised, by the native kernels where they compute the
     network too. A class of one's own with another ``apply`` is asked for its pixels and targets.
@@ -87,10 +89,10 @@ def preparation(spec, epoch: int, network: nn.Module, images: Images, data: Spli
     def prepare(chosen):
         labels = images.labels[chosen]
         if by_kernels:
-            return native.augmented(images.images, chosen, augment, generator, data), labels, labels
+            return native.augmented(images.images, chosen, augment, generator, data), labels
         pixels = images.images[chosen].float().div_(255)
         pixels, targets = augment.apply(pixels, labels, generator, data)
-        return normalise(pixels, data, memory), targets, labels
+        return normalise(pixels, data, memory), targets
 
     return prepare
 

@@ -171,11 +171,12 @@ def _train_epoch(spec, seed, epoch, state, forward, loss_of, images, data, progr
     permutation = torch.randperm(len(images.labels), generator=order).to(device)
     prepare = preparation(spec, epoch, state.network, images, data, augmentation)
     steps = len(permutation) // batch
-    total_loss, right = 0.0, 0
+    total_loss, outputs = 0.0, []
+    trained = [each for group in state.optimizer.param_groups for each in group["params"]]
     forward.train()
     with seeded(stream_seed(seed, "dropout", epoch), device):
         for step, chosen in enumerate(permutation[: steps * batch].split(batch), start=1):
-            pixels, targets, labels = prepare(chosen)
+            pixels, targets = prepare(chosen)
             with autocast(spec.train.precision, device):
                 logits = forward(pixels)
             loss = loss_of(logits.float(), targets, pixels)
@@ -185,7 +186,8 @@ def _train_epoch(spec, seed, epoch, state, forward, loss_of, images, data, progr
                     f"{spec.name}: the training loss became {value} in epoch {epoch}, batch {step} of {steps}; the "
                     f"last good epoch is {epoch - 1}. Try a lower optimizer.lr"
                 )
-            state.optimizer.zero_grad(set_to_none=True)
+            for parameter in trained:  # ``zero_grad`` is slower: it records its name for a profiler
+                parameter.grad = None
             loss.backward()
             state.optimizer.step()
             state.last_rate = float(state.optimizer.param_groups[0]["lr"])
@@ -193,10 +195,11 @@ def _train_epoch(spec, seed, epoch, state, forward, loss_of, images, data, progr
             if state.averaged and ((epoch - 1) * steps + step) % spec.average.every == 0:
                 state.averaged.update_parameters(state.network)
             total_loss += value
-            right += (logits.argmax(1) == labels).sum()
+            outputs.append(logits.detach())
             progress(batch)
     spec.schedule.after_epoch(state.schedule, total_loss / steps)
-    return total_loss / steps, 100 * int(right) / (steps * batch), steps * batch
+    accuracy = percent_right(torch.cat(outputs), images.labels[permutation[: steps * batch]])
+    return total_loss / steps, accuracy, steps * batch
 
 
 @torch.no_grad()

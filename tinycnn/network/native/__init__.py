@@ -88,12 +88,12 @@ class _Training(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, buffers, images, *parameters):
-        ctx.buffers, ctx.number, ctx.shape = buffers, len(images), images.shape
+        ctx.buffers, ctx.parameters, ctx.shape = buffers, parameters, images.shape
         return buffers.forward(images)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, d_out):
         d_images = d_out.new_empty(ctx.shape) if ctx.needs_input_grad[1] else None
-        gradients = ctx.buffers.backward(d_out.contiguous(), d_images)
+        gradients = ctx.buffers.backward(ctx.parameters, d_out.contiguous(), d_images)
         return None, d_images, *gradients
