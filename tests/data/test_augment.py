@@ -187,7 +187,7 @@ def test_parts_of_a_batch_are_changed_by_their_own_generators_as_by_themselves()
 
 
 def test_elastic_deformation_is_smooth_has_its_standard_deviation_and_changes_no_other_draw():
-    drawn = A._bend(torch.rand(400, generator=torch.Generator().manual_seed(0)), settings(elastic=1.5), 28, 28)
+    drawn = A.draw_bends(torch.rand(400, generator=torch.Generator().manual_seed(0)), settings(elastic=1.5), 28, 28)
     assert drawn.shape == (400, 2, 28, 28) and drawn.std() == pytest.approx(1.5, rel=0.05)
     assert abs(drawn.mean()) < 0.05
     beside = (drawn[..., 1:] * drawn[..., :-1]).mean() / drawn.square().mean()

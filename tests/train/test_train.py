@@ -21,6 +21,7 @@ from tinycnn.data import Images, Split
 from tinycnn.data import augment as operations
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import Diverged, SpecError, UserError
+from tinycnn.network import native
 from tinycnn.spec import (
     SGD,
     Adam,
@@ -97,7 +98,7 @@ def same(one, two):
 def watch(monkeypatch):
     """Return a record that fills while training runs: initial weights, batches before and after augmentation, rates."""
     seen = types.SimpleNamespace(weights=[], taken=[], given=[], rates=[])
-    start, augment = trainer.start, operations.augment
+    start, augment, by_kernels = trainer.start, operations.augment, native.augmented
 
     def started(*arguments):
         state = start(*arguments)
@@ -110,8 +111,14 @@ def watch(monkeypatch):
         seen.given.append(augment(images, *arguments))
         return seen.given[-1]
 
+    def augmented_by_kernels(images, chosen, *arguments):
+        seen.taken.append(images[chosen].float() / 255)
+        seen.given.append(by_kernels(images, chosen, *arguments))
+        return seen.given[-1]
+
     monkeypatch.setattr(trainer, "start", started)
     monkeypatch.setattr(operations, "augment", augmented)
+    monkeypatch.setattr(native, "augmented", augmented_by_kernels)
     return seen
 
 

@@ -2,6 +2,7 @@
 
 ``augment`` draws; ``crop``, ``flip``, ``affine`` and ``cutout`` take amounts per image. Rows are counted downwards and
 columns to the right, from 0. Not torchvision's transforms, which draw one set of amounts for a whole batch.
+``network/native/augment.cpp`` does the same in one pass, for networks that the native kernels compute.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def augment(images: torch.Tensor, settings, generator, fill: Sequence[float]) ->
     """
     count, _, height, width = images.shape
     generators = generator if isinstance(generator, list) else [generator]
-    uniform = [torch.rand(count // len(generators), len(COLUMNS), generator=each) for each in generators]
+    uniform = [draws(count // len(generators), each) for each in generators]
     draw = dict(zip(COLUMNS, torch.cat(uniform).unbind(1), strict=True))
     result = images
     if settings.crop:
@@ -36,8 +37,8 @@ def augment(images: torch.Tensor, settings, generator, fill: Sequence[float]) ->
         result = crop(result, _integers((draw["crop_y"], offsets), (draw["crop_x"], offsets)), settings.crop)
     if settings.flip:
         result = flip(result, draw["flip"] < 0.5)
-    if settings.rotation or settings.shift or settings.scale or settings.shear or settings.elastic:
-        bends = [_bend(each[:, 0], settings, height, width) for each in uniform] if settings.elastic else []
+    if resamples(settings):
+        bends = [draw_bends(each[:, 0], settings, height, width) for each in uniform] if settings.elastic else []
         result = affine(
             result,
             angle=_symmetric(draw["rotation"], settings.rotation),
@@ -52,6 +53,16 @@ def augment(images: torch.Tensor, settings, generator, fill: Sequence[float]) ->
     if result.stride() != images.stride():  # grid_sample returns a contiguous batch for a channels_last one on the CPU
         result = torch.empty_like(images).copy_(result)
     return result
+
+
+def draws(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Return the uniform numbers (N, COLUMNS) from 0 to 1 that the amounts of ``count`` images are."""
+    return torch.rand(count, len(COLUMNS), generator=generator)
+
+
+def resamples(settings) -> bool:
+    """Tell whether pixels are taken from between those of an image."""
+    return any((settings.rotation, settings.shift, settings.scale, settings.shear, settings.elastic))
 
 
 def crop(images: torch.Tensor, offset: torch.Tensor, padding: int) -> torch.Tensor:
@@ -92,7 +103,7 @@ def affine(images, angle, shift, scale, shear, bend=None) -> torch.Tensor:
     return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
 
 
-def _bend(uniform: torch.Tensor, settings, height: int, width: int) -> torch.Tensor:
+def draw_bends(uniform: torch.Tensor, settings, height: int, width: int) -> torch.Tensor:
     """Draw the shifts of an elastic deformation (N, 2, H, W): smoothed noise (Simard, Steinkraus & Platt 2003).
 
     Normal noise under a Gaussian of ``elastic_width`` pixels, scaled to the standard deviation ``elastic``. It is drawn

@@ -1,14 +1,16 @@
 """What a training computes with: the device, and whose kernels."""
 
+import contextlib
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from tinycnn.data.files import Split
+from tinycnn.data.files import Images, Split
 from tinycnn.errors import UserError
 from tinycnn.network import native
-from tinycnn.spec import Distillation, Network
+from tinycnn.spec import Augment, Distillation, Network
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -38,7 +40,8 @@ def memory_format(spec, device: torch.device):
 
 def autocast(name: str, device: torch.device):
     """Return the context that a network computes in, with the precision ``name``: float32 or bfloat16."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=name == "bfloat16")
+    # a disabled one takes a hundredth of a small network's step
+    return torch.autocast(device.type, torch.bfloat16) if name == "bfloat16" else contextlib.nullcontext()
 
 
 def kernels(spec, device: torch.device, network: nn.Module) -> tuple[str, str]:
@@ -70,6 +73,28 @@ def loss_function(spec, data: Split, device: torch.device):
     """Return the loss of ``spec``. A teacher is computed as the network that it teaches."""
     own = isinstance(spec.loss, Distillation)
     return spec.loss.build(data, device, *([lambda network: accelerated(spec, network, device)] if own else []))
+
+
+def preparation(spec, epoch: int, network: nn.Module, images: Images, data: Split, generator) -> Callable:
+    """Return a function of indices (N,) of ``images``: what the network is given of them, and their targets.
+
+    That is pixels (N, C, H, W), augmented as in the epoch and normalised, by the native kernels where they compute the
+    network too. A class of one's own with another ``apply`` is asked for its pixels and targets.
+    """
+    device, augment = images.images.device, spec.augment.at(epoch, spec.train.epochs)
+    memory, plain = memory_format(spec, device), type(augment).apply is Augment.apply
+    in_rows = images.images.dtype == torch.uint8 and images.images.is_contiguous()
+    by_kernels = plain and in_rows and kernels(spec, device, network)[0].startswith("native")
+
+    def prepare(chosen):
+        labels = images.labels[chosen]
+        if by_kernels:
+            return native.augmented(images.images, chosen, augment, generator, data), labels
+        pixels = images.images[chosen].float().div_(255)
+        pixels, targets = augment.apply(pixels, labels, generator, data)
+        return normalise(pixels, data, memory), targets
+
+    return prepare
 
 
 def normalise(images: torch.Tensor, data: Split, memory=torch.channels_last) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 ``Native(network)`` is called in place of the network. It works on the network's own parameters and running statistics,
 and leaves gradients where the network would. The kernels compute every layer of ``tinycnn.spec`` and torch's modules of
-these kinds in nested ``nn.Sequential``; torch computes the others, and the kernels go on after them.
+these kinds in nested ``nn.Sequential``; torch computes the others, and the kernels go on after them. ``augmented``
+returns what the network is given of a batch.
 
 They are compiled for this processor at their first use. Without a compiler ``missing()`` says so, and torch computes
 everything.
@@ -12,11 +13,12 @@ import torch
 from torch import nn
 
 from tinycnn.network.native import plan
+from tinycnn.network.native.augment import augmented
 from tinycnn.network.native.buffers import Buffers
 from tinycnn.network.native.layers import parts
 from tinycnn.network.native.library import PROCESSOR, load, missing
 
-__all__ = ["Native", "coverage", "missing"]
+__all__ = ["Native", "augmented", "coverage", "missing"]
 
 
 def coverage(network) -> tuple[int, int, str]:
@@ -86,12 +88,12 @@ class _Training(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, buffers, images, *parameters):
-        ctx.buffers, ctx.number, ctx.shape = buffers, len(images), images.shape
+        ctx.buffers, ctx.parameters, ctx.shape = buffers, parameters, images.shape
         return buffers.forward(images)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, d_out):
         d_images = d_out.new_empty(ctx.shape) if ctx.needs_input_grad[1] else None
-        gradients = ctx.buffers.backward(d_out.contiguous(), d_images)
+        gradients = ctx.buffers.backward(ctx.parameters, d_out.contiguous(), d_images)
         return None, d_images, *gradients

@@ -20,10 +20,10 @@ class Buffers:
         self.maps = (library.Map * len(planned.maps))()
         self.steps = (library.Step * len(planned.steps))()
         self.values, self.gradients = [], []  # where in the steps the addresses of parameters go
+        self.drops = []  # what `_draw` takes
         for s, step in zip(self.steps, planned.steps, strict=True):
             self._step(s, step, training)
         self.norms = [(s, step.norm) for s, step in zip(self.steps, planned.steps, strict=True) if step.norm]
-        self.drops = [(s, step) for s, step in zip(self.steps, planned.steps, strict=True) if step.drop]
         for m, each in zip(self.maps, planned.maps, strict=True):
             self._map(m, each, training)
         scratch = max((s.size[0] for s in self.steps if s.kind == steps.CONVOLUTION), default=0) if training else 0
@@ -89,6 +89,10 @@ class Buffers:
             s.sums = self.new(2 * self.blocks * before.channels * 2)  # in float64
         if step.norm is not None:
             s.batch_norm, s.eps, s.momentum = True, step.norm.eps, step.norm.momentum
+        if training and step.drop:
+            s.drop_each = type(step.drop) is nn.Dropout
+            size = math.prod(before.shape) if s.drop_each else before.channels
+            self.drops.append((s, step.drop, self.new(self.blocks * self.lanes * size), size))
         if training:
             s.partial = self.new(self.blocks * s.partials)
 
@@ -103,17 +107,12 @@ class Buffers:
         for s, norm in self.norms:
             s.running_mean, s.running_var = norm.running_mean.data_ptr(), norm.running_var.data_ptr()
 
-    def _draw(self, s, step, images):
-        """Draw the factors of a dropout as torch does, and lay them out as the kernels read them."""
-        shape = self.plan.maps[step.in_].shape
-        s.drop_each = type(step.drop) is nn.Dropout
-        size = math.prod(shape) if s.drop_each else shape[0]
-        keep, padding = 1 - step.drop.p, self.blocks * self.lanes - images
-        factors = torch.empty(images, size).bernoulli_(keep).div_(keep)
-        factors = torch.cat([factors, torch.zeros(padding, size)]) if padding else factors
-        factors = factors.view(self.blocks, self.lanes, size).transpose(1, 2).contiguous()
-        self.drawn.append(factors)
-        s.drop = factors.data_ptr()
+    def _draw(self, s, drop, factors, size, images):
+        """Draw what a dropout keeps as torch does; the kernels lay it out as they read it."""
+        s.drop = factors if drop.p else None
+        if drop.p:
+            kept = torch.empty(images, size).bernoulli_(1 - drop.p)
+            self.kernels.lay_out(kept.data_ptr(), images, size, 1 - drop.p, factors)
 
     def _out(self, images):
         return images.new_empty(len(images), *self.plan.out_shape)
@@ -121,13 +120,10 @@ class Buffers:
     def forward(self, images):
         """Return what the layers make of a batch in training mode; update running statistics."""
         self._update_pointers()
-        self.drawn = []
         if self.norms:
             torch._foreach_add_([norm.num_batches_tracked for _, norm in self.norms], 1)
-        for s, step in self.drops:
-            s.drop = None
-            if step.drop.p:
-                self._draw(s, step, len(images))
+        for each in self.drops:
+            self._draw(*each, len(images))
         out = self._out(images)
         self.kernels.forward(self.network, images.data_ptr(), len(images), out.data_ptr())
         return out
@@ -139,9 +135,8 @@ class Buffers:
         self.kernels.evaluate(self.network, images.data_ptr(), len(images), out.data_ptr())
         return out
 
-    def backward(self, d_out, d_images) -> list[torch.Tensor]:
-        """Return the gradients of all parameters, and set that of the images."""
-        parameters = self.parameters()
+    def backward(self, parameters, d_out, d_images) -> list[torch.Tensor]:
+        """Return the gradients of ``parameters()``, and set that of the images."""
         sizes = [each.numel() for each in parameters]
         flat = torch.zeros(sum(sizes))  # one buffer, so that what reads them all reads on
         addresses = itertools.accumulate(sizes, lambda at, size: at + 4 * size, initial=flat.data_ptr())
@@ -150,4 +145,5 @@ class Buffers:
             where[number] = address[id(owner[name])]
         where = None if d_images is None else d_images.data_ptr()
         self.kernels.backward(self.network, d_out.data_ptr(), len(d_out), where)
-        return [part.view(each.shape) for each, part in zip(parameters, flat.split(sizes), strict=True)]
+        parts = zip(parameters, flat.split(sizes), strict=True)
+        return [part if each.dim() == 1 else part.view(each.shape) for each, part in parts]

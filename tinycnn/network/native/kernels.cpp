@@ -134,6 +134,14 @@ extern "C" {
 
 int lanes() { return LANES; }
 
+// The factors of a dropout as the steps read them, [block][number] of registers; kept: 0 or 1, [image][number].
+void lay_out(const float *kept, i64 images, i64 size, float share, vec *factors) {
+    for (i64 first = 0; first < images; first += LANES, factors += size)
+        for (i64 i = 0; i < LANES; i++)
+            for (i64 n = 0; n < size; n++)
+                factors[n][i] = first + i < images ? kept[(first + i) * size + n] / share : 0;
+}
+
 void forward(const Network *network, const float *images, i64 number, float *out) {
     const Network &n = *network;
     Batch batch = {number, images, out};

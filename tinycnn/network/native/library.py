@@ -75,6 +75,10 @@ def load(processor: tuple[str, ...] = PROCESSOR):
     for function in (loaded.forward, loaded.evaluate, loaded.backward):
         function.argtypes = [ctypes.POINTER(Network), _POINTER, _WHOLE, _POINTER]
         function.restype = None
+    loaded.lay_out.argtypes = [_POINTER, _WHOLE, _WHOLE, ctypes.c_float, _POINTER]
+    loaded.lay_out.restype = None
+    loaded.augment.argtypes = [_POINTER, _POINTER, _POINTER, _WHOLE, _POINTER, _POINTER, _POINTER, _WHOLE]
+    loaded.augment.restype = None
     return loaded, ""
 
 
