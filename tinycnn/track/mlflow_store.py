@@ -99,6 +99,11 @@ class Store:
         with store_errors():
             self.client.set_terminated(run_id, "KILLED")
 
+    def delete(self, run_id: str):
+        """Delete a run; MLflow can restore it."""
+        with store_errors():
+            self.client.delete_run(run_id)
+
     def entity(self, run_id: str):
         """Return a run as MLflow's entity. Raises UserError where there is none of this id, or a deleted one."""
         with store_errors():
