@@ -98,7 +98,7 @@ records: setup ## the records of README again: 10 seeds of the largest, 5 of the
 ui: setup ## the MLflow UI on the runs in mlflow.db, or MLFLOW_TRACKING_URI if set (10 s to start)
 	@case "$$MLFLOW_TRACKING_URI" in http*) printf "%s\n" "$$MLFLOW_TRACKING_URI" | sed "s|://[^/]*@|://|; s|^|The runs are on a server: open |"; exit;; esac; \
 	echo 'Open http://127.0.0.1:'$(call quote,PORT)'/#/experiments/1/runs?workflowType=machine_learning'; \
-	export MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"; \
+	export MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false; \
 	exec $(python) -m mlflow ui --workers 1 --port $(call quote,PORT) $(call each,ARGS)
 
 evidence: setup ## reports/evidence, the committed record of what was run (1 min)

@@ -4,6 +4,7 @@ Each machine is a process with a copy of the project of its own, one of them wit
 """
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -48,13 +49,14 @@ STUDY = Study(name="shared", base=BASE, ranges={{"optimizer.lr": Float(0.001, 0.
 
 
 class MLflow:
-    """An MLflow server over a database, as docs/cluster.md starts it, that can be killed and started again."""
+    """An MLflow server over a database, as docs/shared.md starts it, that can be killed and started again."""
 
     def __init__(self, folder: Path, database: str):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.folder, self.environment = folder, os.environ | {"MLFLOW_BACKEND_STORE_URI": database}
+        own = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        self.folder, self.environment = folder, os.environ | own
 
     def start(self):
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
@@ -62,9 +64,10 @@ class MLflow:
         with open(self.folder / "log", "a") as log:
             how = {"cwd": self.folder, "env": self.environment, "stdout": log, "stderr": log}
             self.process = subprocess.Popen(command, start_new_session=True, **how)
-        for _ in range(1200):
+        for _ in range(2400):
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5)
+                address = f"http://127.0.0.1:{self.port}/api/2.0/mlflow/experiments/get?experiment_id=0"
+                urllib.request.urlopen(address, timeout=120)  # the first answer takes long
                 return
             time.sleep(0.25)
         raise AssertionError((self.folder / "log").read_text())
@@ -78,6 +81,7 @@ class MLflow:
 def mlflow(postgresql, tmp_path, monkeypatch):  # noqa: F811
     """An MLflow server over PostgreSQL, and Optuna's storage beside it; both addresses have a password."""
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")  # on a busy machine
     server = MLflow(tmp_path, postgresql.make("mlflow"))
     server.start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://tester:{PASSWORD}@127.0.0.1:{server.port}")
@@ -105,7 +109,7 @@ class Machine:
         self.begun.append(self)
 
     def end(self) -> dict:
-        code = self.process.wait(timeout=900)
+        code = self.process.wait(timeout=1800)
         assert code == 0 and "Traceback" not in self.said.read_text(), self.said.read_text()
         return json.loads(self.out.read_text())
 
@@ -126,11 +130,13 @@ def command_lines() -> set[bytes]:
     return found
 
 
-def until(true, seconds=900):
+def until(true, seconds=1800):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := true():
             return found
+        if any(each.process.poll() not in (None, 0, -signal.SIGKILL) for each in Machine.begun):
+            break
         time.sleep(0.5)
     raise AssertionError("".join(each.said.read_text() for each in Machine.begun))
 
@@ -173,8 +179,8 @@ def test_machines_lose_and_repeat_no_trial_and_show_no_password(mlflow, postgres
     (again,) = [each for each in found.trials if each.user_attrs.get("retry_of") == lost["number"]]
     assert again.params == found.trials[lost["number"]].params
     assert len({row["optimizer.lr"] for row in trained}) == BUDGET
-    shifted = {row["worker"] for row in rows} - {1, lost["worker"]}
-    assert len(shifted) == 1 and abs(found.trials[-1].datetime_start.timestamp() - time.time()) < 3600
+    starts = [each.datetime_start.timestamp() for each in found.trials]
+    assert any(one - next_one > 200 for one, next_one in itertools.pairwise(starts)), "one clock was fast"
     store = tracking.Store()
     for row in trained:
         (run,) = store.search({"tinycnn.study": "shared", "tinycnn.trial": row["number"]}, tracking.EVERY)

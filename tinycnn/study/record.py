@@ -68,8 +68,10 @@ def record_missing(store, study, plan, found, parent, send):
     with storage.errors(), storage.locked(study.name):
         made = found.user_attrs.get("runs", {})
         for trial in found.get_trials(deepcopy=False):
-            kept = trial.user_attrs
-            if kept.get("state") not in storage.TRAINED or kept["run_id"] or str(trial.number) in made:
+            kept, has_ended = trial.user_attrs, trial.state.is_finished()
+            if not has_ended or storage.state(trial) not in storage.TRAINED:
+                continue
+            if kept["run_id"] or str(trial.number) in made:
                 continue
             with contextlib.suppress(StoreTrouble):
                 for each in store.search({PARENT: parent, "tinycnn.trial": trial.number}, EVERY):

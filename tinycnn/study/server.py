@@ -9,7 +9,7 @@ import threading
 import time
 
 from sqlalchemy import create_engine, event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tinycnn.track.address import studies as address
@@ -99,12 +99,12 @@ def kept(name: str):
 
 def _keep(engine, connection, name, ended):
     while not ended.is_set():
-        with contextlib.suppress(DBAPIError), connection:
+        with contextlib.suppress(SQLAlchemyError), connection:
             connection.execute(_LOCK, {"key": _key(name)})  # once more does no harm: it ends with the connection
             while not ended.wait(_LOOKS):
                 connection.execute(text("SELECT 1"))
         if not ended.is_set():
-            with contextlib.suppress(DBAPIError):
+            with contextlib.suppress(SQLAlchemyError):
                 connection = engine.connect()
 
 

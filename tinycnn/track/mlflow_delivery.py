@@ -55,9 +55,10 @@ class _Delivery:
 
     def all(self) -> dict:
         counts = {"delivered": 0, "there": 0, "unfinished": 0}
+        known = {run.info.run_id for run in self.runs}
         for run in self.runs:
             copy, parent = self.copies.get(run.info.run_id), run.data.tags.get(PARENT)
-            if not _has_ended(run) or (parent and parent not in self.copies):
+            if not _has_ended(run) or parent in known - self.copies.keys():
                 counts["unfinished"] += 1
             elif copy and copy.data.tags.get(_ENDED) == str(run.info.end_time):
                 counts["there"] += 1
