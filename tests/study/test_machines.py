@@ -165,8 +165,7 @@ def test_machines_lose_and_repeat_no_trial_and_show_no_password(
         return [each for each in found.trials if each.state == state] if found else []
 
     monkeypatch.setenv("GATES", str(tmp_path / "gate-"))
-    first, killed = machine("first"), machine("killed")
-    fast = machine("fast", "faketime", "--exclude-monotonic", "-f", "+5m")  # a wrong date, and seconds that pass
+    first, killed, fast = machine("first"), machine("killed"), machine("fast", "faketime", "-f", "+5m")
     study = definition.load(str(tmp_path / "first/experiments/studies/shared.py"))
     until(lambda: len([each for each in trials(TrialState.RUNNING) if each.intermediate_values]) == 3)
     killed.process.kill()

@@ -5,6 +5,8 @@ Only the server's clock is asked for the time, so that those of the machines may
 
 import contextlib
 import hashlib
+import os
+import select
 import threading
 import time
 
@@ -87,25 +89,29 @@ def kept(name: str):
         connection.close()
         yield False
         return
-    ended = threading.Event()
+    ended, end = os.pipe()  # an Event's wait is upset by the fast clock of a test, libfaketime's
     keeper = threading.Thread(target=_keep, args=(engine, connection, name, ended), daemon=True)
     keeper.start()
     try:
         yield True
     finally:
-        ended.set()
+        os.close(end)
         keeper.join(_LOOKS)  # not for ever: it may be waiting for the server, and is a daemon
 
 
 def _keep(engine, connection, name, ended):
-    while not ended.is_set():
+    def is_over(seconds=0.0):
+        return bool(select.select([ended], [], [], seconds)[0])
+
+    while not is_over():
         with contextlib.suppress(SQLAlchemyError), connection:
             connection.execute(_LOCK, {"key": _key(name)})  # once more does no harm: it ends with the connection
-            while not ended.wait(_LOOKS):
+            while not is_over(_LOOKS):
                 connection.execute(text("SELECT 1"))
-        if not ended.is_set():
+        if not is_over():
             with contextlib.suppress(SQLAlchemyError):
                 connection = engine.connect()
+    os.close(ended)
 
 
 def held(names: set[str]) -> set[str]:
