@@ -13,6 +13,9 @@ options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value WORKERS)
           $(if $(value DEVICE),--device $(call quote,DEVICE)) $(launch)
 launch  = $(if $(value LAUNCH),--launch $(call quote,LAUNCH)) $(if $(value SLURM),--slurm $(call quote,SLURM))
 python  = .venv/bin/python
+# Optuna Dashboard takes the storage as an argument only, and everybody may read the arguments of a process.
+DASHBOARD = 'import os, runpy, sys; sys.argv = ["optuna-dashboard", *sys.argv[1:], os.environ["OPTUNA_STORAGE"]]; \
+    runpy.run_path(".venv/bin/optuna-dashboard", run_name="__main__")'
 
 # A variable on the command line that nothing reads is a mistake, and ends here. What the programs read from the
 # environment (OTHERS) may stand there too.
@@ -27,7 +30,7 @@ endif
 
 # Each file in experiments/ is a target.
 TARGETS     = help setup quick test test-slow lint records ui evidence report figures bench export study sweep dashboard \
-              list doctor resume rerun close register zoo
+              list doctor resume rerun close register deliver zoo
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -93,10 +96,10 @@ records: setup ## the records of README again: 10 seeds of the largest, 5 of the
 	$(python) -m tinycnn evidence
 
 ui: setup ## the MLflow UI on the runs in mlflow.db, or MLFLOW_TRACKING_URI if set (10 s to start)
-	@case "$$MLFLOW_TRACKING_URI" in http*) echo "The runs are on a server: open $$MLFLOW_TRACKING_URI"; exit;; esac; \
+	@case "$$MLFLOW_TRACKING_URI" in http*) printf "%s\n" "$$MLFLOW_TRACKING_URI" | sed "s|://[^/]*@|://|; s|^|The runs are on a server: open |"; exit;; esac; \
 	echo 'Open http://127.0.0.1:'$(call quote,PORT)'/#/experiments/1/runs?workflowType=machine_learning'; \
-	exec $(python) -m mlflow ui --workers 1 --port $(call quote,PORT) $(call each,ARGS) \
-	    --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+	export MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false; \
+	exec $(python) -m mlflow ui --workers 1 --port $(call quote,PORT) $(call each,ARGS)
 
 evidence: setup ## reports/evidence, the committed record of what was run (1 min)
 	$(python) -m tinycnn evidence $(call each,ARGS)
@@ -127,8 +130,8 @@ sweep: setup ## the variants of a spec in experiments/sweeps/SWEEP.py, each with
 dashboard: setup ## Optuna Dashboard on the studies in optuna.journal, or OPTUNA_STORAGE if set (5 s to start)
 	@storage="$${OPTUNA_STORAGE:-optuna.journal}"; case "$$storage" in *://*) ;; *) test -f "$$storage" || \
 	    { echo "dashboard: there is no study in $$storage yet: make study" >&2; exit 1; }; esac; \
-	exec $(python) .venv/bin/optuna-dashboard --port $(if $(filter file,$(origin PORT)),8080,$(call quote,PORT)) \
-	    $(call each,ARGS) "$$storage"
+	export OPTUNA_STORAGE="$$storage"; exec $(python) -c $(DASHBOARD) \
+	    --port $(if $(filter file,$(origin PORT)),8080,$(call quote,PORT)) $(call each,ARGS)
 
 resume: setup ## continue the interrupted run RUN, as if nothing had happened
 rerun: setup ## repeat the run RUN and compare every number
@@ -136,6 +139,9 @@ close: setup ## end the interrupted run RUN for good, and delete its checkpoint
 register: setup ## put the model of RUN into MLflow's model registry (10 s)
 resume rerun close register:
 	$(python) -m tinycnn $@ $(call quote,RUN) $(if $(filter resume,$@),$(launch)) $(call each,ARGS)
+
+deliver: setup ## copy the finished runs in mlflow.db to the server MLFLOW_TRACKING_URI, each once (1 s a run)
+	$(python) -m tinycnn deliver $(call each,ARGS)
 
 list: setup ## experiments, studies, layers and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)

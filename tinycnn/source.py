@@ -75,6 +75,8 @@ def resolve(text: str):
 
 def _module(where: str):
     if not where.endswith(".py"):
+        if where.partition(".")[0] in sys.stdlib_module_names:  # a record might name os:system
+            raise ValueError("no part of a network is in Python's standard library")
         return sys.modules.get(where) or importlib.import_module(where)
     path = (ROOT / where).resolve()
     loaded = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == str(path))

@@ -119,6 +119,14 @@ def test_toy_runs_get_a_row_and_no_chapter_unless_they_are_asked_for(repository,
     assert re.findall(r"^### (\w+)", (repository / "report.md").read_text(), re.MULTILINE) == ["toy3", "toy5"]
 
 
+def test_what_a_store_holds_is_text_in_the_page_and_no_html(repository, plan, no_artifacts, store, undrawn):
+    for name in ("<script>alert(1)</script>", "<img src=x onerror=alert(2)>"):
+        foreign_run(MlflowClient(), "0", [98.0], name=name, **{"tinycnn.data": "mnist5k"})
+    report.write(None, repository)
+    page = (repository / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "<img src=x" not in page and "&lt;script&gt;alert(1)" in page
+
+
 def test_without_runs_or_with_an_unknown_name_there_is_a_line(repository):
     with pytest.raises(UserError, match="nothing to report: .*make exp3"):
         report.write(None, repository)

@@ -203,10 +203,15 @@ def test_a_rerun_says_whether_every_number_is_the_same(tinycnn, monkeypatch, sam
 
 def test_an_id_may_be_shortened_as_long_as_it_is_unique(tinycnn, monkeypatch):
     ids = ["abcd1" + 27 * "0", "abcd2" + 27 * "0"]
-    runs = [SimpleNamespace(info=SimpleNamespace(run_id=each)) for each in ids]
+    tags = {}, {mlflow_store.ORIGIN: "eeee1" + 27 * "0"}  # the second was delivered from another store
+    runs = [
+        SimpleNamespace(info=SimpleNamespace(run_id=each), data=SimpleNamespace(tags=own))
+        for each, own in zip(ids, tags, strict=True)
+    ]
     monkeypatch.setattr(mlflow_store, "Store", lambda *_: SimpleNamespace(search=lambda *_: runs))
     monkeypatch.setattr(closing, "close", lambda run_id, _: f"closed {run_id}")
     assert tinycnn("close", "abcd1") == (0, f"closed {ids[0]}\n", "")
+    assert tinycnn("close", "eeee") == (0, f"closed {ids[1]}\n", "")
     for given, found in (
         ("abcd", f"2 runs in the store have an id that begins so: {', '.join(ids)}"),
         ("abce", "no runs"),

@@ -106,7 +106,8 @@ def test_a_worker_killed_loses_only_its_trial_which_is_tried_again(real, store):
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["sqlite", "postgresql"])
 def test_databases_keep_a_study_as_well(real, store, scheme, request, tmp_path, monkeypatch):
-    where = request.getfixturevalue(scheme) if scheme == "postgresql" else f"sqlite:///{tmp_path / 'studies.db'}"
+    sqlite = f"sqlite:///{tmp_path / 'studies.db'}"
+    where = request.getfixturevalue(scheme).url() if scheme == "postgresql" else sqlite
     monkeypatch.setenv("OPTUNA_STORAGE", where)
     kill_a_worker(real, store, workers=2, budget=4)
 

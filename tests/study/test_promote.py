@@ -115,10 +115,11 @@ def test_the_base_itself_and_a_study_not_begun_are_told(study):
 def test_both_are_trained_with_the_same_fresh_seeds_on_the_test_set_and_compared(study, monkeypatch):
     searched(study, ({"optimizer.lr": 0.02}, 0.4))
     promote.promote(study, "exp9")
-    asked = []
+    asked, clusters = [], []
 
-    def run(plan, *, seeds, first_seed, missing, **_):
+    def run(plan, *, seeds, first_seed, missing, cluster, **_):
         asked.append((plan, seeds, first_seed, missing))
+        clusters.append(cluster)
         return {"seeds": [{"last": 99.4 + 0.01 * i + 0.1 * (plan[0] == "exp9")} for i in range(seeds)]}
 
     monkeypatch.setattr(promote.run, "run", run)
@@ -134,7 +135,8 @@ def test_both_are_trained_with_the_same_fresh_seeds_on_the_test_set_and_compared
     assert result["difference"] == pytest.approx(0.1)
     # two trials of a second, each 15 epochs of 1,000 images; now 6 seeds, each 15 epochs of 60,000
     assert len(said) == 1 and "with 3 seeds each" in said[0] and "about 6 min at the speed of the trials" in said[0]
-    promote.confirm(study, "exp9", 2, settings={"train.epochs": 3})
+    promote.confirm(study, "exp9", 2, settings={"train.epochs": 3}, cluster="there")
+    assert clusters == [None, None, "there", "there"]
     assert asked[2:] == [(("exp3", 3), 2, 1000, True), (("exp9", 3), 2, 1000, True)]
     assert result == storage.opened(study).user_attrs["comparison"], "the comparison of other specs is not kept"
 

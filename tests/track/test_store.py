@@ -54,6 +54,24 @@ def test_mlflows_own_variable_wins(monkeypatch, uri, file):
     assert (address.uri(), address.database()) == (uri, file) and "secret" not in address.shown(uri)
 
 
+@pytest.mark.parametrize(
+    "address_of",
+    [
+        "postgresql://me:{}@host/runs",
+        "postgresql+psycopg://:{}@host/runs",
+        "postgresql://host/runs?user=me&password={}&sslmode=require",
+        "http://me:{}@host:5000/path",
+    ],
+)
+@pytest.mark.parametrize("password", ["secret", "sec:ret", "sec@ret", "sec/ret", "%20sec%40ret"])
+def test_a_password_is_shown_nowhere_in_a_message(address_of, password):
+    uri = address_of.format(password)
+    line = f"API request to {uri} failed, see https://docs.host/a"
+    for said in (address.shown(uri), address.first_line(ValueError(line)), address.with_cure(ValueError(line))):
+        assert "sec" not in said.replace("?user=me", "").replace("sslmode", "") and "ret" not in said and "host" in said
+    assert address.shown("sqlite:////a:b/c@d.db") == "sqlite:////a:b/c@d.db"
+
+
 @pytest.mark.parametrize("what", ["a text file", "a folder", "inside a file", "in memory", "no server", "nonsense"])
 def test_a_store_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, what):
     (tmp_path / "text.db").write_text("no database\n" * 500)

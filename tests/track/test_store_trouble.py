@@ -4,6 +4,7 @@ Real processes, a real MLflow server, and a real small disk (``tmpfs``, which ta
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -141,6 +142,26 @@ def test_a_server_killed_while_a_run_trains_gets_all_of_it_once_when_it_is_back(
     files = {file.path for file in tracking.Store().client.list_artifacts(run_id)}
     assert {"spec.json", "curves.png", "confusion.png", "checkpoint.pt"} <= files
     assert len(entity.outputs.model_outputs) == 1 and not entity.data.tags["tinycnn.failure"]
+
+
+@pytest.mark.slow
+def test_a_run_made_offline_reaches_a_server_once_though_its_delivery_is_killed(undisturbed, server, database):
+    command = [sys.executable, "-m", "tinycnn", "deliver", os.environ["MLFLOW_TRACKING_URI"], "--json"]
+    how = {"env": os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{database}"}, "text": True}
+    for wait in (0.0, 0.5, 2.0):
+        child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **how)
+        next((line for line in child.stderr if "delivering" in line), None)
+        time.sleep(wait)
+        child.kill()
+        child.communicate()
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, **how)
+        assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"delivered": 0, "there": 1, "unfinished": 0}
+    (run,) = tracking.Store().search({}, tracking.EVERY)
+    assert recorded(run.info.run_id) == undisturbed
+    files = {file.path for file in tracking.Store().client.list_artifacts(run.info.run_id)}
+    assert {"spec.json", "environment.json", "checkpoint.pt"} <= files
 
 
 # --- a disk ----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from tinycnn.cli.options import (
     SET,
     STUDY,
     VERBOSE,
-    WORKERS,
     launched,
     processes,
 )  # fmt: skip
@@ -218,7 +217,7 @@ def promote(study, name, trial):
 
 
 @command(
-    STUDY, SET, DEVICE, OFFLINE, WORKERS, VERBOSE,
+    STUDY, SET, DEVICE, OFFLINE, launched, VERBOSE,
     click.option("--name", required=True, help="The experiment that was promoted."),
     click.option("--seeds", type=COUNT, default=5, metavar="N", help="Seeds of each (default 5)."),
     examples=("confirm dropout_lr --name exp6", "confirm dropout_lr --name exp6 --seeds 16"),

@@ -18,6 +18,7 @@ import click
 
 from tinycnn import ROOT
 from tinycnn.errors import DONE, FAILED, INTERRUPTED, USAGE, UserError, visible
+from tinycnn.track.address import shown
 
 PROGRAM = "python -m tinycnn"
 EXIT_CODES = """\b
@@ -151,5 +152,5 @@ def _repeat_set(words: list[str]) -> list[str]:
 
 
 def _fail(problem, code: int) -> int:
-    note(" ".join(str(problem).split()), label="tinycnn: ")
+    note(" ".join(shown(str(problem)).split()), label="tinycnn: ")
     return code

@@ -16,9 +16,10 @@ def full_id(context, parameter, value):
         return value
     if not re.fullmatch("[0-9a-f]{4,31}", value):
         raise click.BadParameter(f"{value!r} is not the id of a run: 32 digits from 0-9 and a-f, or the first of them.")
-    from tinycnn.track.mlflow_store import EVERY, Store
+    from tinycnn.track.mlflow_store import EVERY, ORIGIN, Store
 
-    found = [run.info.run_id for run in Store(note).search({}, EVERY) if run.info.run_id.startswith(value)]
+    ids = {run.info.run_id: run.data.tags.get(ORIGIN, "") for run in Store(note).search({}, EVERY)}
+    found = [run_id for run_id, origin in ids.items() if run_id.startswith(value) or origin.startswith(value)]
     if len(found) != 1:
         listed = f": {', '.join(found[:3])}; give more digits" if found else "; `make ui` shows the runs"
         raise UserError(f"run {value}: {len(found) or 'no'} runs in the store have an id that begins so{listed}")

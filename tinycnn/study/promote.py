@@ -89,11 +89,14 @@ def _short(value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def confirm(study: Study, name: str, seeds: int, *, settings: dict, workers=1, reporter=None, draw=None, **how) -> dict:
+def confirm(
+    study: Study, name: str, seeds: int, *, settings: dict, workers=1, cluster=None, reporter=None, draw=None, **how
+) -> dict:
     """Train base and promoted spec with the same fresh seeds on all training images and compare them on the test set.
 
     What was trained before is not trained again. The result is also kept in the study's storage, unless ``settings``
-    (values by dotted name) change both specs. ``how``: device and offline, as ``run.prepare`` takes them.
+    (values by dotted name) change both specs. On a ``cluster`` each seed is a job. ``how``: device
+    and offline, as ``run.prepare`` takes them.
     """
     reporter, base, promoted = reporter or run.Reporter(), _experiment(study.base), experiments.load(name)
     found = storage.opened(study)
@@ -106,8 +109,8 @@ def confirm(study: Study, name: str, seeds: int, *, settings: dict, workers=1, r
     accuracies = []
     for spec in specs:
         plan = run.prepare(spec, **how, fallback=False, reporter=reporter, draw=draw)
-        shape = {"seeds": seeds, "first_seed": FIRST_SEED, "missing": True, "workers": workers, "reporter": reporter}
-        accuracies.append([each["last"] for each in run.run(plan, **shape)["seeds"]])
+        shape = {"seeds": seeds, "first_seed": FIRST_SEED, "missing": True, "workers": workers, "cluster": cluster}
+        accuracies.append([each["last"] for each in run.run(plan, **shape, reporter=reporter)["seeds"]])
     result = compared(base.name, name, *accuracies)
     if not settings:
         with storage.errors():

@@ -30,9 +30,11 @@ def trials(study: Study, found: optuna.Study) -> list[dict]:
     ``overhead`` asking, counting, recording. What a trial does not have is None.
     """
     limit, rows = study.base.target.parameter_limit, []
+    recorded_later = found.user_attrs.get("runs", {})
     for trial in found.get_trials(deepcopy=False):
         row = {name: trial.user_attrs.get(name) for name in _COLUMNS}
         row |= {"number": trial.number, "state": state(trial), "epochs": len(row["epochs"] or ())}
+        row["run_id"] = row["run_id"] or recorded_later.get(str(trial.number))
         row["value"] = trial.value if trial.state == TrialState.COMPLETE else None
         row["excess"] = None if None in (limit, row["parameters"]) else row["parameters"] - limit
         values = study.values(trial.params)

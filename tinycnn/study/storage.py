@@ -6,7 +6,6 @@ in one step, so the budget would be exceeded. One of each worker shows that it i
 """
 
 import contextlib
-import hashlib
 import os
 import warnings
 from dataclasses import asdict
@@ -18,13 +17,13 @@ from filelock import FileLock, Timeout
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.trial import TrialState
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tinycnn.errors import SpecError, UserError
 from tinycnn.network.check import check
 from tinycnn.network.profile import count_parameters
+from tinycnn.study import server
 from tinycnn.study.definition import Choice, Int, Study, as_stored
 from tinycnn.track.address import keep_apart, shown, with_cure
 from tinycnn.track.address import studies as address
@@ -68,6 +67,10 @@ def storage() -> optuna.storages.BaseStorage:
     """Open the storage. Raises UserError."""
     file, where = _file(), address()
     with errors():
+        if file is None:
+            opened = optuna.storages.RDBStorage(where, engine_kwargs={"pool_pre_ping": True})
+            server.patient(opened.engine)
+            return opened
         if file != where:
             return optuna.storages.RDBStorage(where)
         if os.path.exists(file) and Path(file).read_bytes()[:1] not in (b"", b"{"):  # Optuna would append to it
@@ -81,6 +84,17 @@ def names() -> list[str]:
         return optuna.get_all_study_names(storage())
 
 
+def insist(call, *arguments):
+    """Return ``call(*arguments)``, called again where a server was lost meanwhile. Raises UserError."""
+    with errors():
+        while True:
+            try:
+                return call(*arguments)
+            except (StorageInternalError, DBAPIError) as error:
+                if not server.gone(error):
+                    raise
+
+
 @contextlib.contextmanager
 def locked(name: str, *, wait: bool = True):
     """Hold a lock on all machines that share the storage; yield whether it is held, always True after waiting.
@@ -89,10 +103,8 @@ def locked(name: str, *, wait: bool = True):
     """
     file = _file()
     if file is None:
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-        call = text(f"SELECT {'pg_advisory_lock' if wait else 'pg_try_advisory_lock'}(:key)")
-        with create_engine(address(), poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
-            yield connection.execute(call, {"key": key}).scalar() is not False  # closing the connection unlocks
+        with server.locked(name) if wait else server.kept(name) as is_held:
+            yield is_held
         return
     lock = FileLock(f"{file}.{name}.lock")
     try:
@@ -166,16 +178,33 @@ def given_up(found: optuna.Study, budget: int) -> bool:
 
 def worker_lock(study: str, worker: int):
     """Return the lock that a worker holds as long as it lives; it yields False where another process holds it."""
-    return locked(f"{study}.worker-{worker}", wait=False)
+    return locked(_lock_of(study, worker), wait=False)
+
+
+def _lock_of(study, worker) -> str:
+    return f"{study}.worker-{worker}"
+
+
+def _living(study: str, workers: set) -> set:
+    """Return which of these workers live, on whatever machine."""
+    if workers and _file() is None:
+        held = server.held({_lock_of(study, each) for each in workers})
+        return {each for each in workers if _lock_of(study, each) in held}
+    living = set()
+    for each in workers:
+        with worker_lock(study, each) as is_free:
+            living |= set() if is_free else {each}
+    return living
 
 
 def retry_lost(found: optuna.Study, worker: int | None = None) -> None:
     """Have the trials of killed workers tried again. Call it with the study locked, as a worker before it asks."""
-    for trial in found.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        owner = trial.user_attrs.get("worker", worker)
-        with contextlib.nullcontext(True) if owner == worker else worker_lock(found.study_name, owner) as is_lost:
-            if is_lost:  # or this worker's own, from before it was killed and replaced
-                retry(found, trial.number)
+    running = found.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    owners = {trial.number: trial.user_attrs.get("worker", worker) for trial in running}
+    living = _living(found.study_name, {*owners.values()} - {worker})
+    for number, owner in owners.items():
+        if owner not in living:  # or this worker's own, from before it was killed and replaced
+            retry(found, number)
 
 
 def retry(found: optuna.Study, number: int) -> None:
@@ -221,7 +250,10 @@ def _distribution(given):
 
 
 def finish(found: optuna.Study, trial: optuna.Trial, value: float | None = None, **attributes) -> None:
-    """End a trial: complete with a value, else pruned. Its ``attributes`` say what became of it."""
+    """End a trial: complete with a value, else pruned. Its ``attributes`` say what became of it.
+
+    Raises UpdateFinishedTrialError where it was taken for lost.
+    """
     for name, each in attributes.items():
         trial.set_user_attr(name, each)
     found.tell(trial, value, None if value is not None else TrialState.PRUNED)

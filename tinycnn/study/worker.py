@@ -1,42 +1,25 @@
-"""Study -> tracked runs: workers that ask Optuna for values, train them, and record what came of it."""
+"""Study -> tracked runs: workers that ask Optuna for values, train them, and have recorded what came of it."""
 
-import contextlib
 import functools
-import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from statistics import mean
 
+from optuna.exceptions import UpdateFinishedTrialError
+
 from tinycnn import source
-from tinycnn.errors import Diverged, OverLimit, SpecError, StoreTrouble, UserError
+from tinycnn.errors import Diverged, OverLimit, SpecError
 from tinycnn.launch import local as launch
 from tinycnn.launch import slurm
 from tinycnn.network.check import check
-from tinycnn.study import results, storage
+from tinycnn.study import record, results, storage
 from tinycnn.study.definition import Study, check_study
+from tinycnn.study.record import Outcome
 from tinycnn.track import jobs, provenance
-from tinycnn.track.address import shown, studies
-from tinycnn.track.mlflow_store import PARENT, Store
+from tinycnn.track.mlflow_store import Store
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.train import checkpoint
 from tinycnn.train.loop import train
-
-_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
-
-
-@dataclass
-class Outcome:
-    """What came of a trial. ``value`` is the objective, None unless complete; ``accuracy`` is in percent.
-
-    ``epochs`` has a row (see ``results.EPOCH``) for each seed and epoch trained; ``seconds`` were spent training.
-    """
-
-    value: float | None = None
-    accuracy: float | None = None
-    seconds: float = 0.0
-    reason: str = ""
-    epochs: list = field(default_factory=list)
-    state: str = "complete"  # stored last, so that a trial in a state that counts has all the others
 
 
 class Watcher(Reporter):
@@ -70,7 +53,7 @@ def run(
     store = Store(reporter.notice)
     with storage.errors(), storage.locked(study.name):
         found = storage.opened(study, identity=identity)
-        run_id = _own_run(store, found, study, plan)
+        run_id = record.own_run(store, found, study, plan)
         if cluster := jobs.cluster_of(run_id, cluster):
             workers = max(workers, len(slurm.recorded(jobs.folder(run_id))[1]))  # so as to join all of them
         first = found.user_attrs.get("workers", 0) + 1
@@ -88,9 +71,10 @@ def run(
         finally:
             with storage.errors(), storage.locked(study.name):
                 storage.retry_lost(found)
-            _end_left_runs(store, run_id)
+            record.end_left_runs(store, run_id)
+        record.record_missing(store, study, plan, found, run_id, lambda name, line: reporter.warning(line))
         result = results.results(study, found) | {"run_id": run_id, "budget": budget}
-        _record(tracked, study, found, result, draw, reporter)
+        record.record_study(tracked, study, found, result, draw, reporter)
     if storage.given_up(found, budget):
         raise OverLimit(
             f"study {study.name}: given up after {result['trained']} of {budget} trials, because most values have more "
@@ -100,30 +84,6 @@ def run(
     if result["trained"] < budget:
         reporter.notice(f"{result['trained']} of {budget} trials are trained, others run elsewhere; search again then")
     return result
-
-
-def _end_left_runs(store, run_id):
-    """End the runs of trials that a killed worker left RUNNING; one that is just being recorded ends itself after."""
-    with contextlib.suppress(StoreTrouble):
-        for each in store.search({PARENT: run_id}, ("RUNNING",)):
-            store.kill(each.info.run_id)
-
-
-def _own_run(store, found, study, plan) -> str:
-    """Return the study's own MLflow run, made unless this store has it."""
-    with contextlib.suppress(UserError):  # none yet, or in another store
-        return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
-    own = {"study_digest": study.digest, "role": "study", "storage": shown(studies())}
-    with store.run(f"study {study.name}", _tags(study, plan, **own)) as tracked:
-        tracked.open()
-        tracked.json("environment.json", plan.environment)
-        tracked.text("spec.json", study.trained.to_json())
-    found.set_user_attr("mlflow_run", tracked.id)
-    return tracked.id
-
-
-def _tags(study, plan, **own) -> dict:
-    return plan.tags | {f"tinycnn.{name}": each for name, each in {"study": study.name, **own}.items()}
 
 
 def _launch(study, plan, budget, workers: range, run_id, reporter):
@@ -169,16 +129,20 @@ def _work(study: Study, plan: Plan, budget: int, parent: str, worker: int, send)
     store = Store()
     check(plan.spec)  # loads what ``ask`` needs, before the study is locked
     with storage.worker_lock(study.name, worker):
-        found = storage.opened(study, worker=worker)
-        while True:
-            begun = time.monotonic()
-            with storage.errors(), storage.locked(study.name):
-                storage.retry_lost(found, worker)
-                if storage.taken(found) >= budget or storage.given_up(found, budget):
-                    return
-                asked = storage.ask(found, study, worker)
+        found, begun = storage.opened(study, worker=worker), time.monotonic()
+        while (asked := storage.insist(_ask, study, found, budget, worker)) is not False:
             if asked:
                 _train(study, plan, store, found, parent, asked, begun, send)
+            begun = time.monotonic()
+
+
+def _ask(study, found, budget, worker):
+    """Return what ``storage.ask`` does, False where no trial is left."""
+    with storage.locked(study.name):
+        storage.retry_lost(found, worker)
+        if storage.taken(found) >= budget or storage.given_up(found, budget):
+            return False
+        return storage.ask(found, study, worker)
 
 
 def _train(study, plan, store, found, parent, asked, begun, send):
@@ -187,40 +151,24 @@ def _train(study, plan, store, found, parent, asked, begun, send):
     plan = plan.but(spec.but(train={"compile": plan.spec.train.compile}), measured)  # off without a compiler
 
     def report(value, step):
-        with storage.errors():
-            trial.report(value, step)
-            return trial.should_prune()
+        storage.insist(trial.report, value, step)
+        return storage.insist(trial.should_prune)
 
     try:
         outcome = train_trial(study, plan, report)
-        run_id = _record_trial(store, study, plan, trial, parent, outcome, send)
+        run_id = record.record_trial(store, study, plan, trial, parent, outcome, send)
         overhead = time.monotonic() - begun - outcome.seconds
-        with storage.errors():
-            storage.finish(found, trial, run_id=run_id, overhead=overhead, **vars(outcome))
+        end = functools.partial(storage.finish, found, trial, run_id=run_id, overhead=overhead, **vars(outcome))
+        storage.insist(end)
+    except UpdateFinishedTrialError:  # this machine was cut off from the storage for so long
+        send("warning", f"trial {trial.number} was taken for lost and is tried again; this try does not count")
+        return
     except BaseException as error:
         with storage.locked(study.name):
             trial.set_user_attr("state", "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             storage.retry(found, trial.number)
         raise
     send("trial", trial.number, outcome, study.values(trial.params), measured.parameters)
-
-
-def _record_trial(store, study, plan, trial, parent, outcome, send) -> str | None:
-    """Make the MLflow run of a trial that has ended, below the study's, without figures or a model; return its id.
-
-    So none is left RUNNING by a worker that is killed, and a trial continues where the store fails.
-    """
-    tags = _tags(study, plan, role="trial", trial=trial.number, worker=trial.user_attrs["worker"])
-    try:
-        with store.run(f"{study.name} trial {trial.number}", tags, parent) as tracked:
-            tracked.open()
-            tracked.params(plan.spec.brief())
-            tracked.curves(_curves(outcome))
-            tracked.tags({"tinycnn.trial_state": outcome.state})
-            tracked.end(_STATUS[outcome.state], outcome.reason)
-            return tracked.id
-    except StoreTrouble as error:
-        send("warning", f"{error}. The study continues, but trial {trial.number} is not in the store")
 
 
 def train_trial(study, plan: Plan, report) -> Outcome:
@@ -252,33 +200,3 @@ def train_trial(study, plan: Plan, report) -> Outcome:
     finally:
         outcome.seconds = time.monotonic() - begun
     return outcome
-
-
-def _curves(outcome) -> list[tuple[int, dict]]:
-    """Return (epoch, metrics) for MLflow: of several seeds, the mean over those that reached the epoch."""
-    by_epoch = {}
-    for _, epoch, *values in outcome.epochs:
-        by_epoch.setdefault(epoch, []).append(values)
-    means = {epoch: map(mean, zip(*rows, strict=True)) for epoch, rows in by_epoch.items()}
-    names = ("train/loss", "validation/loss", "validation/accuracy", "train/learning_rate")  # as a run's own
-    found = [(epoch, dict(zip(names, values, strict=True))) for epoch, values in means.items()]
-    if outcome.value is not None:
-        found.append((0, {"objective": outcome.value}))
-    return found
-
-
-def _record(tracked, study, found, result, draw, reporter):
-    """Add to the study's own run what was found: numbers, tables, figures."""
-    trials, curves, text = results.trials(study, found), results.curves(found), results.text(study, result)
-    numbers = {f"best_{name}": result.get(name) for name in ("value", "accuracy", "parameters")}
-    numbers |= {f"importance.{name}": share for name, share in result["importances"].items()}
-    try:
-        tracked.metrics(numbers | {"trials": result["trained"]})
-        tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
-        tracked.text("study.json", json.dumps(result | {"rows": trials, "curves": curves}, indent=1) + "\n")
-        tracked.description(text)
-        for name, figure in draw(result, trials, curves) if draw else ():
-            tracked.figure(f"{name}.png", figure)
-    except StoreTrouble as error:
-        reporter.warning(f"{error}. The study is complete in its storage; search again to record it")
-        tracked.failure = str(error)

@@ -13,7 +13,12 @@ from tinycnn.errors import UserError
 
 def uri() -> str:
     """Return the store of runs: ``MLFLOW_TRACKING_URI``, or else ``mlflow.db`` at the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{ROOT / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{default()}"
+
+
+def default() -> Path:
+    """Return the file of the store at the repository's root."""
+    return ROOT / "mlflow.db"
 
 
 def studies() -> str:
@@ -21,9 +26,10 @@ def studies() -> str:
     return os.environ.get("OPTUNA_STORAGE", "").strip() or str(ROOT / "optuna.journal")
 
 
-def shown(address: str) -> str:
-    """Return an address without its password."""
-    return re.sub(r"://([^:/@]*):[^@]*@", r"://\1:***@", address)
+def shown(text: str) -> str:
+    """Return an address, or a text that holds some, without passwords."""
+    text = re.sub(r"://([^:/@\s]*):\S*@", r"://\1:***@", text)  # to the last @: the password may hold one
+    return re.sub(r"\b(\w*(?:password|passwd|token)=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE)
 
 
 def database() -> Path | None:
@@ -32,7 +38,7 @@ def database() -> Path | None:
         return None
     path = unquote(uri().removeprefix("sqlite:///").partition("?")[0])
     if not uri().startswith("sqlite:///") or path in ("", ":memory:"):
-        raise UserError(f"the store {uri()} is not a file, so it would be lost; set MLFLOW_TRACKING_URI to another")
+        raise UserError(f"the store {shown(uri())} is not a file, so it would be lost; set MLFLOW_TRACKING_URI")
     return Path(path)
 
 
@@ -66,7 +72,7 @@ def keep_apart(setting: str) -> None:
 
 def with_cure(error: BaseException, setting: str = "MLFLOW_TRACKING_URI") -> str:
     """Return the line of an error that says what is wrong, and what to do about it."""
-    line = shown(first_line(error))
+    line = first_line(error)
     cure = next((cure for signs, cure in _CURES.items() if re.search(signs, line)), "see to it")
     return f"{line}; {cure}, or set {setting} to another"
 
@@ -81,6 +87,6 @@ _CURES = {
 
 
 def first_line(error: BaseException) -> str:
-    """Return the line of an error that says what is wrong."""
+    """Return the line of an error that says what is wrong, without passwords."""
     lines = (str(error).strip() or type(error).__name__).splitlines()
-    return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])  # SQLAlchemy may say more before
+    return shown(next((line for line in lines if line.startswith("(sqlite3.")), lines[0]))  # SQLAlchemy says more

@@ -1,4 +1,4 @@
-"""MLflow: one run in the store being written. This module and ``mlflow_store`` alone import it."""
+"""MLflow: one run in the store being written. Only the modules ``mlflow_...`` of this package import it."""
 
 import contextlib
 import getpass
@@ -29,7 +29,8 @@ from tinycnn.track.provenance import commit, versions
 PARENT = "mlflow.parentRunId"
 ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, TypeError)
 """What MLflow, and what is below it, raise; the last three of an address or a file that cannot be used."""
-_IN_A_CALL = 800  # metrics; MLflow takes 1,000 entries in a call, parameters and tags included
+IN_A_CALL = 800
+"""Metrics; MLflow takes 1,000 entries in a call, parameters and tags included."""
 _LONG, _SAMPLED = 60.0, 10.0  # seconds: of a run whose use of the machine is logged, and between two samples
 _ANY = TensorSpec(np.dtype("O"), (-1,))  # MLflow's own check takes one type of numbers or any, the network two
 
@@ -111,8 +112,8 @@ class Run:
             if value is not None
         ]
         with store_errors():
-            for start in range(0, len(metrics), _IN_A_CALL):
-                self.client.log_batch(self.id, metrics=metrics[start : start + _IN_A_CALL])
+            for start in range(0, len(metrics), IN_A_CALL):
+                self.client.log_batch(self.id, metrics=metrics[start : start + IN_A_CALL])
 
     def tags(self, values: dict):
         """Set tags in one call."""

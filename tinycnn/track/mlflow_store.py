@@ -1,4 +1,4 @@
-"""MLflow: the store of runs. This module and ``mlflow_run`` alone import it."""
+"""MLflow: the store of runs. Only the modules ``mlflow_...`` of this package import it."""
 
 import contextlib
 import json
@@ -20,6 +20,8 @@ from tinycnn.track.mlflow_run import PARENT as PARENT
 
 EXPERIMENT = "tinycnn"
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
+ORIGIN = "tinycnn.delivered_from"
+"""A tag of a run that was copied from another store: its id there, by which it is found here too."""
 
 _ABOUT = {
     "mlflow.experimentKind": "custom_model_development",  # opens as model training, and not as evaluation of LLMs
@@ -99,6 +101,11 @@ class Store:
         with store_errors():
             self.client.set_terminated(run_id, "KILLED")
 
+    def delete(self, run_id: str):
+        """Delete a run; MLflow can restore it."""
+        with store_errors():
+            self.client.delete_run(run_id)
+
     def entity(self, run_id: str):
         """Return a run as MLflow's entity. Raises UserError where there is none of this id, or a deleted one."""
         with store_errors():
@@ -107,6 +114,8 @@ class Store:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
+                if copies := self.search({ORIGIN: run_id}, EVERY):
+                    return copies[0]
                 raise UserError(f"run {run_id}: not in the store {shown(uri())}; see MLFLOW_TRACKING_URI") from None
         if found.info.lifecycle_stage != "active":
             raise UserError(f"run {run_id}: is deleted; restore it with: mlflow runs restore --run-id {run_id}")
@@ -131,6 +140,7 @@ class Store:
 
     def fetch(self, run_id: str, name: str, to: Path) -> None:
         """Copy a file of a run to a path of this machine."""
+        run_id = self.entity(run_id).info.run_id
         with store_errors():
             to.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=to.parent) as folder:
