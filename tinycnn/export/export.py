@@ -11,12 +11,12 @@ import torch
 
 from tinycnn.data.files import Split
 from tinycnn.errors import UserError
-from tinycnn.export import calibrate, emit, host, onnx_file, subject
-from tinycnn.export.integer import Program
-from tinycnn.export.operations import Graph
-from tinycnn.export.quantise import program_of
-from tinycnn.export.rules import graph_of
+from tinycnn.export import emit, host, onnx_file, subject
 from tinycnn.export.subject import Pixels, Subject
+from tinycnn.integers import calibrate
+from tinycnn.integers.quantise import program_of
+from tinycnn.integers.rules import graph_of
+from tinycnn.integers.steps import Graph, Program
 
 ARM = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-Os")
 """What measures the code, where it is installed: a common microcontroller."""

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from tinycnn.errors import SpecError
-from tinycnn.export import operations as ops
-from tinycnn.export.walk import Value, Walk, rule
+from tinycnn.integers import operations as ops
+from tinycnn.integers.steps import Graph
+from tinycnn.integers.walk import Value, Walk, rule
 from tinycnn.spec import modules as own
 
 _TABLES = (
@@ -21,7 +22,7 @@ _TABLES = (
 """Functions of one element, which integers look up in a table of 256 values."""
 
 
-def graph_of(network: nn.Module, shape, classes: int, mean, std) -> ops.Graph:
+def graph_of(network: nn.Module, shape, classes: int, mean, std) -> Graph:
     """Return the operations of a network in evaluation mode, from uint8 pixels to logits.
 
     ``shape``: (C, H, W) of the images; ``mean`` and ``std``: what they are normalised with, by channel, white being 1.

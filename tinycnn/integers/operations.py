@@ -5,7 +5,7 @@ and dropout are none: they are folded into what comes before, or left out.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -194,49 +194,3 @@ class Lookup(Operation):
 
     def forward(self, maps):
         return self.function(maps)
-
-
-@dataclass(frozen=True)
-class Step:
-    """An operation with the numbers of the values that it takes, and of the one that it makes."""
-
-    operation: Operation
-    inputs: tuple[int, ...]
-    output: int
-
-
-@dataclass(eq=False)
-class Graph:
-    """The steps of a network, in order. Value 0 is the image (C, H, W), uint8 pixels; ``result`` the logits."""
-
-    shape: tuple[int, int, int]
-    steps: list[Step] = field(default_factory=list)
-    result: int = 0
-
-    def values(self, pixels: torch.Tensor) -> dict[int, torch.Tensor]:
-        """Return every value for pixels (N, C, H, W) from 0 to 255, in floating point, by its number."""
-        found = {0: pixels}
-        with torch.no_grad():
-            for step in self.steps:
-                found[step.output] = step.operation.forward(*(found[number] for number in step.inputs))
-        return found
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the logits (N, classes) of pixels (N, C, H, W) from 0 to 255, in floating point."""
-        return self.values(pixels)[self.result].flatten(1)
-
-    def shape_of(self, number: int) -> tuple[int, int, int]:
-        """Return the shape (C, H, W) of a value."""
-        return self.shape if number == 0 else self.step_of(number).operation.shape
-
-    def step_of(self, number: int) -> Step:
-        """Return the step that makes a value."""
-        return next(step for step in self.steps if step.output == number)
-
-    def takers(self, number: int) -> list[Step]:
-        """Return the steps that take a value."""
-        return [step for step in self.steps if number in step.inputs]
-
-    def macs(self) -> int:
-        """Return the multiply-accumulates of one image."""
-        return sum(step.operation.macs() for step in self.steps)

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from tinycnn.errors import SpecError
-from tinycnn.export import operations as ops
+from tinycnn.integers import operations as ops
+from tinycnn.integers.steps import Graph, Step
 
 RULES: dict[type, Callable] = {}
 """By the type of a module, the function (walk, module, value) -> value that adds its operations."""
@@ -36,7 +37,7 @@ class Walk:
     """The graph while it is made. ``pinned`` values are needed as they are: nothing may be merged into their step."""
 
     def __init__(self, shape, affine):
-        self.graph, self.affine, self.pinned, self.path, self.count = ops.Graph(shape), affine, set(), [], 0
+        self.graph, self.affine, self.pinned, self.path, self.count = Graph(shape), affine, set(), [], 0
 
     def __call__(self, module: nn.Module, value: Value, name: str) -> Value:
         """Add the operations of a module called ``name``. Raises SpecError where there is no rule for it."""
@@ -59,7 +60,7 @@ class Walk:
     def add(self, operation: ops.Operation, *values: Value) -> Value:
         """Add a step, and return what it makes."""
         self.count += 1
-        self.graph.steps.append(ops.Step(operation, tuple(value.number for value in values), self.count))
+        self.graph.steps.append(Step(operation, tuple(value.number for value in values), self.count))
         return Value(self.count, operation.shape)
 
     def map(self, module, value: Value) -> Value:
