@@ -114,7 +114,7 @@ def in_integers(found: Subject) -> tuple[Graph, Program]:
     """Return the graph of a network and its program in whole numbers. Raises SpecError where C cannot express it."""
     data = found.data
     graph = graph_of(found.network, data.shape, len(data.classes), found.mean, found.std)
-    return graph, program_of(graph, data.train.images)
+    return graph, program_of(graph, data.train.images, corrected=not found.rounded)
 
 
 def _c(found, folder, name, logits):

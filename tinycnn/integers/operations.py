@@ -42,7 +42,8 @@ class Conv(Operation):
     ``weight``: (C, inputs / groups, rows, columns). ``pad``: rows and columns of zeros before the input, below 0 those
     that are cut off; what is needed behind it follows from ``shape``. ``slopes``: None without an activation, else
     (C,) factors of values below 0: zeros are ReLU. ``affine``: the input is pixels p from 0 to 255 and the network's
-    is p × scale + shift, (inputs,) each.
+    is p × scale + shift, (inputs,) each. ``norms``: batch norms before the activation that are not folded, for
+    training.
     """
 
     weight: torch.Tensor
@@ -55,11 +56,18 @@ class Conv(Operation):
     groups: int = 1
     slopes: torch.Tensor | None = None
     affine: tuple[torch.Tensor, torch.Tensor] | None = None
+    norms: tuple[Callable, ...] = ()
 
     @property
     def pointwise(self) -> bool:
         """Whether each output pixel is computed from the input pixel at its place."""
         return tuple(self.weight.shape[2:]) == self.stride == (1, 1) and self.pad == (0, 0)
+
+    def by_input(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values (inputs,) in a shape that multiplies the weights."""
+        outputs, each = self.weight.shape[:2]
+        by_group = values.reshape(self.groups, 1, each).repeat_interleave(outputs // self.groups, 1)
+        return by_group.reshape(outputs, each, 1, 1)
 
     def border(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return the zeros (left, right, above, below) around an input of this size, below 0 what is cut off."""
@@ -83,7 +91,10 @@ class Conv(Operation):
             maps = maps * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
         maps = functional.pad(maps, self.border(*maps.shape[2:]))
         maps = functional.conv2d(maps, self.weight, None, self.stride, 0, self.dilation, self.groups)
-        return maps * self.factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        maps = maps * self.factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        for norm in self.norms:
+            maps = norm(maps.flatten(1)).view_as(maps) if isinstance(norm, torch.nn.BatchNorm1d) else norm(maps)
+        return maps
 
     def macs(self):
         return self.weight.numel() * self.shape[1] * self.shape[2]

@@ -20,9 +20,10 @@ _BIAS = 2**29
 """What the bias of a sum of 32 bits is limited to."""
 
 
-def program_of(graph: Graph, pixels: torch.Tensor) -> Program:
+def program_of(graph: Graph, pixels: torch.Tensor, corrected: bool = True) -> Program:
     """Return the program of a graph, for uint8 pixels (N, C, H, W) of training images to take ranges from.
 
+    ``corrected``: biases make up for what rounding shifts, which weights that were trained with rounding do themselves.
     Raises SpecError where 32 bits are too few for a sum.
     """
     found = calibrate.formats(graph, pixels) | {0: Format(1.0)}
@@ -34,7 +35,8 @@ def program_of(graph: Graph, pixels: torch.Tensor) -> Program:
         out = _wide(graph, step, taken) or found[step.output]
         kernel = _MAKERS[type(operation)](operation, *taken, out, *map(graph.shape_of, step.inputs))
         if isinstance(operation, ops.Conv):
-            _correct_bias(kernel, operation.sums(real[step.inputs[0]]), whole[step.inputs[0]])
+            if corrected:
+                _correct_bias(kernel, operation.sums(real[step.inputs[0]]), whole[step.inputs[0]])
             _must_fit(kernel, taken[0].largest)
         whole[step.output] = kernel.run(*(whole[number] for number in step.inputs))
         found[step.output] = kernel.out
@@ -87,17 +89,10 @@ def _units(conv: ops.Conv, taken: Format):
     """
     real = conv.weight.numpy()
     if conv.affine is not None:  # steps of pixels differ by channel of the image, so they become part of the weights
-        real = real * _by_input(conv, conv.affine[0].numpy())
+        real = real * conv.by_input(conv.affine[0]).numpy()
     weights = fixed.quantised_weights(real)
     units = weights.steps * np.abs(conv.factor.numpy()) * (1.0 if conv.affine is not None else taken.scale)
     return np.maximum(np.maximum(units, np.abs(conv.bias.numpy()) / _BIAS), 1e-30), weights
-
-
-def _by_input(conv: ops.Conv, values: np.ndarray) -> np.ndarray:
-    """Return values (inputs,) in a shape that multiplies weights (outputs, inputs / groups, rows, columns)."""
-    outputs, each = conv.weight.shape[:2]
-    by_group = values.reshape(conv.groups, 1, each).repeat(outputs // conv.groups, 1)
-    return by_group.reshape(outputs, each, 1, 1)
 
 
 def _conv(conv: ops.Conv, taken: Format, out: Format, shape) -> kernels.Conv:
@@ -107,7 +102,7 @@ def _conv(conv: ops.Conv, taken: Format, out: Format, shape) -> kernels.Conv:
     if conv.affine is not None:
         zeros = -(conv.affine[1] / conv.affine[0]).numpy()
         zeros = np.where(np.isfinite(zeros), zeros, 0)
-    offsets = (weights.numbers * _by_input(conv, zeros)).reshape(len(units), -1).sum(1)
+    offsets = (weights.numbers * conv.by_input(torch.from_numpy(zeros)).numpy()).reshape(len(units), -1).sum(1)
     bias = np.rint(conv.bias.numpy() * signs / units - offsets).astype(np.int64)
     factors = [units * signs / out.scale]
     rectified = conv.slopes is None or (out.zero == 0 and not conv.slopes.any())  # bytes end at 0 anyway

@@ -18,8 +18,7 @@ from tinycnn.track import jobs, provenance
 from tinycnn.track.address import shown, studies
 from tinycnn.track.mlflow_store import PARENT, Store
 from tinycnn.track.plan import Plan, Reporter, prepare
-from tinycnn.train import checkpoint
-from tinycnn.train.loop import train
+from tinycnn.train import checkpoint, train
 
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
 

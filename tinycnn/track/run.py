@@ -18,9 +18,9 @@ from tinycnn.track.address import check_store, database
 from tinycnn.track.forwarding import Ended, Forwarding, pass_on
 from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import ParentRecord, SeedRecord
-from tinycnn.train import batched, checkpoint
+from tinycnn.train import batched, checkpoint, train
 from tinycnn.train.device import accelerated
-from tinycnn.train.loop import predict, start, train
+from tinycnn.train.loop import predict, start
 
 __all__ = ["Plan", "Reporter", "prepare", "run"]
 
