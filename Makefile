@@ -30,7 +30,7 @@ endif
 
 # Each file in experiments/ is a target.
 TARGETS     = help setup quick test test-slow lint records ui evidence report figures bench export study sweep dashboard \
-              list doctor resume rerun close register deliver zoo
+              list doctor resume rerun close register deliver zoo device
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
@@ -61,7 +61,7 @@ help:
 	@echo '  SET="train.epochs=3 optimizer.lr=0.02"'
 	@echo '             fields of the spec to change, separated by spaces'
 	@echo '  EXPERIMENTS="exp2 exp3"'
-	@echo '             the experiments of make report; ALL=1: with every table and figure'
+	@echo '             the experiments of make report and device; ALL=1: with every table and figure'
 	@echo '  RUN=98597d8b the first digits of the id of a run'
 	@echo '  TO=c       what make export makes of RUN: onnx, int8, c or safetensors'
 	@echo '  SWEEP=NAME a sweep in experiments/sweeps'
@@ -115,6 +115,9 @@ bench: setup ## measure speed against a plain loop: reports/bench.md; needs an i
 
 export: setup ## a finished RUN for a device, TO=onnx, int8, c or safetensors, into export/ (30 s)
 	$(python) -m tinycnn export $(call quote,RUN) --to $(call quote,TO) $(call each,ARGS)
+
+device: setup ## the C program of every seed of the records, or of EXPERIMENTS, on all test images (10 s a seed)
+	$(python) -m tinycnn device $(call each,EXPERIMENTS) $(call each,ARGS)
 
 zoo: setup ## list the trained networks in zoo/ and verify each of their files (1 min for each)
 	$(python) -m tinycnn zoo $(call each,ARGS)

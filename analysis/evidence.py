@@ -1,6 +1,7 @@
 """The committed record in ``reports/evidence/`` <-> pandas frames.
 
-A CSV per experiment, its mistakes, the list of specs evaluated on a test set, the studies, and the published figures.
+A CSV per experiment, its mistakes, the list of specs evaluated on a test set, the studies, and the published figures;
+``analysis.device`` writes what C programs come to.
 """
 
 import json
@@ -15,9 +16,9 @@ from tinycnn.errors import UserError, visible
 from tinycnn.spec import load as experiments
 
 FOLDER = ROOT / "reports" / "evidence"
-EVALUATED = "specs_evaluated.csv"
+EVALUATED, DEVICE = "specs_evaluated.csv", "device.csv"
 CLASSES = "classes.csv"
-REFERENCES = Path(__file__).with_name("references.csv")
+REFERENCES, OF_BYTES = (Path(__file__).with_name(name) for name in ("references.csv", "references_bytes.csv"))
 _ORIGIN = (
     "commit", "dirty", "code_hash", "torch", "device", "threads", "data", "data_digest", "parameters", "macs", "run_id",
 )  # fmt: skip
@@ -27,7 +28,7 @@ _REQUIRED = {"experiment", "spec_hash", "data", "data_digest", "code_hash", "dir
 
 def names() -> list[str]:
     """Return the experiments that there is evidence of, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("*.csv") if path.name != EVALUATED)
+    return sorted(path.stem for path in FOLDER.glob("*.csv") if path.name not in (EVALUATED, DEVICE))
 
 
 def read(name: str) -> pd.DataFrame:
@@ -35,7 +36,7 @@ def read(name: str) -> pd.DataFrame:
     path = FOLDER / f"{name}.csv"
     if not path.exists():
         raise UserError(f"{name}: no evidence at {path}; make {name}, then make evidence")
-    frame = _read_csv(path)
+    frame = read_csv(path)
     if missing := _REQUIRED - set(frame.columns):
         raise UserError(f"{path}: the column {', '.join(sorted(missing))} is missing; make evidence writes it again")
     numeric = all(pd.api.types.is_numeric_dtype(frame[column]) for column in _NUMBERS)
@@ -44,7 +45,8 @@ def read(name: str) -> pd.DataFrame:
     return frame
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
+    """Return a file of the evidence as it is. Raises UserError where it is damaged."""
     try:
         return pd.read_csv(path, dtype={"spec_hash": str, "code_hash": str})  # 12 digits may look like a number
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
@@ -54,18 +56,23 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def mistakes(name: str) -> pd.DataFrame:
     """Return the committed mistakes of an experiment, a row per run and image, as ``runs.mistakes`` does."""
     path = FOLDER / "mistakes" / f"{name}.csv"
-    return _read_csv(path) if path.exists() else pd.DataFrame(columns=runs.MISTAKES)
+    return read_csv(path) if path.exists() else pd.DataFrame(columns=runs.MISTAKES)
 
 
 def class_counts() -> dict[str, list[int]]:
     """Return the number of test images of each class, in the classes' order, by data set."""
     path = FOLDER / "mistakes" / CLASSES
-    return {data: part["images"].tolist() for data, part in _read_csv(path).groupby("data")} if path.exists() else {}
+    return {data: part["images"].tolist() for data, part in read_csv(path).groupby("data")} if path.exists() else {}
 
 
 def references() -> pd.DataFrame:
     """Return the published figures: name, source, data, parameters, best, best_epoch, last, min_last5, recipe, note."""
     return pd.read_csv(REFERENCES)
+
+
+def references_of_bytes() -> pd.DataFrame:
+    """Return published figures of networks on devices: name, source, data, bytes of weights, n, best, last, note."""
+    return pd.read_csv(OF_BYTES)
 
 
 def studies() -> tuple[dict[str, tuple], list[str]]:
@@ -74,8 +81,8 @@ def studies() -> tuple[dict[str, tuple], list[str]]:
     for path in sorted((FOLDER / "studies").glob("*.json")):
         try:
             result, curves = json.loads(path.read_text(encoding="utf-8")), path.with_name(f"{path.stem}_epochs.csv")
-            trials = _read_csv(path.with_suffix(".csv"))
-            found[path.stem] = trials, _read_csv(curves) if curves.exists() else pd.DataFrame(), result
+            trials = read_csv(path.with_suffix(".csv"))
+            found[path.stem] = trials, read_csv(curves) if curves.exists() else pd.DataFrame(), result
         except (OSError, ValueError, UserError) as error:
             lines.append(f"study {path.stem}: cannot be read ({' '.join(str(error).split())}), so it is left out.")
     return found, lines
@@ -149,6 +156,6 @@ def _write_mistakes(mine: pd.DataFrame, spec) -> list[Path]:
     sizes.insert(0, "data", spec.data.short)
     path = folder / CLASSES
     if path.exists():
-        known = _read_csv(path)
+        known = read_csv(path)
         sizes = pd.concat([known[known["data"] != spec.data.short], sizes]).sort_values("data", kind="stable")
     return [_save(runs.mistakes(mine), folder / f"{spec.name}.csv"), _save(sizes, path)]

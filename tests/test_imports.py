@@ -14,6 +14,7 @@ FLOORS = [
     {"tinycnn.source"},
     {"tinycnn.data"},
     {"tinycnn.spec"},
+    {"tinycnn.integers"},
     {"tinycnn.network"},
     {"tinycnn.train", "tinycnn.launch"},
     {"tinycnn.export"},

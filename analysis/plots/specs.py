@@ -28,6 +28,10 @@ _PAIRED = {"color": style.BLUE, "marker": "o", "linewidth": 1.4, "markersize": 4
 _UNPAIRED = _PAIRED | {"markerfacecolor": "white"}
 
 
+_FORMATS = {"macs": EngFormatter(sep=""), "bytes": EngFormatter("B")}
+"""How the ticks of a cost are written, where not as plain numbers."""
+
+
 @style.styled
 def accuracy_against_parameters(summary: pd.DataFrame, references: pd.DataFrame, budgets=()) -> Figure:
     """Draw errors against parameters, a panel for each data set: ours, published ones, and the front of each.
@@ -83,6 +87,19 @@ def accuracy_against_macs(summary: pd.DataFrame) -> Figure:
     return figure
 
 
+@style.styled
+def accuracy_against_bytes(summary: pd.DataFrame, references: pd.DataFrame) -> Figure:
+    """Draw errors of C programs against their bytes, of one data set; ``references``: the published, with ``bytes``."""
+    figure, (axes,) = axis.column(2.7)
+    points = _points(axes, summary, references, "bytes")
+    axes.set_xlabel("bytes of constants; of the published, of weights")
+    entries = [("mean of C programs, 95 % interval", _OWN), ("front", _FRONT)]
+    entries += [("published, of one run", _BEST), ("front of the published", _PUBLISHED_FRONT)] * bool(len(references))
+    axis.legend(figure, entries)
+    label_points(axes, *points)
+    return figure
+
+
 def _points(axes, own, published, column, crowd=None, accuracies=True) -> tuple[list, list]:
     """Draw the points of one panel, with their fronts; return what ``label_points`` takes.
 
@@ -94,7 +111,7 @@ def _points(axes, own, published, column, crowd=None, accuracies=True) -> tuple[
     costs, values = pd.concat([own[column], published[column]]), pd.concat([own["last"], shown])
     low, high = crowd or (costs.min(), costs.max())
     errors, margin = axis.errors_of(values[costs.between(low, high)]), 1 / 1.15 if crowd else 1.1
-    axis.log_axis(axes, [low / margin, high * margin], 5, "x", EngFormatter(sep="") if column == "macs" else None)
+    axis.log_axis(axes, [low / margin, high * margin], 5, "x", _FORMATS.get(column))
     axis.error_axis(axes, [errors.min() / 1.2, errors.max() * 1.2], 7, accuracies=accuracies)
     left, right = axes.get_xlim()
 

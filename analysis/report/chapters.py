@@ -27,6 +27,8 @@ def iteration(report, name: str, saved, pictured: bool, everything: bool) -> lis
     if pictured:
         drawn = figures.images_of(report, name, saved) + figures.mistakes_of(report, name, saved)
     result = f"{number(row.last, 3)} (n={row.n}), {row.verdict}: {row.reason}."
+    if (spec := report.specs[name]) and spec.quantise.epochs:
+        result += f" The last {spec.quantise.epochs} epochs were trained with weights and maps of 8 bits."
     if everything:
         first = epochs.iloc[0]
         result += f" Numbers from {report.sources[name]}; commit {str(first.get('commit'))[:12]}, torch "

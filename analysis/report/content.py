@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis import statistics
+from analysis import device, statistics
 from analysis.report import chapters, figures
 from analysis.report.data import ReportData
 from analysis.report.document import bullets, heading, number, paragraph, table, with_epoch
@@ -19,6 +19,7 @@ def content(report: ReportData, saved: figures.FigureFolder, everything: bool) -
     main = report.summary[report.summary["experiment"].isin(report.main)]
     best = statistics.under_budgets(main, report.references)
     body = [*_summary(report, best), figure_group(figures.front(saved, main, report.references, "front"))]
+    body += _on_a_device(report, saved)
     body += _what_changed(report, main, everything)
     for data in dict.fromkeys(main["data"]):
         body += [heading(2, f"Results on {data}"), *_results(report, main[main["data"] == data], data, everything)]
@@ -65,6 +66,19 @@ def _what_changed(report, main, everything: bool) -> list[dict]:
         for row in report.changes[report.changes["experiment"].isin(main["experiment"])].itertuples()
     ]
     return [table(("experiment", "from", "what changed", "difference of accuracy"), rows, "<<<<")] if rows else []
+
+
+def _on_a_device(report, saved) -> list[dict]:
+    """Return what the C programs come to, where they were measured."""
+    if report.device.empty:
+        return []
+    text = (
+        "In whole numbers of 8 bits, as C computes them: each seed's program on the whole test set. Constants are "
+        "weights and all that goes with them; the code is not among them. In float: the same networks in floating "
+        "point. Other answers: test images that a network and its program answer differently, on average over seeds."
+    )
+    drawn = figures.on_a_device(saved, report.device)
+    return [heading(2, "On a device"), paragraph(text), table(*device.table(report.device)), figure_group(drawn)]
 
 
 def _mean(row) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import evidence, runs, select, statistics, sweeps
+from analysis import device, evidence, runs, select, statistics, sweeps
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError, nearest
 from tinycnn.network.profile import measure
@@ -23,13 +23,14 @@ class ReportData:
     By name of the experiment: ``specs``, what was run, None where that is not known; ``documents``, the spec whose
     docstring describes it; ``measured``, the network, None where it cannot be built; ``sources`` of the numbers.
     ``main``: those that have a chapter and are in the figures, the others only have a row.
-    ``studies`` and ``sweeps``: as ``evidence`` and ``sweeps`` read them; ``notes``: a line for whatever was
-    left out or needs care.
+    ``device``: as ``device.summarise`` returns it. ``studies`` and ``sweeps``: as ``evidence`` and ``sweeps`` read
+    them; ``notes``: a line for whatever was left out or needs care.
     """
 
     epochs: pd.DataFrame
     summary: pd.DataFrame
     changes: pd.DataFrame
+    device: pd.DataFrame
     variants: pd.DataFrame
     mistakes: pd.DataFrame
     evaluations: pd.DataFrame
@@ -111,6 +112,7 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
         epochs=epochs,
         summary=summary,
         changes=statistics.changes(epochs, specs),
+        device=_device(epochs, notes),
         variants=select.variants(frame, selected, current, notes),
         mistakes=_mistakes([selected[name] for name in main], main),
         evaluations=evidence.evaluations(frame),
@@ -125,6 +127,18 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
         sweeps={name: each for name, each in swept.items() if not only or each["base"] in only},
         notes=notes + lines + damaged,
     )
+
+
+def _device(epochs, notes) -> pd.DataFrame:
+    """Return ``device.summarise`` of the C programs of the specs that the numbers are of."""
+    try:
+        measured = device.read()
+    except UserError as error:
+        notes.append(f"{error}.")
+        return pd.DataFrame()
+    order = {name: number for number, name in enumerate(dict.fromkeys(epochs["experiment"]))}
+    measured = measured[measured["spec_hash"].isin(set(epochs["spec_hash"])) & measured["experiment"].isin(order)]
+    return device.summarise(measured.sort_values("experiment", key=lambda names: names.map(order), kind="stable"))
 
 
 def _main(summary, references, names: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from analysis import receptive_field, statistics, sweeps
+from analysis import evidence, receptive_field, statistics, sweeps
 from analysis.plots import architecture, mistakes, receptive_fields, runs, specs, studies, style, training
 from analysis.report.data import ReportData
 from tinycnn import ROOT
@@ -70,6 +70,19 @@ def front(saved: FigureFolder, summary, references, name: str) -> list[dict]:
     data = pd.concat([own.assign(whose="tinycnn"), published.assign(whose="published")], ignore_index=True)
     budgets = [1000 * 2**power for power in range(9)]
     return saved.add(name, caption, data, lambda: specs.accuracy_against_parameters(summary, published, budgets))
+
+
+def on_a_device(saved: FigureFolder, measured) -> list[dict]:
+    """Draw the accuracy of C programs against their bytes. ``measured``: as ``device.summarise`` returns it."""
+    published, drawn = evidence.references_of_bytes(), []
+    for data, own in measured.groupby("data", sort=False):
+        theirs = published[published["data"] == data]
+        both = [own.assign(whose="tinycnn"), theirs.assign(whose="published")]
+        caption = f"Test errors of C programs on {data} against bytes of constants"
+        caption += ", and of published ones against bytes of weights alone." if len(theirs) else "."
+        plot = functools.partial(specs.accuracy_against_bytes, own, theirs)
+        drawn += saved.add(f"device_{data}", caption, pd.concat(both, ignore_index=True), plot)
+    return drawn
 
 
 def comparison(report: ReportData, data: str, saved: FigureFolder, everything: bool) -> list[dict]:

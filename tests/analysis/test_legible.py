@@ -15,7 +15,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from analysis import receptive_field, statistics
+from analysis import evidence, receptive_field, statistics
 from analysis.plots import architecture, mistakes, receptive_fields, runs, specs, studies, style, training
 from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
@@ -84,6 +84,12 @@ def test_figures_of_specs_are_legible_and_names_avoid_points(count, published, n
             for line in (line for line in axes.lines if line.get_marker() in ("o", "s", "x", "D")):
                 for point in axes.transData.transform(line.get_xydata()):
                     assert not any(box.contains(*point) for box in boxes)
+
+
+@pytest.mark.parametrize("count", [1, 4, 20])
+def test_accuracy_against_bytes_is_legible(count):
+    summary = frames.summary(count, "record_{}").rename(columns={"parameters": "bytes"})
+    assert_legible(specs.accuracy_against_bytes(summary, evidence.references_of_bytes()))
 
 
 @pytest.mark.parametrize("network", [networks.everything(), networks.model_1(), networks.model_3(dropout=0.003)])

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from tinycnn.export import emit
-from tinycnn.export.quantise import program_of
-from tinycnn.export.rules import graph_of
+from tinycnn.integers.quantise import program_of
+from tinycnn.integers.rules import graph_of
 from tinycnn.spec import (
     Activation,
     AvgPool,

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from torch import nn
 
 from tinycnn.errors import SpecError
-from tinycnn.export import emit, fixed, host, memory
-from tinycnn.export.quantise import program_of
+from tinycnn.export import emit, host, memory
+from tinycnn.integers import fixed
+from tinycnn.integers.quantise import program_of
 from tinycnn.spec import Conv, Head, Network, Repeat
 
 needs_compiler = pytest.mark.skipif(not host.compiler(), reason="no C compiler")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from torch import nn
 
 from tinycnn.errors import USAGE, SpecError
-from tinycnn.export.rules import graph_of
-from tinycnn.export.walk import RULES, rule
+from tinycnn.integers.rules import graph_of
+from tinycnn.integers.walk import RULES, rule
 from tinycnn.network.profile import measure
 from tinycnn.spec import Conv, Head, Network, Spec, load
 

@@ -10,7 +10,7 @@ from tinycnn.errors import OVER_LIMIT, USAGE, OverLimit, SpecError
 from tinycnn.network.check import check
 from tinycnn.spec import (
     SGD, Adam, AdamW, Augment, Average, Constant, Cosine, CrossEntropy, Data, Distillation, GatedPool, OneCycle,
-    Pointwise, RMSprop, Spec, StepLR, Target, Train, parse_settings,
+    Pointwise, Quantise, RMSprop, Spec, StepLR, Target, Train, parse_settings,
 )  # fmt: skip
 from tinycnn.spec import load as experiments
 
@@ -31,6 +31,7 @@ SCHEDULES = (Constant(), StepLR(), OneCycle(anneal="linear"), Cosine(floor=0.01)
 VARIANTS = [
     *(BASE.but(model=network(), target={"parameter_limit": None}) for network in networks.NAMED.values()),
     BASE.but(model=networks.everything(), target={"parameter_limit": None}, average=Average(0.99, every=3)),
+    BASE.but(quantise=Quantise(2)),
     *(BASE.but(optimizer=kind) for kind in OPTIMIZERS),
     *(BASE.but(schedule=kind) for kind in SCHEDULES),
     BASE.but(data=Data(name="cifar10", fallback=None, validation=0.1), loss=CrossEntropy(label_smoothing=0.1)),
@@ -112,7 +113,7 @@ def test_specs_from_before_a_field_was_there_keep_their_hash():
     values = json.loads(BASE.but("other").to_json())  # of name, parent and notes the hash takes none
     for section, field in (("data", "images"), ("augment", "elastic"), ("train", "compile")):
         del values[section][field]
-    del values["average"], values["model"]["dropout_of"], values["model"]["layers"][0]["dilation"]
+    del values["average"], values["quantise"], values["model"]["dropout_of"], values["model"]["layers"][0]["dilation"]
     assert Spec.from_dict(values).hash == BASE.hash
 
 

@@ -21,7 +21,7 @@ import torch
 from tinycnn import ROOT, source
 from tinycnn.cli import doctor
 from tinycnn.errors import Diverged, UserError
-from tinycnn.spec import SGD, AdamW, Average, Constant, Cosine, OneCycle, StepLR
+from tinycnn.spec import SGD, AdamW, Average, Constant, Cosine, OneCycle, Quantise, StepLR
 from tinycnn.spec import load as experiments
 from tinycnn.track import close, provenance, resume, select
 from tinycnn.track import mlflow_store as tracking
@@ -88,6 +88,7 @@ KINDS = [
     ({"optimizer": AdamW(lr=0.01), "schedule": Cosine(), "loss": {"label_smoothing": 0.1}}, 1),
     ({"schedule": Constant(), "train": {"precision": "bfloat16"}}, 2),
     ({"average": Average(0.9, every=3)}, 2),
+    ({"average": Average(0.5), "quantise": Quantise(2)}, 2),
 ]
 
 

@@ -1,5 +1,7 @@
-"""The command that exports a finished run or a record."""
+"""The commands that export a finished run or a record, and that measure the C of every seed."""
 
+import functools
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import click
 
 from tinycnn.cli.main import command, note
-from tinycnn.cli.options import full_id
+from tinycnn.cli.options import OFFLINE, full_id
 from tinycnn.errors import StoreTrouble, UserError
 
 FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
@@ -17,7 +19,7 @@ FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
     click.argument("subject", metavar="RUN_OR_FOLDER"),
     click.option("--to", required=True, type=FORMATS, help="ONNX, ONNX in 8 bits, C, or safetensors with the spec."),
     click.option("--output", default="export", metavar="FOLDER", help="Where to write (default: export)."),
-    click.option("--offline", is_flag=True, help="Download nothing."),
+    OFFLINE,
     examples=("export 98597d8b --to c", "export 98597d8b --to safetensors --output my_net", "export my_net --to onnx"),
 )  # fmt: skip
 def export(subject, to, output, offline):
@@ -33,6 +35,25 @@ def export(subject, to, output, offline):
         source = _fetched(subject, Path(folder)) if is_run else Path(subject)
         facts = export(source, to, Path(output), offline=offline)
     return facts, text(facts)
+
+
+@command(
+    click.argument("experiments", nargs=-1, metavar="[EXPERIMENT]...", help="Which ones (default: the records)."),
+    OFFLINE,
+    examples=("device", "device record_8k"),
+)  # fmt: skip
+def device(experiments, offline):
+    """Write reports/evidence/device.csv: the C of every seed, tried on all test images.
+
+    Each finished run of an experiment's spec in the store is exported, compiled, and compared with its reference.
+    """
+    from analysis import device
+    from tinycnn.track.tables import markdown
+
+    written = device.write(list(experiments), functools.partial(note, label=""), offline=offline)
+    summary = device.summarise(device.read())
+    text = "\n".join([markdown(*device.table(summary)) if len(summary) else "nothing was measured", *map(str, written)])
+    return {"written": written, "experiments": json.loads(summary.to_json(orient="records"))}, text
 
 
 def _fetched(run_id: str, folder: Path) -> Path:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tinycnn.export import fixed, integer
 from tinycnn.export.memory import offsets
-from tinycnn.export.operations import Graph
+from tinycnn.integers import fixed, kernels
+from tinycnn.integers.steps import Graph, Program
 
 KERNELS = Path(__file__).with_name("kernels")
 _ORDER = ("requantise", "to_byte", "sigmoid", "window", "max_pool", "average", "gated_pool", "blur", "conv", "linear",
@@ -30,13 +30,13 @@ class Files:
     ram: int
 
 
-def files(name: str, graph: Graph, program: integer.Program, classes, about: str) -> Files:
+def files(name: str, graph: Graph, program: Program, classes, about: str) -> Files:
     """Return the C of a program; ``about``: lines for the head of both files, ``classes`` the names of the classes."""
     name = re.sub(r"\W", "_", name)
     places, ram = offsets(graph, program)
     constants, tables = _Constants(), _Constants()
     calls = "\n".join(f"    {call}" for call in _calls(constants, program, places))
-    used = {each for step in program.steps for each in (step.kernel.name, *step.kernel.needs)}
+    used = {each for step in program.steps for each in (step.operation.name, *step.operation.needs)}
     if "sigmoid" in used:
         tables.array("uint16_t", fixed.sigmoid_table(), "sigmoid_table")
     parts = [(KERNELS / f"{each}.c").read_text() for each in _ORDER if each in used]
@@ -74,17 +74,17 @@ class _Constants:
             self.lines.append(f"static const {kind} {name}[{numbers.size}] = {{\n    {body}}};")
         return self.names[key]
 
-    def struct(self, found: integer.Struct, name: str) -> str:
+    def struct(self, found: kernels.Struct, name: str) -> str:
         """Add the constants of a kernel, and return the address."""
         self.lines.append(f"static const struct {found.kind} {name} = {self.initialiser(found, name)};")
         self.bytes += struct_size(found.kind)
         return f"&{name}"
 
-    def initialiser(self, found: integer.Struct, name: str) -> str:
+    def initialiser(self, found: kernels.Struct, name: str) -> str:
         """Return what the fields of a struct are set to."""
         words, names = [], [field for field, _ in _fields(found.kind)]
         for field in found.fields:
-            if isinstance(field, integer.Struct):
+            if isinstance(field, kernels.Struct):
                 words.append(self.initialiser(field, name))
             elif isinstance(field, tuple):
                 words.append(self.array(*field, f"{name}_{names[len(words)]}"))
@@ -124,17 +124,17 @@ def _fields(kind: str) -> list[tuple[str, int | str]]:
 def _calls(constants, program, places):
     """Yield the calls of the kernels, in order."""
     for number, step in enumerate(program.steps):
-        kernel, shapes = step.kernel, [program.shapes[each] for each in (*step.inputs, step.output)]
+        kernel, shapes = step.operation, [program.shapes[each] for each in (*step.inputs, step.output)]
         given = [_place(program, places, each) for each in step.inputs]
         made = _place(program, places, step.output)
         name = f"step{number}"
-        if isinstance(kernel, integer.Lookup):
+        if isinstance(kernel, kernels.Lookup):
             channels, height, width = shapes[0]
             table = constants.array("uint8_t", kernel.table, f"{name}_table")
             yield f"lookup({table}, {channels * height * width}, {given[0]}, {made});"
             continue
         address = constants.struct(kernel.struct(*shapes), name)
-        if isinstance(kernel, integer.Conv | integer.Average):  # into bytes or into int32
+        if isinstance(kernel, kernels.Conv | kernels.Average):  # into bytes or into int32
             made = f"0, {made}" if kernel.out.wide else f"{made}, 0"
         yield f"{kernel.name}({address}, {', '.join([*given, made])});"
 

@@ -11,12 +11,12 @@ import torch
 
 from tinycnn.data.files import Split
 from tinycnn.errors import UserError
-from tinycnn.export import calibrate, emit, host, onnx_file, subject
-from tinycnn.export.integer import Program
-from tinycnn.export.operations import Graph
-from tinycnn.export.quantise import program_of
-from tinycnn.export.rules import graph_of
+from tinycnn.export import emit, host, onnx_file, subject
 from tinycnn.export.subject import Pixels, Subject
+from tinycnn.integers import calibrate
+from tinycnn.integers.quantise import program_of
+from tinycnn.integers.rules import graph_of
+from tinycnn.integers.steps import Graph, Program
 
 ARM = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-Os")
 """What measures the code, where it is installed: a common microcontroller."""
@@ -114,7 +114,7 @@ def in_integers(found: Subject) -> tuple[Graph, Program]:
     """Return the graph of a network and its program in whole numbers. Raises SpecError where C cannot express it."""
     data = found.data
     graph = graph_of(found.network, data.shape, len(data.classes), found.mean, found.std)
-    return graph, program_of(graph, data.train.images)
+    return graph, program_of(graph, data.train.images, corrected=not found.rounded)
 
 
 def _c(found, folder, name, logits):

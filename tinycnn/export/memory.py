@@ -8,8 +8,7 @@ import itertools
 import random
 from dataclasses import dataclass
 
-from tinycnn.export.integer import Program
-from tinycnn.export.operations import Graph
+from tinycnn.integers.steps import Graph, Program
 
 _TRIES = 300
 """Orders of placing values that are tried, besides three that are likely good; always the same ones."""

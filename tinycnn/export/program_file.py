@@ -9,25 +9,26 @@ import dataclasses
 import numpy as np
 
 from tinycnn.errors import UserError, one_line
-from tinycnn.export import integer
-from tinycnn.export.fixed import Format
+from tinycnn.integers import kernels
+from tinycnn.integers.fixed import Format
+from tinycnn.integers.steps import Program, Step
 
 _TYPES = "int8", "uint8", "int16", "uint16", "int32"
 _KERNELS = {
     each.__name__: each
     for each in (
-        integer.Conv, integer.MaxPool, integer.Average, integer.GatedPool, integer.Blur, integer.Add, integer.Scale,
-        integer.Lookup,
+        kernels.Conv, kernels.MaxPool, kernels.Average, kernels.GatedPool, kernels.Blur, kernels.Add, kernels.Scale,
+        kernels.Lookup,
     )
 }  # fmt: skip
 
 
-def packed(program: integer.Program) -> dict:
+def packed(program: Program) -> dict:
     """Return a program as plain values for JSON."""
     return {
         "steps": [
-            {"kernel": type(step.kernel).__name__, "inputs": list(step.inputs), "output": step.output}
-            | {name: _plain(value) for name, value in vars(step.kernel).items() if name != "units"}
+            {"kernel": type(step.operation).__name__, "inputs": list(step.inputs), "output": step.output}
+            | {name: _plain(value) for name, value in vars(step.operation).items() if name != "units"}
             for step in program.steps
         ],
         "shapes": {str(number): list(shape) for number, shape in program.shapes.items()},
@@ -37,18 +38,18 @@ def packed(program: integer.Program) -> dict:
     }
 
 
-def unpacked(values: dict, where: str) -> integer.Program:
+def unpacked(values: dict, where: str) -> Program:
     """Return the program that ``packed`` gave; ``where`` names the file. Raises UserError for anything else."""
     try:
         steps = []
         for each in values["steps"]:
             fields = {name: _made(value) for name, value in each.items() if name not in ("kernel", "inputs", "output")}
             kind = _KERNELS[each["kernel"]]
-            fields |= {"units": None} if kind is integer.Conv else {}  # not needed to run it
-            steps.append(integer.Step(kind(**fields), tuple(each["inputs"]), each["output"]))
+            fields |= {"units": None} if kind is kernels.Conv else {}  # not needed to run it
+            steps.append(Step(kind(**fields), tuple(each["inputs"]), each["output"]))
         shapes = {int(number): tuple(shape) for number, shape in values["shapes"].items()}
         formats = {int(number): Format(**each) for number, each in values["formats"].items()}
-        return integer.Program(steps, shapes, formats, values["result"], values["macs"])
+        return Program(steps, shapes, formats, values["result"], values["macs"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{where}: is no program of tinycnn ({one_line(error)}); restore it") from None
 

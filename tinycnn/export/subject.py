@@ -15,6 +15,7 @@ from torch import nn
 from tinycnn.data.files import Split
 from tinycnn.errors import SpecError, UserError, one_line
 from tinycnn.spec import Spec
+from tinycnn.spec.build import fresh
 from tinycnn.train import checkpoint
 
 SPEC, WEIGHTS = "spec.json", "weights.safetensors"
@@ -37,6 +38,11 @@ class Subject:
     origin: dict[str, str]
     offline: bool = False
     on_test: bool = False
+
+    @property
+    def rounded(self) -> bool:
+        """Whether these very weights were trained with the rounding of whole numbers; averages of them were not."""
+        return self.spec.quantise.epochs > 0 and self.origin.get("weights") != "averaged"
 
     @functools.cached_property
     def data(self) -> Split:
@@ -99,10 +105,8 @@ def _text(path: Path) -> str:
 def _network(spec, state: dict, path: Path) -> nn.Module:
     """Build the network of a spec with these weights, of which shared ones may be given once. Raises UserError."""
     known = spec.data.facts()
-    with torch.random.fork_rng([]):
-        network = spec.model.build((known.channels, known.size, known.size), len(known.classes)).to(
-            memory_format=torch.contiguous_format
-        )
+    network = fresh(spec.model, (known.channels, known.size, known.size), len(known.classes))
+    network = network.to(memory_format=torch.contiguous_format)
     names = _shared_names(network)
     try:
         network.load_state_dict({name: state.get(name, state.get(first)) for name, first in names.items()})
@@ -124,7 +128,11 @@ class Pixels(nn.Module):
 
     def forward(self, images):
         """Map uint8 (N, C, H, W) to logits (N, classes)."""
-        return self.network((images.float() / 255 - self.mean) / self.std)
+        return self.of_floats(images.float() / 255)
+
+    def of_floats(self, pixels):
+        """Map pixels from 0 to 1 to logits."""
+        return self.network((pixels - self.mean) / self.std)
 
 
 def _shared_names(network: nn.Module) -> dict[str, str]:

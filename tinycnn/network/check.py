@@ -2,7 +2,9 @@
 
 from tinycnn.data.files import held_out
 from tinycnn.errors import OverLimit, SpecError
+from tinycnn.integers.rules import graph_of
 from tinycnn.network.profile import Measured, measure
+from tinycnn.spec.build import fresh
 
 
 def check(spec) -> tuple[Measured, list[str]]:
@@ -29,6 +31,8 @@ def check(spec) -> tuple[Measured, list[str]]:
     except SpecError as error:
         raise SpecError(f"{spec.name}: {error}") from None
     check_steps(spec, spec.data.images or training)
+    if spec.quantise.epochs:
+        _check_rules(spec, facts)
     return measured, list(_warnings(spec))
 
 
@@ -41,6 +45,21 @@ def check_steps(spec, images: int) -> int:
             f"{spec.data.short}; use at most that"
         )
     return steps
+
+
+def _check_rules(spec, facts) -> None:
+    """Raise SpecError where quantisation-aware epochs cannot be: for want of earlier ones, or of a module's rule."""
+    last, epochs = spec.quantise.epochs, spec.train.epochs
+    if last >= epochs:
+        raise SpecError(
+            f"{spec.name}: quantise.epochs: {last} of train.epochs = {epochs} leave none before them, in which batch "
+            f"norm gets its statistics; use at most {epochs - 1}"
+        )
+    shape, classes = (facts.channels, facts.size, facts.size), len(facts.classes)
+    try:
+        graph_of(fresh(spec.model, shape, classes), shape, classes, (0.5,) * shape[0], (0.5,) * shape[0])
+    except SpecError as error:
+        raise SpecError(f"{spec.name}: quantise.epochs: must be 0, since {error}") from None
 
 
 def _warnings(spec):

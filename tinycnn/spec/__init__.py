@@ -1,7 +1,7 @@
 """What an experiment is. Everything that an experiment's file needs is imported from here."""
 
 from tinycnn.spec.composite import Head, Repeat, Residual  # noqa: I001
-from tinycnn.spec.fields import Augment, Average, Data, Target, Train
+from tinycnn.spec.fields import Augment, Average, Data, Quantise, Target, Train
 from tinycnn.spec.layers import (
     Activation, AvgPool, BlurPool, Conv, Depthwise, Dropout, GatedPool, Layer, MaxPool, Norm, Pointwise, SqueezeExcite,
 )  # fmt: skip
@@ -16,7 +16,7 @@ from tinycnn.spec.training import (
 __all__ = [
     "SGD", "Activation", "Adam", "AdamW", "Augment", "Average", "AvgPool", "BlurPool", "Constant", "Conv", "Cosine",
     "CrossEntropy", "Custom", "Data", "Depthwise", "Distillation", "Dropout", "GatedPool", "Head", "Layer", "Loss",
-    "MaxPool", "Model", "Name", "Network", "Norm", "OneCycle", "Optimizer", "Pointwise", "RMSprop", "Repeat",
-    "Residual", "Schedule", "Section", "Spec", "SqueezeExcite", "StepLR", "Target", "Train", "explain",
+    "MaxPool", "Model", "Name", "Network", "Norm", "OneCycle", "Optimizer", "Pointwise", "Quantise", "RMSprop",
+    "Repeat", "Residual", "Schedule", "Section", "Spec", "SqueezeExcite", "StepLR", "Target", "Train", "explain",
     "parse_settings",
 ]  # fmt: skip

@@ -27,6 +27,12 @@ def built(layers, shape, classes: int | None = None):
     return modules
 
 
+def fresh(model, shape, classes: int):
+    """Build the network of ``spec.model``, and leave torch's random state as it was."""
+    with torch.random.fork_rng([]):
+        return model.build(shape, classes)
+
+
 @contextlib.contextmanager
 def evaluation(module):
     """Put a module into evaluation mode, without gradients; restore its mode afterwards."""

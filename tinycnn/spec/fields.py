@@ -1,4 +1,4 @@
-"""Data, augmentation, averaging, training and target of a spec: the type, the limits and the default of each field.
+"""Data, augmentation, averaging, quantisation, training and target of a spec: type, limits, default of each field.
 
 ``Data`` and ``Augment`` also do what they describe. One of your own is a class in the experiment's file, derived from
 one of these.
@@ -133,6 +133,17 @@ class Average(Section):
     decay: Annotated[float, Field(ge=0, lt=1, description="0: no average")] = 0.0
     every: Annotated[int, Field(ge=1, description="batches")] = 1
     result: Literal["averaged", "raw"] = "averaged"
+
+
+class Quantise(Section):
+    """Quantisation-aware training: in the last ``epochs`` weights and maps are rounded as the C program's are.
+
+    Gradients pass the rounding as if it were not there, and dropout is off in these epochs. Test accuracies stay those
+    of the network in floating point; ``export --to c`` states the others.
+    """
+
+    positional = ("epochs",)
+    epochs: Annotated[int, Field(ge=0, le=10_000, description="the last ones of train.epochs; 0: none")] = 0
 
 
 class Train(Section):

@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, nearest, shown
-from tinycnn.spec.fields import Augment, Average, Data, Target, Train
+from tinycnn.spec.fields import Augment, Average, Data, Quantise, Target, Train
 from tinycnn.spec.layers import Layer
 from tinycnn.spec.model import Model, Network
 from tinycnn.spec.section import Section, any_of, explain, kind
@@ -43,6 +43,7 @@ class Spec(Section):
     schedule: any_of(Schedule) = Constant()
     loss: any_of(Loss) = CrossEntropy()
     average: any_of(Average) = Average()
+    quantise: any_of(Quantise) = Quantise()
     train: any_of(Train) = Train()
     target: any_of(Target) = Target()
 

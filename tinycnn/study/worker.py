@@ -18,8 +18,7 @@ from tinycnn.study.record import Outcome
 from tinycnn.track import jobs, provenance
 from tinycnn.track.mlflow_store import Store
 from tinycnn.track.plan import Plan, Reporter, prepare
-from tinycnn.train import checkpoint
-from tinycnn.train.loop import train
+from tinycnn.train import checkpoint, train
 
 
 class Watcher(Reporter):

@@ -17,6 +17,7 @@ from tinycnn.network.check import check
 from tinycnn.network.profile import Measured
 from tinycnn.spec import Distillation, teacher
 from tinycnn.spec import load as experiments
+from tinycnn.spec.build import fresh
 from tinycnn.track import provenance
 from tinycnn.train import checkpoint
 from tinycnn.train.device import kernels, pick_device
@@ -64,8 +65,7 @@ class Plan:
     @functools.cached_property
     def kernels(self) -> tuple[str, str]:
         """Whose kernels compute, and why not native ones throughout; see ``train.device.kernels``."""
-        with torch.random.fork_rng([]):
-            network = self.spec.model.build(self.data.shape, len(self.data.classes))
+        network = fresh(self.spec.model, self.data.shape, len(self.data.classes))
         return kernels(self.spec, self.device, network)
 
     @property

@@ -5,24 +5,19 @@ import copy
 import torch
 from torch import fx, nn
 
+from tinycnn.export.subject import Pixels
+
 WANTED = "give pixels as uint8 from 0 to 255 or as floats from 0 to 1, not normalised"
 
 
-class _Deployed(nn.Module):
+class _Deployed(Pixels):
     """Maps pixels, uint8 from 0 to 255 or floats from 0 to 1, to logits (N, classes)."""
-
-    def __init__(self, network, data):
-        super().__init__()
-        self.normalise = nn.BatchNorm2d(len(data.mean), eps=0.0, affine=False)
-        self.normalise.running_mean = torch.tensor(data.mean)
-        self.normalise.running_var = torch.tensor(data.std) ** 2
-        self.network = network
 
     def forward(self, images):
         pixels = images.float() / (1 + 254 * (images.dtype == torch.uint8))
         low, high = torch.amin(pixels), torch.amax(pixels)
         torch._assert((low >= 0) & (high <= 1), WANTED)
-        return self.network(self.normalise(pixels))
+        return self.of_floats(pixels)
 
 
 class _Tracer(fx.Tracer):
@@ -37,7 +32,7 @@ def portable(network: nn.Module, data) -> nn.Module:
     It is a graph of torch's own modules and functions, stored as Python text. A network that cannot be traced, because
     what it does depends on its values, stays of the classes that it is of.
     """
-    deployed = _Deployed(copy.deepcopy(network).cpu(), data).eval()
+    deployed = _Deployed(copy.deepcopy(network).cpu(), data.mean, data.std).eval()
     try:
         return fx.GraphModule(deployed, _Tracer().trace(deployed), "TinyCNN").eval()
     except Exception:  # tracing raises whatever the network's code makes of values that are not there

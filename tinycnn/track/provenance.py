@@ -8,6 +8,7 @@ import subprocess
 from importlib import metadata
 
 from tinycnn import ROOT, source
+from tinycnn.spec.build import fresh
 
 PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "optuna", "pydantic", "pandas", "mlxtend")
 _LOOP = ("tinycnn/train/loop.py:train", "tinycnn/train/loop.py:start")
@@ -41,8 +42,19 @@ def code(spec, kernels: str, more: tuple = ()) -> dict[str, str]:
     ``kernels``: whose compute, as ``train.kernels`` says it; ``more``: classes that a study may choose. As it was when
     first asked for: an edit during a run is not what ran.
     """
+    more = (*more, *_of_quantised_epochs(spec)) if spec.quantise.epochs else more
     used = [each if isinstance(each, str) else source.reference(each) for each in (*spec.used(), *more)]
     return _code(tuple(used), kernels.startswith("native")) | spec.loss.used()
+
+
+def _of_quantised_epochs(spec) -> list:
+    """Return what quantisation-aware epochs add to the loop: their own code, and the rules of the network's modules."""
+    from tinycnn.integers.walk import RULES
+    from tinycnn.train.quantised import train_epoch
+
+    facts = spec.data.facts()
+    network = fresh(spec.model, (facts.channels, facts.size, facts.size), len(facts.classes))
+    return [train_epoch, *(RULES[kind] for kind in dict.fromkeys(map(type, network.modules())) if kind in RULES)]
 
 
 @functools.cache

@@ -12,8 +12,9 @@ from tinycnn.track import verdict
 from tinycnn.track.address import check_store, database
 from tinycnn.track.plan import Plan
 from tinycnn.track.record import SeedRecord
+from tinycnn.train import train
 from tinycnn.train.device import accelerated
-from tinycnn.train.loop import predict, start, train
+from tinycnn.train.loop import predict, start
 
 
 def opened(reporter):

@@ -19,6 +19,7 @@ from tinycnn.data.files import Images, Split
 from tinycnn.errors import Diverged
 from tinycnn.network.stacked import side_by_side, stacked, without_rule
 from tinycnn.spec import CrossEntropy, Network
+from tinycnn.spec.build import fresh
 from tinycnn.spec.model import every
 from tinycnn.train.device import autocast, loss_function, normalise
 from tinycnn.train.loop import EpochResult, State, train
@@ -29,14 +30,14 @@ _TOLD_EVERY = 20  # steps: telling each seed's progress costs as much as a kerne
 
 def obstacle(spec, data: Split) -> str:
     """Return why seeds of ``spec`` cannot be trained together; "" where they can."""
+    if spec.quantise.epochs:
+        return "its last epochs round as whole numbers do"
     if not isinstance(spec.model, Network):
         return "its network is not made of layers"
     parts = [*every(spec.model.layers), spec.augment, spec.optimizer, spec.schedule, spec.loss]
     if names := [type(part).__name__ for part in parts if not type(part).__module__.startswith("tinycnn.")]:
         return f"{names[0]} is a class of your own"
-    with torch.random.fork_rng([]):
-        network = spec.model.build(data.shape, len(data.classes))
-    unknown = without_rule(network)
+    unknown = without_rule(fresh(spec.model, data.shape, len(data.classes)))
     return f"{unknown} has no rule in network/stacked.py" if unknown else ""
 
 

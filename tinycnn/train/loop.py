@@ -1,4 +1,7 @@
-"""The training loop: ``train(spec, seed)`` yields one EpochResult after another. It neither logs nor prints."""
+"""The training loop: ``train(spec, seed)`` yields one EpochResult after another. It neither logs nor prints.
+
+``quantised`` has the ``train`` that all others call: it gives this one its quantisation-aware epochs.
+"""
 
 import math
 import time

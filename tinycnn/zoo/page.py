@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tinycnn.errors import UserError
-from tinycnn.export.integer import Program
 from tinycnn.export.program_file import packed
+from tinycnn.integers.steps import Program
 from tinycnn.zoo import layers, names, record
 
 NAME = "index.html"

@@ -5,7 +5,7 @@ and dropout are none: they are folded into what comes before, or left out.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -42,7 +42,8 @@ class Conv(Operation):
     ``weight``: (C, inputs / groups, rows, columns). ``pad``: rows and columns of zeros before the input, below 0 those
     that are cut off; what is needed behind it follows from ``shape``. ``slopes``: None without an activation, else
     (C,) factors of values below 0: zeros are ReLU. ``affine``: the input is pixels p from 0 to 255 and the network's
-    is p × scale + shift, (inputs,) each.
+    is p × scale + shift, (inputs,) each. ``norms``: batch norms before the activation that are not folded, for
+    training.
     """
 
     weight: torch.Tensor
@@ -55,11 +56,18 @@ class Conv(Operation):
     groups: int = 1
     slopes: torch.Tensor | None = None
     affine: tuple[torch.Tensor, torch.Tensor] | None = None
+    norms: tuple[Callable, ...] = ()
 
     @property
     def pointwise(self) -> bool:
         """Whether each output pixel is computed from the input pixel at its place."""
         return tuple(self.weight.shape[2:]) == self.stride == (1, 1) and self.pad == (0, 0)
+
+    def by_input(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values (inputs,) in a shape that multiplies the weights."""
+        outputs, each = self.weight.shape[:2]
+        by_group = values.reshape(self.groups, 1, each).repeat_interleave(outputs // self.groups, 1)
+        return by_group.reshape(outputs, each, 1, 1)
 
     def border(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return the zeros (left, right, above, below) around an input of this size, below 0 what is cut off."""
@@ -83,7 +91,10 @@ class Conv(Operation):
             maps = maps * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
         maps = functional.pad(maps, self.border(*maps.shape[2:]))
         maps = functional.conv2d(maps, self.weight, None, self.stride, 0, self.dilation, self.groups)
-        return maps * self.factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        maps = maps * self.factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        for norm in self.norms:
+            maps = norm(maps.flatten(1)).view_as(maps) if isinstance(norm, torch.nn.BatchNorm1d) else norm(maps)
+        return maps
 
     def macs(self):
         return self.weight.numel() * self.shape[1] * self.shape[2]
@@ -194,49 +205,3 @@ class Lookup(Operation):
 
     def forward(self, maps):
         return self.function(maps)
-
-
-@dataclass(frozen=True)
-class Step:
-    """An operation with the numbers of the values that it takes, and of the one that it makes."""
-
-    operation: Operation
-    inputs: tuple[int, ...]
-    output: int
-
-
-@dataclass(eq=False)
-class Graph:
-    """The steps of a network, in order. Value 0 is the image (C, H, W), uint8 pixels; ``result`` the logits."""
-
-    shape: tuple[int, int, int]
-    steps: list[Step] = field(default_factory=list)
-    result: int = 0
-
-    def values(self, pixels: torch.Tensor) -> dict[int, torch.Tensor]:
-        """Return every value for pixels (N, C, H, W) from 0 to 255, in floating point, by its number."""
-        found = {0: pixels}
-        with torch.no_grad():
-            for step in self.steps:
-                found[step.output] = step.operation.forward(*(found[number] for number in step.inputs))
-        return found
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the logits (N, classes) of pixels (N, C, H, W) from 0 to 255, in floating point."""
-        return self.values(pixels)[self.result].flatten(1)
-
-    def shape_of(self, number: int) -> tuple[int, int, int]:
-        """Return the shape (C, H, W) of a value."""
-        return self.shape if number == 0 else self.step_of(number).operation.shape
-
-    def step_of(self, number: int) -> Step:
-        """Return the step that makes a value."""
-        return next(step for step in self.steps if step.output == number)
-
-    def takers(self, number: int) -> list[Step]:
-        """Return the steps that take a value."""
-        return [step for step in self.steps if number in step.inputs]
-
-    def macs(self) -> int:
-        """Return the multiply-accumulates of one image."""
-        return sum(step.operation.macs() for step in self.steps)

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from tinycnn.errors import SpecError
-from tinycnn.export import operations as ops
+from tinycnn.integers import operations as ops
+from tinycnn.integers.steps import Graph, Step
 
 RULES: dict[type, Callable] = {}
 """By the type of a module, the function (walk, module, value) -> value that adds its operations."""
@@ -33,10 +34,19 @@ def rule(*kinds: type):
 
 
 class Walk:
-    """The graph while it is made. ``pinned`` values are needed as they are: nothing may be merged into their step."""
+    """The graph while it is made. ``pinned`` values are needed as they are: nothing may be merged into their step.
 
-    def __init__(self, shape, affine):
-        self.graph, self.affine, self.pinned, self.path, self.count = ops.Graph(shape), affine, set(), [], 0
+    ``learning``: its numbers are float32 and pass gradients on to the network's parameters, else float64 without; batch
+    norm is not folded.
+    """
+
+    def __init__(self, shape, affine, learning: bool = False):
+        self.graph, self.pinned, self.path, self.count, self.learning = Graph(shape), set(), [], 0, learning
+        self.affine = tuple(map(self.numbers, affine))
+
+    def numbers(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a parameter or a buffer as numbers of the graph."""
+        return tensor.float() if self.learning else tensor.detach().double()
 
     def __call__(self, module: nn.Module, value: Value, name: str) -> Value:
         """Add the operations of a module called ``name``. Raises SpecError where there is no rule for it."""
@@ -59,7 +69,7 @@ class Walk:
     def add(self, operation: ops.Operation, *values: Value) -> Value:
         """Add a step, and return what it makes."""
         self.count += 1
-        self.graph.steps.append(ops.Step(operation, tuple(value.number for value in values), self.count))
+        self.graph.steps.append(Step(operation, tuple(value.number for value in values), self.count))
         return Value(self.count, operation.shape)
 
     def map(self, module, value: Value) -> Value:
@@ -79,13 +89,12 @@ class Walk:
         return last if isinstance(last, kind) and value.number not in self.pinned else None
 
     def scaled(self, value: Value, factor=None, shift=None) -> Value:
-        """Add channels × factor + shift (float64 (C,), by default 1 and 0) as a convolution of each by itself."""
+        """Add channels × factor + shift ((C,) each, by default 1 and 0) as a convolution of each by itself."""
         channels = value.shape[0]
-        one, none = torch.ones(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
         conv = ops.Conv(
-            torch.ones(channels, 1, 1, 1, dtype=torch.float64),
-            one if factor is None else factor,
-            none if shift is None else shift,
+            self.numbers(torch.ones(channels, 1, 1, 1)),
+            self.numbers(torch.ones(channels) if factor is None else factor),
+            self.numbers(torch.zeros(channels) if shift is None else shift),
             value.shape,
             groups=channels,
             affine=None if value.number else self.affine,
@@ -96,9 +105,9 @@ class Walk:
         """Add a convolution whose output has this shape."""
         bias = torch.zeros(module.out_channels) if module.bias is None else module.bias
         conv = ops.Conv(
-            module.weight.detach().double(),
-            torch.ones(module.out_channels, dtype=torch.float64),
-            bias.detach().double(),
+            self.numbers(module.weight),
+            self.numbers(torch.ones(module.out_channels)),
+            self.numbers(bias),
             shape,
             tuple(module.stride),
             tuple(module.dilation),

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from tinycnn.errors import SpecError
-from tinycnn.export import calibrate, fixed, integer
-from tinycnn.export import operations as ops
-from tinycnn.export.fixed import Format
+from tinycnn.integers import calibrate, fixed, kernels
+from tinycnn.integers import operations as ops
+from tinycnn.integers.fixed import Format
+from tinycnn.integers.steps import Graph, Program, Step
 
 _CORRECTED = 250
 """Training images that biases are corrected with, evenly spaced."""
@@ -19,9 +20,10 @@ _BIAS = 2**29
 """What the bias of a sum of 32 bits is limited to."""
 
 
-def program_of(graph: ops.Graph, pixels: torch.Tensor) -> integer.Program:
+def program_of(graph: Graph, pixels: torch.Tensor, corrected: bool = True) -> Program:
     """Return the program of a graph, for uint8 pixels (N, C, H, W) of training images to take ranges from.
 
+    ``corrected``: biases make up for what rounding shifts, which weights that were trained with rounding do themselves.
     Raises SpecError where 32 bits are too few for a sum.
     """
     found = calibrate.formats(graph, pixels) | {0: Format(1.0)}
@@ -33,16 +35,17 @@ def program_of(graph: ops.Graph, pixels: torch.Tensor) -> integer.Program:
         out = _wide(graph, step, taken) or found[step.output]
         kernel = _MAKERS[type(operation)](operation, *taken, out, *map(graph.shape_of, step.inputs))
         if isinstance(operation, ops.Conv):
-            _correct_bias(kernel, operation.sums(real[step.inputs[0]]), whole[step.inputs[0]])
+            if corrected:
+                _correct_bias(kernel, operation.sums(real[step.inputs[0]]), whole[step.inputs[0]])
             _must_fit(kernel, taken[0].largest)
         whole[step.output] = kernel.run(*(whole[number] for number in step.inputs))
         found[step.output] = kernel.out
-        steps.append(integer.Step(kernel, step.inputs, step.output))
+        steps.append(Step(kernel, step.inputs, step.output))
     shapes = {number: graph.shape_of(number) for number in found}
-    return integer.Program(steps, shapes, found, graph.result, graph.macs())
+    return Program(steps, shapes, found, graph.result, graph.macs())
 
 
-def _correct_bias(kernel: integer.Conv, wanted: torch.Tensor, taken: np.ndarray) -> None:
+def _correct_bias(kernel: kernels.Conv, wanted: torch.Tensor, taken: np.ndarray) -> None:
     """Change the bias so that the mean over images is that in floating point, whatever rounding has done before.
 
     Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", arXiv:1906.04721,
@@ -52,7 +55,7 @@ def _correct_bias(kernel: integer.Conv, wanted: torch.Tensor, taken: np.ndarray)
     kernel.bias += np.clip(np.rint(missing), -_BIAS, _BIAS).astype(np.int64)
 
 
-def _must_fit(kernel: integer.Conv, largest: int) -> None:
+def _must_fit(kernel: kernels.Conv, largest: int) -> None:
     """Raise SpecError where inputs up to ``largest`` may lead to a sum of more than 32 bits."""
     most = np.abs(kernel.weights).sum((1, 2, 3)) * largest + np.abs(kernel.bias)
     if most.max() >= 2**31:
@@ -86,27 +89,20 @@ def _units(conv: ops.Conv, taken: Format):
     """
     real = conv.weight.numpy()
     if conv.affine is not None:  # steps of pixels differ by channel of the image, so they become part of the weights
-        real = real * _by_input(conv, conv.affine[0].numpy())
+        real = real * conv.by_input(conv.affine[0]).numpy()
     weights = fixed.quantised_weights(real)
     units = weights.steps * np.abs(conv.factor.numpy()) * (1.0 if conv.affine is not None else taken.scale)
     return np.maximum(np.maximum(units, np.abs(conv.bias.numpy()) / _BIAS), 1e-30), weights
 
 
-def _by_input(conv: ops.Conv, values: np.ndarray) -> np.ndarray:
-    """Return values (inputs,) in a shape that multiplies weights (outputs, inputs / groups, rows, columns)."""
-    outputs, each = conv.weight.shape[:2]
-    by_group = values.reshape(conv.groups, 1, each).repeat(outputs // conv.groups, 1)
-    return by_group.reshape(outputs, each, 1, 1)
-
-
-def _conv(conv: ops.Conv, taken: Format, out: Format, shape) -> integer.Conv:
+def _conv(conv: ops.Conv, taken: Format, out: Format, shape) -> kernels.Conv:
     units, weights = _units(conv, taken)
     signs = np.where(conv.factor.numpy() < 0, -1.0, 1.0)
     zeros = np.full(shape[0], float(taken.zero))
     if conv.affine is not None:
         zeros = -(conv.affine[1] / conv.affine[0]).numpy()
         zeros = np.where(np.isfinite(zeros), zeros, 0)
-    offsets = (weights.numbers * _by_input(conv, zeros)).reshape(len(units), -1).sum(1)
+    offsets = (weights.numbers * conv.by_input(torch.from_numpy(zeros)).numpy()).reshape(len(units), -1).sum(1)
     bias = np.rint(conv.bias.numpy() * signs / units - offsets).astype(np.int64)
     factors = [units * signs / out.scale]
     rectified = conv.slopes is None or (out.zero == 0 and not conv.slopes.any())  # bytes end at 0 anyway
@@ -114,7 +110,7 @@ def _conv(conv: ops.Conv, taken: Format, out: Format, shape) -> integer.Conv:
         slopes = conv.slopes.numpy()
         factors = [factors[0] * np.where(signs > 0, *pair) for pair in ((1, slopes), (slopes, 1))]
     (multiplier, *negative), shift = fixed.multipliers(*factors)
-    return integer.Conv(
+    return kernels.Conv(
         weights.numbers.transpose(0, 2, 3, 1), bias, multiplier, negative[0] if negative else None, shift,
         np.clip(np.rint(zeros), 0, 255).astype(np.int64), conv.groups, conv.stride, conv.dilation, conv.pad,
         conv.border(*shape[1:]), units * signs, out, of_sums=taken.wide,
@@ -128,14 +124,14 @@ def _one(*factors: float):
 
 
 def _max_pool(pool, taken, out, shape):
-    return integer.MaxPool(pool.size, pool.stride, taken)
+    return kernels.MaxPool(pool.size, pool.stride, taken)
 
 
 def _average(pool, taken, out, shape):
     if out.wide:
-        return integer.Average(pool.size, pool.stride, out, taken.zero)
+        return kernels.Average(pool.size, pool.stride, out, taken.zero)
     (multiplier,), shift = _one(taken.scale / out.scale / (pool.size[0] * pool.size[1]))
-    return integer.Average(pool.size, pool.stride, out, taken.zero, multiplier, shift)
+    return kernels.Average(pool.size, pool.stride, out, taken.zero, multiplier, shift)
 
 
 def _gated_pool(pool, taken, out, shape):
@@ -146,26 +142,26 @@ def _gated_pool(pool, taken, out, shape):
     bias = np.rint(shift * signs / units).astype(np.int64) - count * taken.zero
     (multiplier,), gate_shift = fixed.multipliers(units * signs * 2**fixed.SIGMOID_INPUT)
     (by,), last = _one(taken.scale / out.scale / 2**fixed.SIGMOID_OUTPUT)
-    return integer.GatedPool(pool.size, pool.stride, out, bias, multiplier, gate_shift, by, last, taken.zero)
+    return kernels.GatedPool(pool.size, pool.stride, out, bias, multiplier, gate_shift, by, last, taken.zero)
 
 
 def _blur(blur, taken, out, shape):
-    return integer.Blur(blur.row, blur.stride, taken)
+    return kernels.Blur(blur.row, blur.stride, taken)
 
 
 def _add(total, taken, other, out, *shapes):
     by, shift = _one(taken.scale / out.scale, other.scale / out.scale)
-    return integer.Add(total.crop, tuple(by), shift, (taken.zero, other.zero), out)
+    return kernels.Add(total.crop, tuple(by), shift, (taken.zero, other.zero), out)
 
 
 def _scale(scale, taken, gates, out, *shapes):
     (by,), shift = _one(taken.scale / out.scale / 2**fixed.SIGMOID_OUTPUT)
-    return integer.Scale(by, shift, taken.zero, out)
+    return kernels.Scale(by, shift, taken.zero, out)
 
 
 def _lookup(lookup, taken, out, shape):
     real = torch.from_numpy(taken.scale * (np.arange(256) - taken.zero))
-    return integer.Lookup(out.nearest(lookup.function(real).detach().numpy()), out)
+    return kernels.Lookup(out.nearest(lookup.function(real).detach().numpy()), out)
 
 
 _MAKERS = {

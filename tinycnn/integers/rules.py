@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from tinycnn.errors import SpecError
-from tinycnn.export import operations as ops
-from tinycnn.export.walk import Value, Walk, rule
+from tinycnn.integers import operations as ops
+from tinycnn.integers.steps import Graph
+from tinycnn.integers.walk import Value, Walk, rule
 from tinycnn.spec import modules as own
 
 _TABLES = (
@@ -21,15 +22,15 @@ _TABLES = (
 """Functions of one element, which integers look up in a table of 256 values."""
 
 
-def graph_of(network: nn.Module, shape, classes: int, mean, std) -> ops.Graph:
+def graph_of(network: nn.Module, shape, classes: int, mean, std, learning: bool = False) -> Graph:
     """Return the operations of a network in evaluation mode, from uint8 pixels to logits.
 
-    ``shape``: (C, H, W) of the images; ``mean`` and ``std``: what they are normalised with, by channel, white being 1.
-    Raises SpecError that names the module without a rule.
+    ``shape``: (C, H, W) of the images; ``mean`` and ``std``: what they are normalised with, by channel, white being 1;
+    ``learning``: see ``Walk``. Raises SpecError that names the module without a rule.
     """
     scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
-    walk = Walk(tuple(shape), (scale, -255 * torch.tensor(mean, dtype=torch.float64) * scale))
-    with torch.no_grad():
+    walk = Walk(tuple(shape), (scale, -255 * torch.tensor(mean, dtype=torch.float64) * scale), learning)
+    with torch.set_grad_enabled(learning):
         found = walk(network, Value(0, tuple(shape)), "model")
     if tuple(found.shape) != (classes, 1, 1) or not found.number:
         raise SpecError(f"model: ends with a map of {found.shape}, and C needs one number for each class")
@@ -75,8 +76,8 @@ def _linear(walk, module, value):
     if not value.flat:
         raise walk.refusal(module, "of a map that is not flattened has no rule")
     bias = torch.zeros(module.out_features) if module.bias is None else module.bias
-    weight = module.weight.detach().double().reshape(module.out_features, *value.shape)
-    conv = ops.Conv(weight, torch.ones(module.out_features, dtype=torch.float64), bias.detach().double(),
+    weight = walk.numbers(module.weight).reshape(module.out_features, *value.shape)
+    conv = ops.Conv(weight, walk.numbers(torch.ones(module.out_features)), walk.numbers(bias),
                     (module.out_features, 1, 1), affine=None if value.number else walk.affine)  # fmt: skip
     return replace(walk.add(conv, value), flat=True)
 
@@ -86,19 +87,37 @@ def _batch_norm(walk, module, value):
     walk.must_be_map(module, value)
     if module.running_var is None:
         raise walk.refusal(module, "without running statistics has no rule")
-    factor = (module.running_var.double() + module.eps).rsqrt()
-    shift = -module.running_mean.double() * factor
-    if module.affine:
-        factor, shift = factor * module.weight.double(), shift * module.weight.double() + module.bias.double()
+    factor, shift = _folded(walk, module)
     if value.number == 0 and 0 not in walk.pinned and _keeps_black_inside(walk.affine, factor, shift):
         scale, offset = walk.affine
         walk.affine = scale * factor, offset * factor + shift
         return value
     conv = walk.mergeable(value, ops.Conv)
     if conv is None or conv.slopes is not None:
-        return walk.scaled(value, factor, shift)
-    conv.factor, conv.bias = conv.factor * factor, conv.bias * factor + shift
+        value = walk.scaled(value)
+        conv = walk.mergeable(value, ops.Conv)
+    conv.norms += (module,)
+    if not walk.learning:
+        _fold(walk, conv)
     return value
+
+
+def _fold(walk, conv):
+    """Make the batch norms of a convolution part of its factor and its bias."""
+    for norm in conv.norms:
+        factor, shift = _folded(walk, norm)
+        conv.factor, conv.bias = conv.factor * factor, conv.bias * factor + shift
+    conv.norms = ()
+
+
+def _folded(walk, module):
+    """Return what batch norm with its running statistics multiplies by, and what it then adds."""
+    factor = (walk.numbers(module.running_var) + module.eps).rsqrt()
+    shift = -walk.numbers(module.running_mean) * factor
+    if module.affine:
+        weight, bias = walk.numbers(module.weight), walk.numbers(module.bias)
+        factor, shift = factor * weight, shift * weight + bias
+    return factor, shift
 
 
 def _keeps_black_inside(affine, factor, shift) -> bool:
@@ -113,9 +132,9 @@ def _rectifier(walk, module, value):
     if isinstance(module, nn.PReLU):
         if module.num_parameters > 1:
             walk.must_be_map(module, value)
-        slopes = module.weight.detach().double().expand(channels).clone()
+        slopes = walk.numbers(module.weight).expand(channels).clone()
     else:
-        slopes = torch.full((channels,), getattr(module, "negative_slope", 0.0), dtype=torch.float64)
+        slopes = walk.numbers(torch.full((channels,), getattr(module, "negative_slope", 0.0), dtype=torch.float64))
     total = walk.mergeable(value, ops.Add)
     if total is not None and not slopes.any():
         total.relu = True
@@ -166,6 +185,7 @@ def _whole_average(walk, module, value):
         # the average of a 1×1 convolution is the convolution of the average, which is less work
         source = walk.graph.steps.pop().inputs[0]
         conv.shape = (conv.shape[0], 1, 1)
+        _fold(walk, conv)  # statistics over a map are not those of its average
         return walk.add(conv, _averaged(walk, Value(source, walk.graph.shape_of(source))))
     return _averaged(walk, walk.map(module, value))
 
@@ -180,7 +200,7 @@ def _gated_pool(walk, module, value):
     value = walk.map(module, value)
     size, step = (module.size, module.size), (module.stride, module.stride)
     sides = [(n - module.size) // module.stride + 1 for n in value.shape[1:]]
-    scale, shift = module.scale.detach().double(), module.shift.detach().double()
+    scale, shift = walk.numbers(module.scale), walk.numbers(module.shift)
     return walk.add(ops.GatedPool(size, step, (value.shape[0], *sides), scale, shift), value)
 
 

@@ -1,14 +1,14 @@
-"""An exported network in whole numbers: a program of the operations below, computed here in numpy as C computes it.
+"""The operations of a network in whole numbers, computed here in numpy as C computes them.
 
 Maps are int64 (N, H, W, C) here, and bytes or int32 (H, W, C) in C. ``run`` is the reference that the C program must
-equal bit by bit; ``arguments`` names the kernel of ``kernels/`` that does the same, with its constants.
+equal bit by bit; ``struct`` returns the constants of the kernel in C, of ``export/kernels/``, that does the same.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinycnn.export.fixed import LARGEST, Format, requantised, sigmoid
+from tinycnn.integers.fixed import LARGEST, Format, requantised, sigmoid
 
 
 @dataclass(frozen=True)
@@ -252,41 +252,3 @@ class Lookup(Kernel):
 
     def run(self, maps):
         return self.table[maps]
-
-
-@dataclass(frozen=True)
-class Step:
-    """A kernel with the numbers of the values that it takes, and of the one that it makes."""
-
-    kernel: Kernel
-    inputs: tuple[int, ...]
-    output: int
-
-
-@dataclass(eq=False)
-class Program:
-    """The steps of a network in whole numbers. Value 0 is the image, uint8 (C, H, W).
-
-    ``shapes``: (C, H, W) of each value; ``formats``: what its numbers stand for; ``result``: the logits.
-    """
-
-    steps: list[Step]
-    shapes: dict[int, tuple[int, int, int]]
-    formats: dict[int, Format]
-    result: int
-    macs: int
-
-    def run(self, pixels: np.ndarray, batch: int = 250) -> np.ndarray:
-        """Return scores, int64 (N, classes), of uint8 images (N, C, H, W); × ``step`` they are the logits."""
-        return np.concatenate([self._scores(pixels[i : i + batch]) for i in range(0, len(pixels), batch)])
-
-    def _scores(self, pixels):
-        found = {0: pixels.transpose(0, 2, 3, 1).astype(np.int64)}
-        for step in self.steps:
-            found[step.output] = step.kernel.run(*(found[number] for number in step.inputs))
-        return found[self.result].reshape(len(pixels), -1) - self.formats[self.result].zero
-
-    @property
-    def step(self) -> float:
-        """The logit that a score of 1 stands for."""
-        return self.formats[self.result].scale

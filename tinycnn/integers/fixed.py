@@ -1,4 +1,4 @@
-"""Whole numbers that stand for real ones, and the arithmetic between them: that of ``kernels/``, in numpy.
+"""Whole numbers that stand for real ones, and the arithmetic between them: that of ``export/kernels/``, in numpy.
 
 A value q stands for scale × (q - zero). After Jacob et al. 2018, "Quantization and Training of Neural Networks for
 Efficient Integer-Arithmetic-Only Inference", arXiv:1712.05877, section 2; but that multipliers have 16 bits with their

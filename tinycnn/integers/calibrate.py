@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from tinycnn.export.fixed import Format
-from tinycnn.export.operations import Graph
+from tinycnn.integers.fixed import Format
+from tinycnn.integers.steps import Graph
 
 IMAGES = 2000
 """Training images that ranges are taken from, evenly spaced; without augmentation."""
