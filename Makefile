@@ -116,7 +116,7 @@ bench: setup ## measure speed against a plain loop: reports/bench.md; needs an i
 export: setup ## a finished RUN for a device, TO=onnx, int8, c or safetensors, into export/ (30 s)
 	$(python) -m tinycnn export $(call quote,RUN) --to $(call quote,TO) $(call each,ARGS)
 
-device: setup ## the C program of every seed of the records, or of EXPERIMENTS, on all test images (10 s a seed)
+device: setup ## the C program of every seed of the records, or of EXPERIMENTS, on all test images (7 s a seed of record_1k)
 	$(python) -m tinycnn device $(call each,EXPERIMENTS) $(call each,ARGS)
 
 zoo: setup ## list the trained networks in zoo/ and verify each of their files (1 min for each)
