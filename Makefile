@@ -45,11 +45,11 @@ help:
 	    /"""/ && !what          { what = $$0; sub(/^[a-zA-Z]*"""/, "", what); if (what == "") getline what; \
 	                              sub(/""".*/, "", what) } \
 	    /^(Run|Time) / && !time { if (match($$0, /\(.*[0-9].*\)/)) time = " " substr($$0, RSTART, RLENGTH) } \
-	    END                     { printf "  %-11s%s%s\n", name, what, time }' "experiments/$$name.py"; done
+	    END                     { printf "  %-10s %s%s\n", name, what, time }' "experiments/$$name.py"; done
 	@echo
 	@echo 'And'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | \
-	    while read -r name what; do printf '  %-11s%s\n' "$$name" "$$what"; done
+	    while read -r name what; do printf '  %-10s %s\n' "$$name" "$$what"; done
 	@echo
 	@echo 'With'
 	@echo '  SEEDS=5    number of seeds, each a run'
