@@ -2,7 +2,8 @@
 
 Target    80 % after the last of 40 epochs, as a mean over five seeds.
 Change    from cifar_15: 40 epochs in place of 15.
-Analysis  none yet.
+Analysis  two and a half times the epochs bring more than a point: training and test accuracy still rise together, with
+          some five points between them.
 Run       make record_cifar SEEDS=5 ARGS="--first-seed 1000" (75 min)
 """
 
