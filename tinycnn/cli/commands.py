@@ -204,7 +204,7 @@ def search(study, **options):
     STUDY,
     click.option("--name", required=True, help="The name of the experiment, and of its file."),
     click.option("--trial", type=SEED, metavar="N", help="Another trial than the best."),
-    examples=("promote dropout_lr --name exp6",),
+    examples=("promote dropout_lr --name exp8",),
 )  # fmt: skip
 def promote(study, name, trial):
     """Write an experiment from the best trial of a study."""
@@ -220,7 +220,7 @@ def promote(study, name, trial):
     STUDY, SET, DEVICE, OFFLINE, launched, VERBOSE,
     click.option("--name", required=True, help="The experiment that was promoted."),
     click.option("--seeds", type=COUNT, default=5, metavar="N", help="Seeds of each (default 5)."),
-    examples=("confirm dropout_lr --name exp6", "confirm dropout_lr --name exp6 --seeds 16"),
+    examples=("confirm dropout_lr --name exp8", "confirm dropout_lr --name exp6 --seeds 16"),
 )  # fmt: skip
 def confirm(study, name, seeds, settings, workers, verbose, **options):
     """Compare a promoted experiment with its base on the test set."""
