@@ -220,7 +220,7 @@ def promote(study, name, trial):
     STUDY, SET, DEVICE, OFFLINE, launched, VERBOSE,
     click.option("--name", required=True, help="The experiment that was promoted."),
     click.option("--seeds", type=COUNT, default=5, metavar="N", help="Seeds of each (default 5)."),
-    examples=("confirm dropout_lr --name exp8", "confirm dropout_lr --name exp6 --seeds 16"),
+    examples=("confirm dropout_lr --name exp8", "confirm dropout_lr --name exp8 --seeds 16"),
 )  # fmt: skip
 def confirm(study, name, seeds, settings, workers, verbose, **options):
     """Compare a promoted experiment with its base on the test set."""
