@@ -71,7 +71,8 @@ def test_page_one_has_the_best_network_of_each_budget_beside_the_best_published_
     assert ["mnist", "2,000", "-", "-", "-", "-", "-", "Ethiraj & Bolla, 1.5k, 1,560", "99.21 (last, one run)"] in rows
     under = next(row for row in rows if row[1] == "8,000")
     assert under[2:4] == ["exp3", "7,872"] and under[5] == "5" and under[7].startswith("vivek-a81")
-    assert "15 on mnist" in summary and "(figures/front.png)" in summary and "| sprint " in summary
+    counted = evidence.evaluations().set_index("data")["specs"]
+    assert f"{counted['mnist']} on mnist" in summary and "(figures/front.png)" in summary and "| sprint " in summary
 
 
 def test_an_iteration_has_its_five_parts_with_the_authors_and_the_computed_words(markdown):
