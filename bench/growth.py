@@ -23,12 +23,7 @@ from tinycnn import ROOT
 
 NAMES = ("exp1", "exp2", "exp3", "exp4", "exp5")
 METRICS = ("test/accuracy", "test/loss", "train/accuracy", "train/loss", "train/learning_rate", "time/seconds")
-COMMANDS = {
-    "list": "tinycnn.cli list",
-    "compare": "tinycnn.cli compare exp2 exp3",
-    "doctor": "tinycnn.cli doctor",
-    "report": "analysis.report",
-}
+COMMANDS = {"list": ["list"], "compare": ["compare", "exp2", "exp3"], "doctor": ["doctor"], "report": []}
 
 
 def main():
@@ -94,8 +89,7 @@ def fill(database: Path, templates: list[str], size: int):
 
 def seconds(name: str, folder: str) -> float:
     """Return the processor time of a command on the store, that of its threads and processes included."""
-    module, *words = COMMANDS[name].split()
-    code = f"import sys; from tinycnn.cli.commands import main; sys.exit(main({words}))"
+    code = f"import sys; from tinycnn.cli.commands import main; sys.exit(main({COMMANDS[name]}))"
     if name == "report":  # into another folder than reports/
         code = f"import pathlib; from analysis import report; report.write(None, pathlib.Path({folder!r}))"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

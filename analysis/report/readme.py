@@ -77,14 +77,14 @@ def tried() -> str:
             interval = f"{found['low']:+.3f} to {found['high']:+.3f}" if known else "-"
             accuracy = f"{number(arm.get('last'), 3)} ± {number(arm.get('last_std'), 3)}"
             counts = number(arm["parameters"], 0), str(arm["epochs"]), str(arm["n"])
-            rows.append((name, arm["arm"], *counts, accuracy, brought, interval))
-    head = ("sweep", "arm", "parameters", "epochs", "n", "accuracy, %", "against its base", "95 % interval")
+            rows.append((name, arm["arm"], *counts, arm["evaluated_on"], accuracy, brought, interval))
+    head = ("sweep", "arm", "parameters", "epochs", "n", "images", "accuracy, %", "against its base", "95 % interval")
     text = (
         "# What was tried\n\nWritten by `make evidence` from the files in `sweeps/`. Accuracies are those of the last "
-        "epoch on validation\nimages, over n seeds; differences are between the same seeds. Each sweep's question is "
-        "in `experiments/sweeps/`;\n`make sweep SWEEP=NAME` trains it again."
+        "epoch over n seeds;\ndifferences are between the same seeds. Each sweep's question is in "
+        "`experiments/sweeps/`; `make sweep SWEEP=NAME`\ntrains it again."
     )
-    return f"{text} In all {trainings} trainings.\n\n{markdown(head, rows, '<<>>>>>>')}\n"
+    return f"{text} In all {trainings} trainings.\n\n{markdown(head, rows, '<<>>><>>>')}\n"
 
 
 def with_table(text: str) -> str:

@@ -85,5 +85,6 @@ def test_what_was_tried_is_one_table_with_the_number_of_trainings(folder):
     lines = [line for line in text.splitlines() if line.startswith("| acts")]
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert [row[1] for row in cells] == ["base", "SiLU", "explodes"]
-    assert cells[1] == ["acts", "SiLU", "7,520", "12", "3", "99.200 ± 0.050", "+0.100", "+0.040 to +0.160"]
-    assert cells[2][4:] == ["0", "- ± 0.050", "-", "-"]
+    assert cells[1][:6] == ["acts", "SiLU", "7,520", "12", "3", "validation"]
+    assert cells[1][6:] == ["99.200 ± 0.050", "+0.100", "+0.040 to +0.160"]
+    assert cells[2][4:] == ["0", "validation", "- ± 0.050", "-", "-"]
