@@ -20,7 +20,7 @@ def compare(specs: list) -> dict:
     whatever was left out. Raises UserError where a spec has no finished runs.
     """
     notes = []
-    frame = runs.read(runs.EVERY, notes)
+    frame = runs.read(runs.EVERY, notes, [spec.name for spec in specs])
     rows, last = [], []
     for spec in specs:
         record = _record(spec, frame[frame["experiment"] == spec.name], notes)

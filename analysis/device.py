@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import evidence, runs
-from tinycnn.errors import SpecError, StoreTrouble, UserError
+from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import load as experiments
 from tinycnn.track.statistics import images, over_seeds
 
@@ -38,8 +38,9 @@ def write(names: list[str], note, *, offline: bool = False) -> list[Path]:
     UserError for an experiment that is named but has no finished run on test images, SpecError for one that C cannot
     express.
     """
-    every, path, written = runs.read(), evidence.FOLDER / evidence.DEVICE, []
-    for name in names or [name for name in experiments.names() if name.startswith("record_")]:
+    wanted = names or [name for name in experiments.names() if name.startswith("record_")]
+    every, path, written = runs.read(names=wanted), evidence.FOLDER / evidence.DEVICE, []
+    for name in wanted:
         spec = experiments.load(name)
         mine = runs.of_spec(every, spec)
         if mine.empty or spec.data.validation:
@@ -64,10 +65,7 @@ def _measured(run, note, offline: bool) -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint.pt"
-        try:
-            Store(make=False).fetch(run.run_id, "checkpoint.pt", checkpoint)
-        except StoreTrouble as error:
-            raise UserError(f"run {run.run_id}: its checkpoint cannot be had ({error})") from None
+        Store(make=False).fetch_checkpoint(run.run_id, checkpoint)
         try:
             facts = export(checkpoint, "c", Path(folder), offline=offline)
         except SpecError as error:

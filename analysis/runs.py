@@ -32,15 +32,19 @@ MISTAKES = ["experiment", "data", "seed", "index", "label", "predicted"]
 _MOST_NOTES = 10
 
 
-def read(statuses=("FINISHED",), notes: list | None = None) -> pd.DataFrame:
+def read(statuses=("FINISHED",), notes: list | None = None, names: list | None = None) -> pd.DataFrame:
     """Return a row per run of one seed with one of these statuses, the oldest first. A missing store has no rows.
+
+    ``names``: only of these experiments, which spares reading a file for each run of the others.
 
     Columns: run_id, started, status, artifacts (address of its files), commit, what identifies the run (experiment,
     spec_hash, seed, data, data_digest, code_hash, ...), what made it, parameters and macs. Raises StoreTrouble.
     """
     rows, invalid = [], []
     store = _store()
-    for entity, facts in store.with_facts({"tinycnn.role": "seed"}, statuses) if store else ():
+    seeds = {"tinycnn.role": "seed"}
+    wanted = [seeds] if names is None else [seeds | {"tinycnn.experiment": name} for name in dict.fromkeys(names)]
+    for entity, facts in (each for tags in wanted for each in store.with_facts(tags, statuses)) if store else ():
         info, data = entity.info, entity.data
         commit = data.tags.get("mlflow.source.git.commit")
         row = dict(zip(_RUN, (info.run_id, info.start_time, info.status, info.artifact_uri, commit), strict=True))

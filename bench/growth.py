@@ -1,7 +1,7 @@
-"""``python -m bench.growth``: what becomes slow as runs and trials add up. Writes ``growth.json`` and a figure.
+"""``python -m bench.growth``: what becomes slow as runs, trials and jobs add up. Writes a page.
 
-A store of its own is filled with copies of runs that were never trained; numbers are seconds of processor time, which
-other programs on the machine change little.
+A store of its own is filled with copies of runs that were never trained. Numbers of a store and of a study are seconds
+of processor time, which other programs on the machine change little.
 """
 
 import argparse
@@ -19,7 +19,9 @@ from pathlib import Path
 
 from analysis.plots import growth as plot
 from analysis.plots.style import save
+from bench.cluster import simulate
 from tinycnn import ROOT
+from tinycnn.track.tables import markdown
 
 NAMES = ("exp1", "exp2", "exp3", "exp4", "exp5")
 METRICS = ("test/accuracy", "test/loss", "train/accuracy", "train/loss", "train/learning_rate", "time/seconds")
@@ -32,9 +34,12 @@ def main():
     parser.add_argument("--runs", type=int, nargs="*", default=[100, 1000, 10_000], help="sizes of the store")
     parser.add_argument("--trials", type=int, nargs="*", default=[100, 1000, 10_000], help="sizes of the study")
     parser.add_argument("--workers", type=int, default=50, help="that ask the study at once, and only sleep")
+    parser.add_argument("--jobs", type=int, nargs="*", default=[100, 1000, 10_000], help="of the simulated cluster")
+    parser.add_argument("--slots", type=int, default=1000, help="jobs that it runs at once")
+    parser.add_argument("--seconds", type=float, default=300, help="that a job takes there")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "growth", help="folder (default reports/growth)")
     chosen = parser.parse_args()
-    found = {"store": [], "study": []}
+    found = {"store": [], "study": [], "cluster": []}
     chosen.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
@@ -49,8 +54,31 @@ def main():
         for size in chosen.trials:
             found["study"].append({"trials": size} | study(size, chosen.workers))
             print(json.dumps(found["study"][-1]), flush=True)
+    for jobs in chosen.jobs:
+        found["cluster"].append(simulate(jobs, chosen.slots, chosen.seconds))
+        print(json.dumps(found["cluster"][-1]), flush=True)
     (chosen.out / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
+    (chosen.out / "growth.md").write_text(render(found, chosen))
     save(plot.growth(found), chosen.out / "growth")
+
+
+def render(found: dict, chosen) -> str:
+    """Return the page: a table for each part, and the figure."""
+    parts = (
+        ("A store of runs", "store", "Seconds of processor time of each command, MLflow's import included."),
+        ("A study", "study", "Seconds of processor time to open it, and for a trial to be asked for and told; how many "
+         f"trials {chosen.workers} workers got in 20 seconds, each of which takes a second."),
+        ("A simulated cluster", "cluster", f"Jobs of some {chosen.seconds:g} s on {chosen.slots:,} slots. `shortest`: "
+         "what the jobs take; `took`: until the launcher has all results; the others: seconds that the launcher "
+         "computes, to submit, in all, and at most between two looks at the queue."),
+    )  # fmt: skip
+    lines = ["# Growth", "", "Written by `python -m bench.growth`.", "", "![](growth.png)", ""]
+    for title, name, words in parts:
+        if found[name]:
+            rows = [[f"{value:,}" for value in row.values()] for row in found[name]]
+            head = [column.replace("_", " ") for column in found[name][0]]
+            lines += [f"## {title}", "", words, "", markdown(head, rows, ">" * len(head)), ""]
+    return "\n".join(lines)
 
 
 def make_templates() -> list[str]:

@@ -172,7 +172,13 @@ def time_to(target: float, spec, plain_seeds: int, sprint_seeds: int, say) -> di
         reached = epoch.accuracy >= target
         plain.append({"seed": seed, "reached": reached, "epochs": epoch.epoch, "seconds": epoch.seconds})
     mine, theirs = spread(run["seconds"] for run in runs), spread(run["seconds"] for run in plain)
-    accuracies, compiled = [run["accuracy"] for run in runs], compilation()
+    accuracies, compiled, commands = [run["accuracy"] for run in runs], compilation(), []
+    with own_store() as store:
+        for seed in range(min(3, sprint_seeds)):
+            begun = time.perf_counter()
+            arguments = ("run", sprint.name, "--offline", "--no-fallback", "--first-seed", str(seed))
+            run_python("-m", "tinycnn", *arguments, environment=store)
+            commands.append(time.perf_counter() - begun)
     return {
         "target": target,
         "sprint": runs,
@@ -183,6 +189,7 @@ def time_to(target: float, spec, plain_seeds: int, sprint_seeds: int, say) -> di
             "std": statistics.stdev(accuracies) if sprint_seeds > 1 else None,
             "min": min(accuracies),
         },
+        "command_seconds": spread(commands),
         "plain_workers": workers,
         "plain": plain,
         "plain_seconds": theirs,
@@ -266,7 +273,7 @@ def to_first_batch(environment: dict, *command: str) -> tuple[float, float]:
 
 
 def side_by_side(spec, repeats: int) -> dict:
-    """Compare as many processes of one thread as there are cores with one process of as many threads."""
+    """Compare as many processes of one thread as there are cores with one of as many threads, and with one of one."""
 
     def total(kernels, processes, threads):
         """Return images per second of all processes together."""
@@ -281,7 +288,9 @@ def side_by_side(spec, repeats: int) -> dict:
         both = {
             "processes": functools.partial(total, kernels, cores, 1),
             "threads": functools.partial(total, kernels, 1, cores),
+            "one": functools.partial(total, kernels, 1, 1),
         }
         each = interleaved(repeats, both)
-        found[kernels] = {"images_per_second": each, "ratio": ratio(each["processes"], each["threads"])}
+        ratios = {"ratio": ratio(each["processes"], each["threads"]), "scaling": ratio(each["processes"], each["one"])}
+        found[kernels] = {"images_per_second": each} | ratios
     return {"cores": cores, "kernels": found}

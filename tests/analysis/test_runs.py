@@ -25,6 +25,7 @@ def test_runs_and_epochs_are_what_mlflow_itself_says(theirs):
     client, frame = MlflowClient(), runs.read()
     assert frame["run_id"].tolist() == theirs[:2]
     assert frame[["experiment", "seed"]].values.tolist() == [["theirs", 1], ["theirs", 0]]
+    assert runs.read(names=["theirs", "theirs"]).equals(frame) and runs.read(names=["others"]).empty
     assert runs.read(runs.EVERY)["status"].value_counts().to_dict() == {"FINISHED": 2, "FAILED": 1}
     epochs = runs.epochs(theirs[::-1])
     assert epochs["run_id"].drop_duplicates().tolist() == theirs[::-1]

@@ -204,7 +204,7 @@ def trained(result) -> dict[int, tuple]:
 def first_epoch_ended(result, seed, tmp_path) -> float:
     """Return when the first epoch of a seed was trained, by the checkpoint at its end."""
     run_id = next(each["run_id"] for each in result["seeds"] if each["seed"] == seed)
-    tracking.Store().fetch(run_id, "checkpoint.pt", tmp_path / "end.pt")
+    tracking.Store().fetch_checkpoint(run_id, tmp_path / "end.pt")
     return checkpoint.load(tmp_path / "end.pt")["history"][0].ended
 
 

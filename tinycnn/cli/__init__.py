@@ -1,3 +1,3 @@
 """The command line: ``python -m tinycnn``. Importing it makes every command known."""
 
-from tinycnn.cli import commands, deliver, export, sweep, zoo  # noqa: F401
+from tinycnn.cli import commands, deliver, export, study, sweep, zoo  # noqa: F401

@@ -10,7 +10,7 @@ import click
 
 from tinycnn.cli.main import command, note
 from tinycnn.cli.options import OFFLINE, full_id
-from tinycnn.errors import StoreTrouble, UserError
+from tinycnn.errors import UserError
 
 FORMATS = click.Choice(["onnx", "int8", "c", "safetensors"])
 
@@ -67,8 +67,5 @@ def _fetched(run_id: str, folder: Path) -> Path:
         raise UserError(f"run {run_id}: has several seeds; export one of them: {', '.join(seeds) or 'none finished'}")
     if entity.info.status != "FINISHED":
         raise UserError(f"run {run_id}: has not finished; resume it first")
-    try:
-        store.fetch(run_id, "checkpoint.pt", folder / "checkpoint.pt")
-    except StoreTrouble as error:
-        raise UserError(f"run {run_id}: its checkpoint cannot be had ({error})") from None
+    store.fetch_checkpoint(run_id, folder / "checkpoint.pt")
     return folder / "checkpoint.pt"

@@ -138,13 +138,16 @@ class Store:
         with store_errors():
             return name, mlflow.register_model(f"models:/{models[0].model_id}", name).version
 
-    def fetch(self, run_id: str, name: str, to: Path) -> None:
-        """Copy a file of a run to a path of this machine."""
-        run_id = self.entity(run_id).info.run_id
-        with store_errors():
-            to.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=to.parent) as folder:
-                os.replace(self.client.download_artifacts(run_id, name, folder), to)
+    def fetch_checkpoint(self, run_id: str, to: Path) -> None:
+        """Copy the checkpoint of a finished run to a path of this machine. Raises UserError where it cannot be had."""
+        try:
+            run_id = self.entity(run_id).info.run_id
+            with store_errors():
+                to.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=to.parent) as folder:
+                    os.replace(self.client.download_artifacts(run_id, "checkpoint.pt", folder), to)
+        except StoreTrouble as error:
+            raise UserError(f"run {run_id}: its checkpoint cannot be had ({error})") from None
 
     def with_facts(self, tags: dict, statuses) -> list[tuple]:
         """Return (run, ``facts`` of it) of the runs that ``search`` finds everywhere."""

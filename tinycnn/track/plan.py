@@ -196,4 +196,4 @@ def fetch_teacher(spec, reporter) -> None:
         run_id = min(found, key=lambda entity: int(entity.data.tags["tinycnn.seed"])).info.run_id
     elif store.entity(name).info.status != "FINISHED":
         raise UserError(f"loss.teacher: run {name} has not finished; give the id of one that has")
-    store.fetch(run_id, "checkpoint.pt", teacher.kept(name))
+    store.fetch_checkpoint(run_id, teacher.kept(name))

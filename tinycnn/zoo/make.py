@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinycnn.data.catalog import DATASETS
-from tinycnn.errors import SpecError, StoreTrouble, UserError, shown
+from tinycnn.errors import SpecError, UserError, shown
 from tinycnn.zoo import card, record
 
 _SEED = ("seed", "run_id", "last", "clean_train")
@@ -37,10 +37,7 @@ def add(store, run_id: str, name: str, folder: Path, *, offline: bool = False) -
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
             checkpoint = Path(temporary) / "checkpoint.pt"
-            try:
-                store.fetch(about["chosen"]["run_id"], "checkpoint.pt", checkpoint)
-            except StoreTrouble as error:
-                raise UserError(f"run {about['chosen']['run_id']}: its checkpoint cannot be had ({error})") from None
+            store.fetch_checkpoint(about["chosen"]["run_id"], checkpoint)
             made = write(Path(temporary) / name, checkpoint, about, offline=offline)
             return made.rename(folder / name)
     except OSError as error:

@@ -1,0 +1,52 @@
+"""Separable blocks in place of plain convolutions, at each size.
+
+Question  a depthwise and a 1×1 convolution, each with batch norm and SiLU, carried CIFAR-10: do they carry MNIST too?
+Fidelity  8 epochs on the 50,000 training images beside the validation split
+Analysis  none yet
+Run       make sweep SWEEP=separable (60 min on two cores)
+"""
+
+from experiments.record_1k import SPEC as RECORD_1K
+from experiments.record_2k import SPEC as RECORD_2K
+from experiments.record_4k import SPEC as RECORD_4K
+from tinycnn.spec import Augment, Conv, Depthwise, GatedPool, Head, MaxPool, Network, Pointwise
+from tinycnn.spec.sweep import Sweep
+
+PLAIN = Augment()  # none at all
+
+
+def block(channels, kernel=3):
+    """A depthwise and a 1×1 convolution, each with batch norm and activation."""
+    return Depthwise(kernel, padding=kernel // 2), Pointwise(channels)
+
+
+def network(*layers):
+    """Layers with SiLU, the first of them a convolution, and a head."""
+    return Network(*layers, Head(), activation="silu")
+
+
+def separable(base, stem, early, late, last, pool=MaxPool):
+    """Three separable blocks between two pools and after them."""
+    layers = (Conv(stem), *block(early), pool(2), *block(late), *block(late), pool(2), *block(last))
+    return base.but(model=network(*layers))
+
+
+SWEEP = Sweep(
+    name="separable",
+    base=RECORD_1K,
+    arms={
+        "1k, no augmentation": RECORD_1K.but(augment=PLAIN),
+        "1k separable": separable(RECORD_1K, 6, 8, 10, 12),
+        "1k separable, 5×5": RECORD_1K.but(
+            model=network(Conv(6), *block(8), MaxPool(2), *block(9, 5), MaxPool(2), *block(10, 5))
+        ),
+        "1k separable, gated": separable(RECORD_1K, 6, 8, 10, 10, GatedPool),
+        "2k": RECORD_2K,
+        "2k, no augmentation": RECORD_2K.but(augment=PLAIN),
+        "2k separable": separable(RECORD_2K, 10, 12, 16, 20),
+        "4k": RECORD_4K,
+        "4k separable": separable(RECORD_4K, 12, 16, 26, 34),
+    },
+    fidelity={"data.validation": True, "train.epochs": 8},
+    seeds=2,
+)
