@@ -34,8 +34,9 @@ TARGETS     = help setup quick test test-slow lint records ui evidence report fi
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
 
-# They would add other packages to those of .venv.
-unexport PYTHONPATH PYTHONHOME
+# The first two would add other packages to those of .venv. With the third, which images of containers often set, every
+# start compiles MLflow and torch again, which takes longer than anything else that is done before the first batch.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: $(TARGETS) $(NAMES)
 

@@ -6,10 +6,9 @@ Analysis  none yet
 Run       make sweep SWEEP=optimizers (60 min on two cores)
 """
 
-import torch
-
 from experiments.record_2k import SPEC as BASE
 from tinycnn.spec import SGD, Optimizer
+from tinycnn.spec.section import torch
 from tinycnn.spec.sweep import Sweep
 from tinycnn.spec.training import Beta, Rate
 
@@ -25,29 +24,31 @@ class Muon(Optimizer):
     vectors: Rate = 0.4
 
     def build(self, parameters):
-        return _Muon(parameters, {"lr": self.lr, "momentum": self.momentum, "vectors": self.vectors})
+        kind = type("Muon", (torch.optim.Optimizer,), {"step": step})  # here: `list` reads this file without torch
+        return kind(parameters, {"lr": self.lr, "momentum": self.momentum, "vectors": self.vectors})
 
 
-class _Muon(torch.optim.Optimizer):
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
+def step(optimizer, closure=None):
+    """Change the parameters by their gradients."""
+    with torch.no_grad():
+        for group in optimizer.param_groups:
             for parameter in group["params"]:
-                state, gradient = self.state[parameter], parameter.grad
-                if not state:
-                    state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
-                state["step"] += 1
-                beta = group["momentum"] if parameter.dim() > 1 else 0.9
-                state["mean"].lerp_(gradient, 1 - beta)
-                if parameter.dim() > 1:
-                    rows = gradient.lerp(state["mean"], beta).flatten(1)
-                    change, rate = orthogonal(rows), max(1.0, rows.shape[0] / rows.shape[1]) ** 0.5
-                else:
-                    state["square"].lerp_(gradient.square(), 0.001)
-                    mean = state["mean"] / (1 - 0.9 ** state["step"])
-                    square = state["square"] / (1 - 0.999 ** state["step"])
-                    change, rate = mean / (square.sqrt() + 1e-8), group["vectors"]
-                parameter.sub_(change.view_as(parameter), alpha=group["lr"] * rate)
+                parameter.sub_(change(optimizer.state[parameter], parameter, group).view_as(parameter))
+
+
+def change(state, parameter, group):
+    """Return what a parameter changes by, and update its state."""
+    beta = group["momentum"] if parameter.dim() > 1 else 0.9
+    if not state:
+        state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
+    state["step"] += 1
+    state["mean"].lerp_(parameter.grad, 1 - beta)
+    if parameter.dim() > 1:
+        rows = parameter.grad.lerp(state["mean"], beta).flatten(1)
+        return group["lr"] * max(1.0, rows.shape[0] / rows.shape[1]) ** 0.5 * orthogonal(rows)
+    state["square"].lerp_(parameter.grad.square(), 0.001)
+    mean, square = state["mean"] / (1 - 0.9 ** state["step"]), state["square"] / (1 - 0.999 ** state["step"])
+    return group["lr"] * group["vectors"] * mean / (square.sqrt() + 1e-8)
 
 
 def orthogonal(matrix):

@@ -3,7 +3,7 @@
 Accuracies are in percent. Intervals are of 95 %.
 """
 
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 
 import numpy as np
 
@@ -18,15 +18,15 @@ def images(data: str) -> int:
 
 
 def wilson(accuracy: float, count: int) -> tuple[float, float]:
-    """Return the interval of one run's accuracy over ``count`` test images (Wilson 1927, scipy's ``binomtest``).
+    """Return the interval of one run's accuracy over ``count`` test images (Wilson 1927).
 
     It says what other images would have given, not what another seed would have.
     """
-    from scipy import stats  # here and below: importing it takes a second, which most commands need not wait for
-
-    right = min(count, max(0, round(accuracy * count / 100)))
-    found = stats.binomtest(right, count).proportion_ci(LEVEL, method="wilson")
-    return 100 * found.low, 100 * found.high
+    share = min(count, max(0, round(accuracy * count / 100))) / count
+    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+    middle, size = share + z * z / (2 * count), 1 + z * z / count
+    half = z * (share * (1 - share) / count + (z / (2 * count)) ** 2) ** 0.5
+    return 100 * max(0.0, (middle - half) / size), 100 * min(1.0, (middle + half) / size)
 
 
 def mean_interval(accuracies, count: int | None = None) -> tuple[float, float] | tuple[None, None]:
@@ -41,7 +41,7 @@ def mean_interval(accuracies, count: int | None = None) -> tuple[float, float] |
         return None, None
     if np.ptp(values) == 0:
         return wilson(values[0], count)
-    from scipy import stats
+    from scipy import stats  # importing it takes a second, which most commands need not wait for
 
     low, high = stats.t.interval(LEVEL, len(values) - 1, values.mean(), stats.sem(values))
     return max(float(low), 0.0), min(float(high), 100.0)
