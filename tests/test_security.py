@@ -16,6 +16,7 @@ import time
 
 import psutil
 import pytest
+import requests
 import torch
 import yaml
 
@@ -23,6 +24,8 @@ from tinycnn import ROOT, zoo
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import Spec, load
 from tinycnn.train import checkpoint
+
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 class Touch:
@@ -103,9 +106,7 @@ def test_the_interfaces_listen_on_this_machine_alone_and_show_others_no_address(
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "bootstrap.py").write_text("")
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     addresses = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}", "OPTUNA_STORAGE": f"sqlite:///{tmp_path}/studies.db"}
     command = ["make", target, f"PORT={port}", f"PYTHON={sys.executable}"]
     process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | addresses, start_new_session=True)
@@ -126,3 +127,46 @@ def test_the_interfaces_listen_on_this_machine_alone_and_show_others_no_address(
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not NGINX, reason="needs nginx")
+def test_behind_the_proxy_of_the_page_nobody_gets_in_without_a_password(tmp_path):
+    page = (ROOT / "docs" / "security.md").read_text()
+    server = re.search(r"```nginx\n(.*?)```", page, re.DOTALL)[1]
+    port, behind = free_port(), free_port()
+    users, key, certificate = (tmp_path / name for name in ("users", "key.pem", "certificate.pem"))
+    server = re.sub(r"listen \d+", f"listen 127.0.0.1:{port}", server).replace("127.0.0.1:8080", f"127.0.0.1:{behind}")
+    files = {"ssl_certificate ": certificate, "ssl_certificate_key": key, "auth_basic_user_file": users}
+    for line, path in files.items():
+        server = re.sub(rf"{line}\s*[^;]+;", f"{line} {path};", server)
+    made = ["-newkey", "rsa:2048", "-nodes", "-subj", "/", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(["openssl", "req", "-x509", *made, "-keyout", key, "-out", certificate], check=True)
+    secret = subprocess.check_output(["openssl", "passwd", "-apr1", "a password"], text=True)
+    users.write_text(f"someone:{secret}")
+    (tmp_path / "studies").write_text("the studies")
+    (tmp_path / "nginx.conf").write_text(
+        f"user root; daemon off; pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {server} }}"
+    )
+    proxy = [NGINX, "-c", tmp_path / "nginx.conf", "-e", "stderr"]
+    served = [sys.executable, "-m", "http.server", str(behind), "--bind", "127.0.0.1", "--directory", tmp_path]
+    with contextlib.ExitStack() as ended:
+        for each in (served, proxy):
+            ended.callback(subprocess.Popen(each).kill)
+
+        def got(auth=None):
+            return requests.get(f"https://localhost:{port}/studies", verify=certificate, auth=auth)
+
+        for _ in range(100):
+            with contextlib.suppress(requests.ConnectionError):
+                if got(("someone", "a password")).status_code == 200:
+                    break
+            time.sleep(0.1)
+        assert got(("someone", "a password")).text == "the studies"
+        assert got().status_code == got(("someone", "another")).status_code == 401
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

@@ -37,6 +37,10 @@ SWEEP = Sweep(
     arms={
         "1k, no augmentation": RECORD_1K.but(augment=PLAIN),
         "1k separable": separable(RECORD_1K, 6, 8, 10, 12),
+        "1k separable, no augmentation": separable(RECORD_1K, 6, 8, 10, 12).but(augment=PLAIN),
+        "1k separable, deeper": RECORD_1K.but(
+            model=network(Conv(6), *block(6), *block(8), MaxPool(2), *block(8), *block(10), MaxPool(2), *block(10))
+        ),
         "1k separable, 5×5": RECORD_1K.but(
             model=network(Conv(6), *block(8), MaxPool(2), *block(9, 5), MaxPool(2), *block(10, 5))
         ),
@@ -44,8 +48,13 @@ SWEEP = Sweep(
         "2k": RECORD_2K,
         "2k, no augmentation": RECORD_2K.but(augment=PLAIN),
         "2k separable": separable(RECORD_2K, 10, 12, 16, 20),
+        "2k separable, no augmentation": separable(RECORD_2K, 10, 12, 16, 20).but(augment=PLAIN),
+        "2k separable, deeper": RECORD_2K.but(
+            model=network(Conv(8), *block(10), *block(12), MaxPool(2), *block(14), *block(14), MaxPool(2), *block(18))
+        ),
         "4k": RECORD_4K,
         "4k separable": separable(RECORD_4K, 12, 16, 26, 34),
+        "4k separable, half the augmentation": separable(RECORD_4K, 12, 16, 26, 34).but(augment=RECORD_2K.augment),
     },
     fidelity={"data.validation": True, "train.epochs": 8},
     seeds=2,
