@@ -1,0 +1,24 @@
+"""Images as they are, for networks of fewer than 2,000 parameters, at full length.
+
+Question  record_1k and record_2k have half the augmentation of the larger ones: are they better off without any?
+Fidelity  15 epochs on the 50,000 training images beside the validation split
+Analysis  none yet
+Run       make sweep SWEEP=unchanged (30 min on two cores)
+"""
+
+from experiments.record_1k import SPEC as RECORD_1K
+from experiments.record_2k import SPEC as RECORD_2K
+from tinycnn.spec import Augment
+from tinycnn.spec.sweep import Sweep
+
+SWEEP = Sweep(
+    name="unchanged",
+    base=RECORD_2K,
+    arms={
+        "2k, none": RECORD_2K.but(augment=Augment()),
+        "1k": RECORD_1K,
+        "1k, none": RECORD_1K.but(augment=Augment()),
+    },
+    fidelity={"data.validation": True},
+    seeds=4,
+)
