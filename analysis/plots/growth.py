@@ -14,7 +14,7 @@ def growth(found: dict) -> Figure:
     ``found``: rows of ``store`` (runs, and seconds by command), of ``study`` (trials; seconds to ``open`` and ``ask``),
     and of ``cluster``, as ``bench.cluster.simulate`` returns them.
     """
-    figure = style.new(style.PAGE, 2.4)
+    figure = style.new(style.PAGE, 2.6)
     kinds = (("store", "runs"), ("study", "trials"), ("cluster", "jobs"))
     for panel, (kind, count) in zip(figure.subplots(1, 3), kinds, strict=True):
         rows = found[kind]
@@ -24,5 +24,5 @@ def growth(found: dict) -> Figure:
             panel.plot([row[count] for row in rows], [row[name] for row in rows], label=name, **line)
         panel.set(xscale="log", yscale="log", xlabel=f"number of {count}", ylabel="processor time (s)")
         if names:
-            panel.legend()
+            panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure

@@ -120,3 +120,12 @@ def test_no_process_outlives_the_one_that_began_it(tmp_path, how):
     if how != "SIGKILL":
         assert parent.returncode == 130 and said == b""
         assert [file.read_text() for file in files] == ["interrupted"] * 2
+
+
+@pytest.mark.parametrize(
+    "given, expected", [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+)
+def test_threads_that_wait_sleep_soon_unless_the_user_says_how_long_they_spin(given, expected):
+    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = "import os, tinycnn; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert subprocess.check_output([sys.executable, "-c", code], env=clean | given, text=True).strip() == expected
