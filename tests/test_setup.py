@@ -99,14 +99,26 @@ def test_variables_become_options(clone, target, variables, command):
 
 @pytest.mark.parametrize("value", ["it's", "a;touch${IFS}made", "$(touch made)", "`touch made`", 'a"b', "a\\b", "*"])
 def test_a_value_reaches_the_command_as_it_was_written(clone, value):
-    python = clone / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    python.chmod(0o755)
-    (clone / "bootstrap.py").write_text("")
+    stand_in(clone, 'printf "%s\\n" "$@"')
     said = make(clone, "-s", "exp3", SET=value, SEEDS=value, PYTHON=sys.executable).splitlines()
     assert said == ["-m", "tinycnn", "run", "exp3", "--seeds", value, "--set", *value.split()]
     assert not (clone / "made").exists()
+
+
+def test_nothing_around_make_adds_packages_or_forbids_byte_code(clone):
+    stand_in(clone, "env")
+    around = {"PYTHONPATH": "/else", "PYTHONHOME": "/else", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    handed = make(clone, "-s", "exp3", PYTHON="true", **around).splitlines()
+    assert [line for line in handed if line.startswith("PYTHON") and line != "PYTHON=true"] == ["PYTHONUNBUFFERED=1"]
+
+
+def stand_in(clone, script):
+    """Have a shell script in place of the environment's Python."""
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    (clone / "bootstrap.py").write_text("")
 
 
 @pytest.mark.parametrize("given", ["SEED=5", "seeds=5", "FOO='; touch made; $(shell touch made)"])

@@ -6,8 +6,7 @@ Analysis  none yet
 Run       make teacher SET="data.validation=true", then make sweep SWEEP=distilled (40 min on two cores)
 """
 
-from experiments.record_2k import SPEC as RECORD_2K
-from experiments.sweeps.separable import separable
+from experiments.sweeps.separable import RECORD_2K, separable
 from tinycnn.spec import Distillation
 from tinycnn.spec.sweep import Sweep
 

@@ -6,7 +6,7 @@ Analysis  none yet
 Run       make sweep SWEEP=optimizers (60 min on two cores)
 """
 
-from experiments.record_2k import SPEC as BASE
+from experiments.sweeps.separable import RECORD_2K as BASE
 from tinycnn.spec import SGD, Optimizer
 from tinycnn.spec.section import torch
 from tinycnn.spec.sweep import Sweep

@@ -1,6 +1,6 @@
 """Images as they are, for networks of fewer than 2,000 parameters, at full length.
 
-Question  record_1k and record_2k have half the augmentation of the larger ones: are they better off without any?
+Question  are they better off without any than with half the augmentation of the larger records?
 Fidelity  15 epochs on the 50,000 training images beside the validation split
 Analysis  none yet
 Run       make sweep SWEEP=unchanged (30 min on two cores)
@@ -11,9 +11,11 @@ from experiments.record_2k import SPEC as RECORD_2K
 from tinycnn.spec import Augment
 from tinycnn.spec.sweep import Sweep
 
+MILD = RECORD_1K.augment
+
 SWEEP = Sweep(
     name="unchanged",
-    base=RECORD_2K,
+    base=RECORD_2K.but(augment=MILD),
     arms={
         "2k, none": RECORD_2K.but(augment=Augment()),
         "1k": RECORD_1K,
