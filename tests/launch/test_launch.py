@@ -123,7 +123,7 @@ def test_no_process_outlives_the_one_that_began_it(tmp_path, how):
 
 
 @pytest.mark.parametrize(
-    "given, expected", [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+    "given, expected", [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
 )
 def test_threads_that_wait_sleep_soon_unless_the_user_says_how_long_they_spin(given, expected):
     clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
