@@ -1,6 +1,6 @@
 /* experiment record_2k
-   seed       1002
-   run        5f42dffc37964a5db841b0d620211057
+   seed       1000
+   run        725e305f75c84fcabe7e1d89de3cdce3
    weights    as trained
    data       mnist
 
@@ -26,7 +26,7 @@ enum {
     mnist_2k_classes = 10
 };
 
-/* Return the class of an image, the one with the largest score. Scores times 0.000249420784 are the logits.
+/* Return the class of an image, the one with the largest score. Scores times 0.000403783421 are the logits.
    Not reentrant: it works in memory of its own. */
 int mnist_2k_predict(const uint8_t image[mnist_2k_pixels], int32_t scores[mnist_2k_classes]);
 
