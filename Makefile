@@ -14,7 +14,9 @@ options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value WORKERS)
 launch  = $(if $(value LAUNCH),--launch $(call quote,LAUNCH)) $(if $(value SLURM),--slurm $(call quote,SLURM))
 python  = .venv/bin/python
 # Optuna Dashboard takes the storage as an argument only, and everybody may read the arguments of a process.
-DASHBOARD = 'import os, runpy, sys; sys.argv = ["optuna-dashboard", *sys.argv[1:], os.environ["OPTUNA_STORAGE"]]; \
+# In a database without studies it would miss their tables, which Optuna makes when it is asked for the storage.
+DASHBOARD = 'import os, runpy, sys, optuna; address = os.environ["OPTUNA_STORAGE"]; \
+    "://" in address and optuna.storages.get_storage(address); sys.argv = ["optuna-dashboard", *sys.argv[1:], address]; \
     runpy.run_path(".venv/bin/optuna-dashboard", run_name="__main__")'
 
 # A variable on the command line that nothing reads is a mistake, and ends here. What the programs read from the

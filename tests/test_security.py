@@ -109,10 +109,13 @@ def test_the_interfaces_listen_on_this_machine_alone_and_show_others_no_address(
     port = free_port()
     addresses = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}", "OPTUNA_STORAGE": f"sqlite:///{tmp_path}/studies.db"}
     command = ["make", target, f"PORT={port}", f"PYTHON={sys.executable}"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | addresses, start_new_session=True)
+    # without what a surrounding `make test-slow ARGS=-v` would hand down
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARGS"))}
+    process = subprocess.Popen(command, cwd=tmp_path, env=clean | addresses, start_new_session=True)
     try:
         listening, lines = set(), []
         for _ in range(1200):
+            assert process.poll() is None
             made = psutil.Process(process.pid)
             for each in [made, *made.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error):
@@ -152,7 +155,8 @@ def test_behind_the_proxy_of_the_page_nobody_gets_in_without_a_password(tmp_path
     served = [sys.executable, "-m", "http.server", str(behind), "--bind", "127.0.0.1", "--directory", tmp_path]
     with contextlib.ExitStack() as ended:
         for each in (served, proxy):
-            ended.callback(subprocess.Popen(each).kill)
+            process = ended.enter_context(subprocess.Popen(each))  # waits, once it was told to end
+            ended.callback(process.terminate)
 
         def got(auth=None):
             return requests.get(f"https://localhost:{port}/studies", verify=certificate, auth=auth)
