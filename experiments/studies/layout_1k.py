@@ -5,7 +5,7 @@ Fidelity  6 epochs on the 50,000 training images beside the validation split, wi
 Run       make study STUDY=layout_1k (10 min)
 """
 
-from experiments.record_1k import SPEC as RECORD_1K
+from experiments.sweeps.separable import RECORD_1K
 from tinycnn.spec import Augment, Conv, Depthwise, Head, MaxPool, Network, Pointwise, Repeat
 from tinycnn.study import Choice, Float, Int, Study
 

@@ -7,20 +7,16 @@ Analysis  four pairs: 0.09 and 0.14 better without, neither beyond chance; on te
 Run       make sweep SWEEP=unchanged (30 min on two cores)
 """
 
-from experiments.record_1k import SPEC as RECORD_1K
-from experiments.record_2k import SPEC as RECORD_2K
-from tinycnn.spec import Augment
+from experiments.sweeps.separable import PLAIN, RECORD_1K, RECORD_2K
 from tinycnn.spec.sweep import Sweep
-
-MILD = RECORD_1K.augment
 
 SWEEP = Sweep(
     name="unchanged",
-    base=RECORD_2K.but(augment=MILD),
+    base=RECORD_2K,
     arms={
-        "2k, none": RECORD_2K.but(augment=Augment()),
+        "2k, none": RECORD_2K.but(augment=PLAIN),
         "1k": RECORD_1K,
-        "1k, none": RECORD_1K.but(augment=Augment()),
+        "1k, none": RECORD_1K.but(augment=PLAIN),
     },
     fidelity={"data.validation": True},
     seeds=4,
