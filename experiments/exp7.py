@@ -4,8 +4,8 @@ Target    more than record_1k: 99.0 % after the last epoch, as a mean over five 
 Change    from record_1k: the best of a study of 60 layouts (`layout_1k`): separable blocks, each a depthwise and a 1×1
           convolution with batch norm and SiLU, wide before the first pool and narrow after it; no augmentation.
 Analysis  on validation images it is 0.38 better (four seeds of each at full length: 98.56 against 98.18), and 0.25
-          better than record_1k without augmentation (the sweep `unchanged`). On test images it is not: what augmentation
-          costs on images like those of training, it brings on others. So record_1k stays.
+          better than record_1k without augmentation (the sweep `unchanged`). On test images it is not: what
+          augmentation costs on images like those of training, it brings on others. So record_1k stays.
 Run       make exp7 SEEDS=5 ARGS="--first-seed 1000" (3 min)
 """
 

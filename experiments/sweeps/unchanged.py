@@ -2,8 +2,8 @@
 
 Question  are they better off without any than with half the augmentation of the larger records?
 Fidelity  15 epochs on the 50,000 training images beside the validation split
-Analysis  four pairs: 0.09 and 0.14 better without, neither beyond chance; on test images record_2k is just as accurate
-          without as with, and trains a third faster
+Analysis  four pairs: 0.09 and 0.14 better without, neither beyond chance, and not so on test images: record_2k is just
+          as accurate without as with, and trains a third faster
 Run       make sweep SWEEP=unchanged (30 min on two cores)
 """
 
