@@ -9,9 +9,10 @@ import signal
 from dataclasses import replace
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
-for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "_MLFLOW_", "OPTUNA_"))]:
+# MAKE: called by make, commands name others as make's targets; ARGS of `make test` would be those of a test's own make
+for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "_MLFLOW_", "OPTUNA_", "MAKE", "MFLAGS"))]:
     del os.environ[_name]
-for _name in ("TINYCNN_MIRROR", "TINYCNN_DEBUG"):
+for _name in ("TINYCNN_MIRROR", "TINYCNN_DEBUG", "ARGS"):
     os.environ.pop(_name, None)
 
 for _signal, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):

@@ -109,9 +109,7 @@ def test_the_interfaces_listen_on_this_machine_alone_and_show_others_no_address(
     port = free_port()
     addresses = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}", "OPTUNA_STORAGE": f"sqlite:///{tmp_path}/studies.db"}
     command = ["make", target, f"PORT={port}", f"PYTHON={sys.executable}"]
-    # without what a surrounding `make test-slow ARGS=-v` would hand down
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARGS"))}
-    process = subprocess.Popen(command, cwd=tmp_path, env=clean | addresses, start_new_session=True)
+    process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | addresses, start_new_session=True)
     try:
         listening, lines = set(), []
         for _ in range(1200):

@@ -17,10 +17,9 @@ from tinycnn.cli import commands
 
 @pytest.fixture(autouse=True)
 def process_state(monkeypatch):
-    """Restore what ``main`` changes, the signal handlers and where modules are found; nothing is called by make."""
+    """Restore what ``main`` changes, the signal handlers and where modules are found."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(ROOT)
-    monkeypatch.delenv("MAKELEVEL", raising=False)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
