@@ -9,7 +9,7 @@ def test_on_a_simulated_cluster_the_launcher_waits_for_every_job_and_no_longer_t
     found = cluster.simulate(jobs=50, slots=10, seconds=100.0)
     assert 400 < found["shortest"] < 600  # five rounds of 80 to 120 s
     assert 0 <= found["took"] - found["shortest"] < 31
-    assert 0 < found["longest"] <= found["launcher"] and 0 < found["submitting"] <= found["launcher"]
+    assert 0 <= found["longest"] <= found["launcher"] and 0 <= found["submitting"] <= found["launcher"]  # hundredths
 
 
 def test_the_page_has_a_table_for_each_part_that_was_measured():
