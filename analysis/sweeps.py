@@ -57,3 +57,21 @@ def differences(result: dict) -> pd.DataFrame:
     rows = [{"experiment": arm["arm"], "parent": "base", **arm["against_base"]} for arm in compared]
     frame = pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
     return frame.sort_values("difference", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def rank_agreement(result: dict) -> pd.DataFrame:
+    """Return how well fewer epochs rank the networks of a sweep, a row for each number of epochs but the most.
+
+    Columns: epochs, most, networks (those trained for both), tau (Kendall's, between their mean accuracies), regret
+    (points by which the network that is best after ``epochs`` ends below the one that ends best). Without rows where
+    fewer than three networks were trained for both. Networks are told apart by parameters and multiply-accumulates.
+    """
+    arms = pd.DataFrame([arm for arm in result["arms"] if arm["n"]], columns=["parameters", "macs", "epochs", "last"])
+    means, rows = arms.pivot_table(index=["parameters", "macs"], columns="epochs", values="last"), []
+    for epochs in means.columns[:-1]:
+        most = means.columns[-1]
+        both = means[[epochs, most]].dropna()
+        if len(both) >= 3:
+            regret = both[most].max() - both[most][both[epochs].idxmax()]
+            rows.append((epochs, most, len(both), both[epochs].corr(both[most], method="kendall"), regret))
+    return pd.DataFrame(rows, columns=["epochs", "most", "networks", "tau", "regret"])

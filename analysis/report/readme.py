@@ -68,8 +68,11 @@ def _tried() -> Path:
 
 def tried() -> str:
     """Return the table of every arm of every sweep, in Markdown: what was tried, and what it brought."""
-    rows, trainings = [], 0
+    rows, ranks, trainings = [], [], 0
     for name, result in sweeps.read()[0].items():
+        for short in sweeps.rank_agreement(result).itertuples():
+            found = number(short.tau, 2), number(short.regret, 3)
+            ranks.append((name, str(short.epochs), str(short.most), str(short.networks), *found))
         for arm in result["arms"]:
             found, trainings = arm["against_base"], trainings + arm["n"] + arm["diverged"]
             known = found and found["low"] is not None
@@ -84,7 +87,15 @@ def tried() -> str:
         "epoch over n seeds;\ndifferences are between the same seeds. Each sweep's question is in "
         "`experiments/sweeps/`; `make sweep SWEEP=NAME`\ntrains it again."
     )
-    return f"{text} In all {trainings} trainings.\n\n{markdown(head, rows, '<<>>><>>>')}\n"
+    text = f"{text} In all {trainings} trainings.\n\n{markdown(head, rows, '<<>>><>>>')}\n"
+    if ranks:
+        head = ("sweep", "epochs", "of", "networks", "Kendall's tau", "regret, points")
+        text += (
+            "\n## Do fewer epochs rank networks alike?\n\nKendall's tau between the mean accuracies after fewer epochs "
+            "and after all of them. Regret: how far the network\nthat was best after fewer ends below the one that "
+            f"ends best.\n\n{markdown(head, ranks, '<>>>>>')}\n"
+        )
+    return text
 
 
 def with_table(text: str) -> str:
@@ -107,9 +118,11 @@ def records_table() -> str:
         others = evidence.references().query("data == @data and parameters < @limit").nlargest(1, "best")
         published = [f"{row.best:.2f} ({row.name}, n = {row.n})" for row in others.itertuples(index=False)] or ["-"]
         accuracy = number(found["last"], 3), number(found["last_std"], 3), number(found["last_min"])
-        rows.append((limit, name, data, f"{limit:,}", f"{parameters:,}", str(found["n"]), *accuracy, *published))
-    head = ("record", "data set", "fewer than", "parameters", "n", "test %", "std", "min", "best published")
-    return markdown(head, [row[1:] for row in sorted(rows, reverse=True)], "<<>>>>>><") if rows else ""
+        hours = f"{(epochs['seconds'] * epochs['threads']).sum() / 3600:.2f}"
+        rows.append((limit, name, data, f"{limit:,}", f"{parameters:,}", str(found["n"]), *accuracy, hours, *published))
+    head = ("record", "data set", "fewer than", "parameters", "n", "test %", "std", "min", "core hours",
+            "best published")  # fmt: skip
+    return markdown(head, [row[1:] for row in sorted(rows, reverse=True)], "<<" + ">" * 7 + "<") if rows else ""
 
 
 def _is_record(name: str) -> bool:

@@ -1,23 +1,29 @@
-"""A teacher for networks of fewer than 2,000 parameters.
+"""A teacher of 100,000 parameters for the records.
 
-Question  does a small network learn more from a large one's outputs than from the labels alone?
-Fidelity  10 epochs on the 50,000 training images beside the validation split, which the teacher has not seen either
+Question  do small networks learn more from a large one's outputs than from the labels alone?
+Fidelity  15 epochs on the 50,000 training images beside the validation split, which the teacher has not seen either
 Analysis  none yet
-Run       make teacher SET="data.validation=true", then make sweep SWEEP=distilled (40 min on two cores)
+Run       make teacher SET="data.validation=true", then make sweep SWEEP=distilled (60 min on two cores)
 """
 
-from experiments.sweeps.separable import RECORD_2K, separable
+from experiments.record_2k import SPEC as RECORD_2K
+from experiments.record_4k import SPEC as RECORD_4K
+from experiments.record_8k import SPEC as RECORD_8K
 from tinycnn.spec import Distillation
 from tinycnn.spec.sweep import Sweep
 
+TEACHER = Distillation("teacher", temperature=4.0)
+
 SWEEP = Sweep(
     name="distilled",
-    base=separable(RECORD_2K, 10, 12, 16, 20),
+    base=RECORD_8K,
     arms={
-        "T 2": {"loss": Distillation("teacher", temperature=2.0)},
-        "T 4": {"loss": Distillation("teacher", temperature=4.0)},
-        "T 4, half": {"loss": Distillation("teacher", temperature=4.0, share=0.5)},
+        "8k, teacher": RECORD_8K.but(loss=TEACHER),
+        "4k": RECORD_4K,
+        "4k, teacher": RECORD_4K.but(loss=TEACHER),
+        "2k": RECORD_2K,
+        "2k, teacher": RECORD_2K.but(loss=TEACHER),
     },
-    fidelity={"data.validation": True, "train.epochs": 10},
+    fidelity={"data.validation": True},
     seeds=4,
 )

@@ -1,5 +1,6 @@
 """The committed evidence and the README's table and figures made from it."""
 
+import csv
 import dataclasses
 import re
 import shutil
@@ -85,6 +86,13 @@ def test_damaged_evidence_is_a_line(tmp_path, monkeypatch, damage, words):
     path.write_text(damage(path.read_text()))
     with pytest.raises(UserError, match=f"exp2.csv: .*{words}"):
         evidence.read("exp2")
+
+
+def test_the_first_table_says_what_all_seeds_of_a_record_cost():
+    with (evidence.FOLDER / "record_8k.csv").open() as file:
+        seconds = sum(float(row["seconds"]) * int(row["threads"]) for row in csv.DictReader(file))
+    (row,) = [line for line in readme.records_table().splitlines() if line.startswith("| record_8k")]
+    assert row.split("|")[9].strip() == f"{seconds / 3600:.2f}"
 
 
 def test_a_record_stands_in_the_first_table_beside_the_best_published_network_under_its_limit(trained, monkeypatch):

@@ -88,3 +88,25 @@ def test_what_was_tried_is_one_table_with_the_number_of_trainings(folder):
     assert cells[1][:6] == ["acts", "SiLU", "7,520", "12", "3", "validation"]
     assert cells[1][6:] == ["99.200 ± 0.050", "+0.100", "+0.040 to +0.160"]
     assert cells[2][4:] == ["0", "validation", "- ± 0.050", "-", "-"]
+
+
+def test_the_ranks_of_fewer_epochs_are_compared_with_those_of_all(folder):
+    # by hand: of the six pairs of four networks, five are in the same order; the first after 2 epochs ends 0.2 below
+    accuracies = {2: (98.0, 98.1, 98.4, 98.3), 15: (99.0, 99.1, 99.2, 99.4)}
+    arms = [
+        arm(f"{network}, {epochs}", {"0": accuracy}) | {"parameters": 3000 + network, "epochs": epochs}
+        for epochs, each in accuracies.items()
+        for network, accuracy in enumerate(each)
+    ]
+    (row,) = sweeps.rank_agreement({"arms": arms}).itertuples()
+    assert (row.epochs, row.most, row.networks) == (2, 15, 4)
+    assert row.tau == pytest.approx((5 - 1) / 6)
+    assert row.regret == pytest.approx(0.2)
+    folder.mkdir()
+    (folder / "ladder.json").write_text(json.dumps(result() | {"arms": arms}))
+    assert "| ladder |      2 | 15 |        4 |          0.67 |          0.200 |" in readme.tried()
+
+
+def test_one_network_or_one_number_of_epochs_has_no_ranks():
+    assert sweeps.rank_agreement(result()).empty
+    assert sweeps.rank_agreement({"arms": [arm("explodes", {}, diverged=2)]}).empty

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import threading
 import time
 from pathlib import Path
@@ -142,6 +143,36 @@ def test_a_run_that_is_left_by_an_exception_has_ended(store, error, status, reas
     (run,) = store.search({"kind": 2}, EVERY)
     assert (run.info.status, run.data.tags.get("tinycnn.failure")) == (status, reason)
     assert run.info.end_time is not None and run.data.params == {"x": "1"}
+
+
+@pytest.mark.parametrize("call", ["create_run", "update_run"])
+def test_an_interruption_while_a_run_is_opened_leaves_none_that_seems_to_run(store, monkeypatch, call):
+    with opened(store, "a", {}, {"kind": 2}) as before:
+        original = getattr(store.client, call)
+
+    def interrupted(*arguments, **options):
+        answer = original(*arguments, **options)
+        signal.raise_signal(signal.SIGINT)  # the store has made the run, and we do not know of it yet
+        return answer
+
+    monkeypatch.setattr(store.client, call, interrupted)
+    run_id = before.id if call == "update_run" else None
+    with pytest.raises(KeyboardInterrupt), store.run("b", {"kind": 2}, None, run_id) as run:
+        run.open()
+    assert [each.info.status for each in store.search({"kind": 2}, EVERY)].count("KILLED") == 1
+    assert store.search({"kind": 2}, ("RUNNING",)) == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_interruption_is_not_put_off(store, monkeypatch):
+    def hung(*_, **__):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("still waiting")
+
+    monkeypatch.setattr(store.client, "create_run", hung)
+    with pytest.raises(KeyboardInterrupt), opened(store, "a", {}, {}):
+        pass
 
 
 def test_what_is_written_can_be_read_and_an_unknown_number_is_left_out(store, tiny_data):

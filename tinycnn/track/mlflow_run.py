@@ -5,6 +5,7 @@ import getpass
 import json
 import logging
 import re
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -47,6 +48,32 @@ def store_errors():
         raise StoreTrouble(f"the store {shown(uri())}: {with_cure(error)}") from error
 
 
+@contextlib.contextmanager
+def _uninterrupted():
+    """Put a signal off until the block has ended, so that no run is made of which nobody knows; not a second one."""
+    before, late = {}, []
+
+    def put_off(number, frame):
+        late.append(number)
+        restore()
+
+    def restore():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    try:
+        if threading.current_thread() is threading.main_thread():  # no other gets signals
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if callable(handler := signal.getsignal(number)):
+                    before[number] = handler
+                    signal.signal(number, put_off)
+        yield
+    finally:
+        restore()
+        for number in late:
+            signal.raise_signal(number)
+
+
 def _user() -> str:
     try:
         return getpass.getuser()
@@ -71,7 +98,7 @@ class Run:
     def open(self):
         """Make the run, or set one that has an id RUNNING again, unless that is done."""
         if not self._open:
-            with store_errors():
+            with store_errors(), _uninterrupted():
                 if self.id is None:
                     made = self.client.create_run(self._experiment, run_name=self._name, tags=self._tags)
                     self.id = made.info.run_id
