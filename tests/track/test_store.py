@@ -148,7 +148,7 @@ def test_a_run_that_is_left_by_an_exception_has_ended(store, error, status, reas
 @pytest.mark.parametrize("call", ["create_run", "update_run"])
 def test_an_interruption_while_a_run_is_opened_leaves_none_that_seems_to_run(store, monkeypatch, call):
     with opened(store, "a", {}, {"kind": 2}) as before:
-        original = getattr(store.client, call)
+        original, handler = getattr(store.client, call), signal.getsignal(signal.SIGINT)
 
     def interrupted(*arguments, **options):
         answer = original(*arguments, **options)
@@ -161,7 +161,7 @@ def test_an_interruption_while_a_run_is_opened_leaves_none_that_seems_to_run(sto
         run.open()
     assert [each.info.status for each in store.search({"kind": 2}, EVERY)].count("KILLED") == 1
     assert store.search({"kind": 2}, ("RUNNING",)) == []
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_second_interruption_is_not_put_off(store, monkeypatch):
