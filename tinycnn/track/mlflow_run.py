@@ -40,17 +40,8 @@ for _name, _level in (("mlflow", logging.CRITICAL), ("alembic", logging.ERROR), 
 
 
 @contextlib.contextmanager
-def store_errors():
-    """Turn what a store, or the disk below it, raises into StoreTrouble with the line that says what is wrong."""
-    try:
-        yield
-    except ERRORS as error:
-        raise StoreTrouble(f"the store {shown(uri())}: {with_cure(error)}") from error
-
-
-@contextlib.contextmanager
 def _uninterrupted():
-    """Put a signal off until the block has ended, so that no run is made of which nobody knows; not a second one."""
+    """Put a signal off until the block has ended, but not a second one."""
     before, late = {}, []
 
     def put_off(number, frame):
@@ -72,6 +63,20 @@ def _uninterrupted():
         restore()
         for number in late:
             signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def store_errors():
+    """Turn what a store, or the disk below it, raises into StoreTrouble with the line that says what is wrong.
+
+    A call to the store is not interrupted half way: it might have made a run of which nobody knows, or keep a database
+    locked for the call that ends the run.
+    """
+    try:
+        with _uninterrupted():
+            yield
+    except ERRORS as error:
+        raise StoreTrouble(f"the store {shown(uri())}: {with_cure(error)}") from error
 
 
 def _user() -> str:
@@ -98,7 +103,7 @@ class Run:
     def open(self):
         """Make the run, or set one that has an id RUNNING again, unless that is done."""
         if not self._open:
-            with store_errors(), _uninterrupted():
+            with store_errors():
                 if self.id is None:
                     made = self.client.create_run(self._experiment, run_name=self._name, tags=self._tags)
                     self.id = made.info.run_id
