@@ -164,17 +164,6 @@ def test_an_interruption_while_a_run_is_opened_leaves_none_that_seems_to_run(sto
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_second_interruption_is_not_put_off(store, monkeypatch):
-    def hung(*_, **__):
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        raise AssertionError("still waiting")
-
-    monkeypatch.setattr(store.client, "create_run", hung)
-    with pytest.raises(KeyboardInterrupt), opened(store, "a", {}, {}):
-        pass
-
-
 def test_what_is_written_can_be_read_and_an_unknown_number_is_left_out(store, tiny_data):
     with opened(store, "a", {"b.c": 0.5, "d": None}, {"kind": "x"}) as run:
         run.metrics({"accuracy": 99.5, "first": None}, 2)

@@ -5,7 +5,6 @@ import getpass
 import json
 import logging
 import re
-import signal
 import sqlite3
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tinycnn.errors import StoreTrouble
 from tinycnn.track.address import shown, uri, with_cure
+from tinycnn.track.interruption import uninterrupted
 from tinycnn.track.provenance import commit, versions
 
 PARENT = "mlflow.parentRunId"
@@ -40,32 +40,6 @@ for _name, _level in (("mlflow", logging.CRITICAL), ("alembic", logging.ERROR), 
 
 
 @contextlib.contextmanager
-def _uninterrupted():
-    """Put a signal off until the block has ended, but not a second one."""
-    before, late = {}, []
-
-    def put_off(number, frame):
-        late.append(number)
-        restore()
-
-    def restore():
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    try:
-        if threading.current_thread() is threading.main_thread():  # no other gets signals
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                if callable(handler := signal.getsignal(number)):
-                    before[number] = handler
-                    signal.signal(number, put_off)
-        yield
-    finally:
-        restore()
-        for number in late:
-            signal.raise_signal(number)
-
-
-@contextlib.contextmanager
 def store_errors():
     """Turn what a store, or the disk below it, raises into StoreTrouble with the line that says what is wrong.
 
@@ -73,7 +47,7 @@ def store_errors():
     locked for the call that ends the run.
     """
     try:
-        with _uninterrupted():
+        with uninterrupted():
             yield
     except ERRORS as error:
         raise StoreTrouble(f"the store {shown(uri())}: {with_cure(error)}") from error

@@ -10,6 +10,7 @@ from tinycnn.data.files import Images
 from tinycnn.errors import Diverged
 from tinycnn.track import verdict
 from tinycnn.track.address import check_store, database
+from tinycnn.track.interruption import uninterrupted
 from tinycnn.track.plan import Plan
 from tinycnn.track.record import SeedRecord
 from tinycnn.train import train
@@ -22,9 +23,10 @@ def opened(reporter):
 
     @functools.cache
     def store():
-        from tinycnn.track.mlflow_store import Store
+        with uninterrupted():
+            from tinycnn.track.mlflow_store import Store
 
-        return Store(reporter.notice)
+            return Store(reporter.notice)
 
     if not check_store():
         store()
