@@ -10,7 +10,7 @@ from analysis.statistics import as_text, difference_as_text
 from tinycnn.track.description import parse_notes
 
 _MOST_STUDIES = 3
-"""Studies with a figure, and sweeps, unless everything is asked for; first studies compared on the test set."""
+"""Studies with a figure unless everything is asked for; first those compared on the test set."""
 
 
 def iteration(report, name: str, saved, pictured: bool, everything: bool) -> list[dict]:
@@ -73,10 +73,14 @@ def studies(found: dict, saved, everything: bool) -> list[dict]:
 
 
 def sweeps(found: dict, saved, everything: bool) -> list[dict]:
-    """Return a section for each sweep, or the first few: its arms, and what each brings. ``found``: by name."""
-    sections = []
-    for name, result in list(found.items())[: None if everything else _MOST_STUDIES]:
-        arms, several = result["arms"], max(arm["n"] for arm in result["arms"])
+    """Return a section for each sweep, or the two of the most seeds: its arms, and what each brings.
+
+    ``found``: by name.
+    """
+    sections, seeds = [], {name: max(arm["n"] for arm in result["arms"]) for name, result in found.items()}
+    for name in sorted(found, key=lambda each: -seeds[each])[: None if everything else 2]:
+        result, several = found[name], seeds[name]
+        arms = result["arms"]
         rows = [
             (
                 arm["arm"], number(arm["parameters"], 0), number(arm["macs"], 0), arm["n"], number(arm.get("last"), 3),

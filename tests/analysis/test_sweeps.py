@@ -77,6 +77,17 @@ def test_the_report_says_what_each_arm_brings_and_how_many_diverged(tmp_path):
     assert saved.notes == []
 
 
+def test_a_short_report_has_the_sweeps_of_the_most_seeds(tmp_path):
+    saved = figures.FigureFolder(tmp_path, [])
+    found = {f"of_{seeds}": result(seeds) for seeds in (2, 8, 1, 4)}
+
+    def titles(everything):
+        return [each["text"] for each in chapters.sweeps(found, saved, everything) if each["kind"] == "heading"]
+
+    assert titles(everything=False) == ["Sweep of_8", "Sweep of_4"]
+    assert len(titles(everything=True)) == 4
+
+
 def test_what_was_tried_is_one_table_with_the_number_of_trainings(folder):
     folder.mkdir()
     (folder / "acts.json").write_text(json.dumps(result()))
