@@ -1,6 +1,6 @@
 /* experiment record_8k
-   seed       1000
-   run        e2a1bffe65a14b09af0914e9ba5cb8b5
+   seed       1009
+   run        332fbc4d945b402baac92a7b75607e0d
    weights    as trained
    data       mnist
 
@@ -26,7 +26,7 @@ enum {
     mnist_8k_classes = 10
 };
 
-/* Return the class of an image, the one with the largest score. Scores times 9.08527156e-05 are the logits.
+/* Return the class of an image, the one with the largest score. Scores times 8.13514129e-05 are the logits.
    Not reentrant: it works in memory of its own. */
 int mnist_8k_predict(const uint8_t image[mnist_8k_pixels], int32_t scores[mnist_8k_classes]);
 
