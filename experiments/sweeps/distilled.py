@@ -3,7 +3,7 @@
 Question  do small networks learn more from a large one's outputs than from the labels alone?
 Fidelity  15 epochs on the 50,000 training images beside the validation split, which the teacher has not seen either
 Analysis  no: with 8,000 and 4,000 parameters four pairs of seeds come out as before, with 2,000 each of the four is
-          worse, by 0.12 to 0.17. So small a network spends on the teacher's doubts what it needs for the labels
+          worse, by 0.12 to 0.17. One teacher, one temperature: others were not tried
 Run       make teacher SET="data.validation=true", then make sweep SWEEP=distilled (60 min on two cores)
 """
 

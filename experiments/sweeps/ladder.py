@@ -7,14 +7,9 @@ Run       make sweep SWEEP=ladder (40 min on two cores)
 """
 
 from experiments.record_4k import SPEC as RECORD_4K
-from tinycnn.spec import Conv, Depthwise, Head, MaxPool, Network, Pointwise
+from experiments.sweeps.separable import block
+from tinycnn.spec import Conv, Head, MaxPool, Network
 from tinycnn.spec.sweep import Sweep
-
-
-def block(channels):
-    """A depthwise and a 1×1 convolution, each with batch norm and activation."""
-    return Depthwise(3, padding=1), Pointwise(channels)
-
 
 LAYOUTS = {
     "8-9 P 10-10 P 14": RECORD_4K.model.layers,

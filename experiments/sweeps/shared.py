@@ -7,21 +7,16 @@ Run       make sweep SWEEP=shared (40 min on two cores)
 """
 
 from experiments.record_4k import SPEC as RECORD_4K
-from experiments.sweeps.separable import PLAIN, RECORD_1K, RECORD_2K
-from tinycnn.spec import Conv, Depthwise, Head, MaxPool, Network, Pointwise, Repeat, Residual
+from experiments.sweeps.separable import PLAIN, RECORD_1K, RECORD_2K, block
+from tinycnn.spec import Conv, Head, MaxPool, Network, Repeat, Residual
 from tinycnn.spec.sweep import Sweep
 
 
-def shared(channels, *block, times=2):
-    """A convolution, then at each of three scales ``times`` times the same block."""
-    block = block or (Conv(channels, padding=1),)
-    scale = (MaxPool(2), Repeat(*block, times=times, shared=True))
+def shared(channels, *layers, times=2):
+    """A convolution, then at each of three scales ``times`` times the same layers."""
+    layers = layers or (Conv(channels, padding=1),)
+    scale = (MaxPool(2), Repeat(*layers, times=times, shared=True))
     return Network(Conv(channels), Repeat(*scale, times=3, shared=True), Head(), activation="silu")
-
-
-def separable(channels):
-    """The layers of a separable block."""
-    return Depthwise(3, padding=1), Pointwise(channels)
 
 
 SWEEP = Sweep(
@@ -32,11 +27,11 @@ SWEEP = Sweep(
         "1k shared, no augmentation": RECORD_1K.but(model=shared(9), augment=PLAIN),
         "1k shared, thrice": RECORD_1K.but(model=shared(9, times=3)),
         "1k shared, residual": RECORD_1K.but(model=shared(9, Residual(Conv(9, padding=1)))),
-        "1k shared, separable": RECORD_1K.but(model=shared(18, *separable(18))),
-        "1k shared, separable, residual": RECORD_1K.but(model=shared(18, Residual(*separable(18)))),
+        "1k shared, separable": RECORD_1K.but(model=shared(18, *block(18))),
+        "1k shared, separable, residual": RECORD_1K.but(model=shared(18, Residual(*block(18)))),
         "2k": RECORD_2K,
         "2k shared": RECORD_2K.but(model=shared(13)),
-        "2k shared, separable": RECORD_2K.but(model=shared(29, *separable(29))),
+        "2k shared, separable": RECORD_2K.but(model=shared(29, *block(29))),
         "4k": RECORD_4K,
         "4k shared": RECORD_4K.but(model=shared(19)),
     },

@@ -16,13 +16,18 @@ def handler():
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
-def test_what_would_swallow_an_interruption_is_finished_first():
-    done = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted(), uninterrupted():
-        with contextlib.suppress(BaseException):  # as a package does while it is imported
-            signal.raise_signal(signal.SIGINT)
-        done.append(True)
-    assert done
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"])
+def test_what_would_swallow_an_interruption_is_finished_first(name):
+    number, done = getattr(signal, name), []
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), uninterrupted(), uninterrupted():
+            with contextlib.suppress(BaseException):  # as a package does while it is imported
+                signal.raise_signal(number)
+            done.append(True)
+        assert done and signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
 
 
 def test_an_interruption_is_not_lost_where_the_block_fails():

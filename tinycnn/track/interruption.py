@@ -24,7 +24,7 @@ def uninterrupted():
 
     try:
         if threading.current_thread() is threading.main_thread():  # no other gets signals
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):  # the last is Slurm's
                 if callable(handler := signal.getsignal(number)):
                     before[number] = handler
                     signal.signal(number, put_off)
