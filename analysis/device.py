@@ -53,9 +53,7 @@ def write(names: list[str], note, *, offline: bool = False) -> list[Path]:
         kept = read()
         parts = [part for part in (kept[kept["experiment"] != name], pd.DataFrame(rows)) if len(part)]
         frame = pd.concat(parts, ignore_index=True).sort_values(["experiment", "seed"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_csv(path, index=False, lineterminator="\n", float_format="%.8g")
-        written = [path]
+        written = [evidence.save(frame, path)]
     return written
 
 

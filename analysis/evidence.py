@@ -4,6 +4,7 @@ A CSV per experiment, its mistakes, the list of specs evaluated on a test set, t
 ``analysis.device`` writes what C programs come to.
 """
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -46,11 +47,30 @@ def read(name: str) -> pd.DataFrame:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Return a file of the evidence as it is. Raises UserError where it is damaged."""
-    try:
+    """Return a table of the evidence as it is. Raises UserError where it is damaged."""
+    with _damage(path):
         return pd.read_csv(path, dtype={"spec_hash": str, "code_hash": str})  # 12 digits may look like a number
+
+
+def read_json(path: Path) -> dict:
+    """Return a result in the evidence as it is. Raises UserError where it is damaged."""
+    with _damage(path):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _damage(path):
+    try:
+        yield
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); restore it from git") from None
+
+
+def save(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a file of the evidence, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False, lineterminator="\n", float_format="%.8g")
+    return path
 
 
 def mistakes(name: str) -> pd.DataFrame:
@@ -75,17 +95,10 @@ def references_of_bytes() -> pd.DataFrame:
     return pd.read_csv(OF_BYTES)
 
 
-def studies() -> tuple[dict[str, tuple], list[str]]:
-    """Return (trials, curves, result) by study, as ``analysis.studies`` wrote them, and a line for each damaged one."""
-    found, lines = {}, []
-    for path in sorted((FOLDER / "studies").glob("*.json")):
-        try:
-            result, curves = json.loads(path.read_text(encoding="utf-8")), path.with_name(f"{path.stem}_epochs.csv")
-            trials = read_csv(path.with_suffix(".csv"))
-            found[path.stem] = trials, read_csv(curves) if curves.exists() else pd.DataFrame(), result
-        except (OSError, ValueError, UserError) as error:
-            lines.append(f"study {path.stem}: cannot be read ({' '.join(str(error).split())}), so it is left out.")
-    return found, lines
+def studies() -> dict[str, tuple]:
+    """Return (trials, result) by study, as ``analysis.studies`` wrote them. Raises UserError for a damaged file."""
+    results = {path.stem: (path, read_json(path)) for path in sorted((FOLDER / "studies").glob("*.json"))}
+    return {name: (read_csv(path.with_suffix(".csv")), result) for name, (path, result) in results.items()}
 
 
 def evaluated(frame: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -124,8 +137,8 @@ def write(experiment_names: list[str] | None = None) -> list[Path]:
             continue
         if not experiment_names and path.exists() and read(path.stem)["seed"].nunique() > len(mine):
             continue
-        written += [_save(of_runs(mine), path), *_write_mistakes(mine, spec)]
-    written.append(_save(evaluated(every), FOLDER / EVALUATED))
+        written += [save(of_runs(mine), path), *_write_mistakes(mine, spec)]
+    written.append(save(evaluated(every), FOLDER / EVALUATED))
     for note in notes:
         print(f"note: {visible(note)}", file=sys.stderr)
     return written
@@ -141,12 +154,6 @@ def of_runs(mine: pd.DataFrame) -> pd.DataFrame:
     return frame[["experiment", "spec_hash", "seed", "epoch", *runs.EPOCH_METRICS, *_ORIGIN]]
 
 
-def _save(frame: pd.DataFrame, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, lineterminator="\n", float_format="%.8g")
-    return path
-
-
 def _write_mistakes(mine: pd.DataFrame, spec) -> list[Path]:
     """Write the misclassified images of each run, and the size of each class of the data set."""
     recorded, folder = mine["class_counts"].dropna(), FOLDER / "mistakes"
@@ -158,4 +165,4 @@ def _write_mistakes(mine: pd.DataFrame, spec) -> list[Path]:
     if path.exists():
         known = read_csv(path)
         sizes = pd.concat([known[known["data"] != spec.data.short], sizes]).sort_values("data", kind="stable")
-    return [_save(runs.mistakes(mine), folder / f"{spec.name}.csv"), _save(sizes, path)]
+    return [save(runs.mistakes(mine), folder / f"{spec.name}.csv"), save(sizes, path)]

@@ -41,10 +41,10 @@ def read(statuses=("FINISHED",), notes: list | None = None, names: list | None =
     spec_hash, seed, data, data_digest, code_hash, ...), what made it, parameters and macs. Raises StoreTrouble.
     """
     rows, invalid = [], []
-    store = _store()
+    stored = store()
     seeds = {"tinycnn.role": "seed"}
     wanted = [seeds] if names is None else [seeds | {"tinycnn.experiment": name} for name in dict.fromkeys(names)]
-    for entity, facts in (each for tags in wanted for each in store.with_facts(tags, statuses)) if store else ():
+    for entity, facts in (each for tags in wanted for each in stored.with_facts(tags, statuses)) if stored else ():
         info, data = entity.info, entity.data
         commit = data.tags.get("mlflow.source.git.commit")
         row = dict(zip(_RUN, (info.run_id, info.start_time, info.status, info.artifact_uri, commit), strict=True))
@@ -65,7 +65,7 @@ def read(statuses=("FINISHED",), notes: list | None = None, names: list | None =
     return frame.astype({"seed": "int64"}).sort_values(["started", "run_id"]).reset_index(drop=True)
 
 
-def _store():
+def store():
     """Return the store to read from, None where its file is missing: nothing is created."""
     file = database()
     if file and not file.exists():
@@ -90,9 +90,9 @@ def epochs(run_ids: list[str], kind: str = "test") -> pd.DataFrame:
     """
     metrics = {metric.replace("test/", f"{kind}/"): name for name, metric in EPOCH_METRICS.items()}
     requests = [(run_ids[first : first + 100], name) for name in metrics for first in range(0, len(run_ids), 100)]
-    store = _store() if requests else None
+    stored = store() if requests else None
     with ThreadPoolExecutor(4) as pool:
-        values = [each for part in pool.map(lambda request: store.histories(*request), requests) for each in part]
+        values = [each for part in pool.map(lambda request: stored.histories(*request), requests) for each in part]
     long = pd.DataFrame(values, columns=["run_id", "metric", "epoch", "value", "time"])
     long["metric"] = long["metric"].map(metrics)
     long = long.astype({"epoch": "int64", "value": float}).sort_values("time", kind="stable")

@@ -65,7 +65,6 @@ def summarise(epochs: pd.DataFrame, spec=None, measured=None, not_judged: str = 
         "verdict": word,
         "reason": reason,
         "target_accuracy": target.accuracy if target else None,
-        "limit": target.parameter_limit if target else None,
     }
 
 

@@ -28,10 +28,7 @@ def write() -> list[Path]:
         result = results.results(study, found) | {"comparison": found.user_attrs.get("comparison")}
         if path.exists() and len(pd.read_csv(path)) > len(trials):
             continue
-        folder.mkdir(parents=True, exist_ok=True)
-        files = path, folder / f"{name}_epochs.csv", folder / f"{name}.json"
-        for frame, file in ((trials, files[0]), (epochs, files[1])):
-            frame.to_csv(file, index=False, lineterminator="\n", float_format="%.6g")
-        files[2].write_text(json.dumps(result, indent=1) + "\n")
-        written += files
+        written += [evidence.save(trials, path), evidence.save(epochs, folder / f"{name}_epochs.csv")]
+        written.append(path.with_suffix(".json"))
+        written[-1].write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return written

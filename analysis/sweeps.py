@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import evidence
+from analysis import evidence, runs
 from tinycnn.spec import sweep
-from tinycnn.track.address import database
 
 
 def write() -> list[Path]:
@@ -15,12 +14,8 @@ def write() -> list[Path]:
 
     A record of more trainings than the store's is left as it is. Raises StoreTrouble.
     """
-    if database() and not database().exists():
-        return []
-    from tinycnn.track.mlflow_store import Store  # importing MLflow takes seconds
-
-    store, written = Store(make=False), []
-    for name in sweep.names():
+    store, written = runs.store(), []
+    for name in sweep.names() if store else ():
         found = store.search({"tinycnn.role": "sweep", "tinycnn.sweep": name}, everywhere=True)
         text = store.read(found[0].info.run_id, "sweep.json") if found else None
         path = evidence.FOLDER / "sweeps" / f"{name}.json"
@@ -36,15 +31,9 @@ def _trainings(text: str) -> int:
     return sum(arm["n"] for arm in json.loads(text)["arms"])
 
 
-def read() -> tuple[dict[str, dict], list[str]]:
-    """Return the result of each sweep by name, as ``tinycnn.track.sweep.results``, and a line for each damaged file."""
-    found, lines = {}, []
-    for path in sorted((evidence.FOLDER / "sweeps").glob("*.json")):
-        try:
-            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            lines.append(f"sweep {path.stem}: cannot be read ({' '.join(str(error).split())}), so it is left out.")
-    return found, lines
+def read() -> dict[str, dict]:
+    """Return the result of each sweep by name, as ``tinycnn.track.sweep.results``. Raises UserError."""
+    return {path.stem: evidence.read_json(path) for path in sorted((evidence.FOLDER / "sweeps").glob("*.json"))}
 
 
 def differences(result: dict) -> pd.DataFrame:

@@ -2,14 +2,11 @@
 
 torchvision's data set with a transform for each image, a ``DataLoader``, eager float32 as torch lays it out, and the
 test images after each epoch. Network, initial weights, optimizer, schedule and kinds of augmentation are the spec's.
-``python -m bench.plain_loop exp3 --until 99.4`` trains.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -134,23 +131,3 @@ def throughput(spec, workers: int, images: int) -> float:
         if number == warm + count - 1:
             return count * spec.train.batch_size / (time.perf_counter() - begun)
     raise ValueError(f"{data.name} has fewer than {images} training images and {warm} batches")
-
-
-def main():
-    """Train and print one line of JSON for each epoch."""
-    from tinycnn.spec import load as experiments
-
-    parser = argparse.ArgumentParser(prog="python -m bench.plain_loop", description=__doc__.splitlines()[0])
-    parser.add_argument("experiment", nargs="?", default="exp3")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=0, help="of the DataLoader (default 0)")
-    parser.add_argument("--until", type=float, default=101.0, metavar="ACCURACY", help="stop at this one, in percent")
-    chosen = parser.parse_args()
-    for epoch in train(experiments.load(chosen.experiment), chosen.seed, chosen.workers):
-        print(json.dumps(asdict(epoch)), flush=True)
-        if epoch.accuracy >= chosen.until:
-            break
-
-
-if __name__ == "__main__":
-    main()

@@ -77,23 +77,12 @@ def _crowd(parameters, budgets) -> tuple[float, float] | None:
 
 
 @style.styled
-def accuracy_against_macs(summary: pd.DataFrame) -> Figure:
-    """Draw errors against the multiply-accumulates of one image, of one data set."""
-    figure, (axes,) = axis.column(2.5)
-    points = _points(axes, summary, summary[:0], "macs")
-    axes.set_xlabel("multiply-accumulates of an image")
-    axis.legend(figure, [("mean of the last epoch, 95 % interval", _OWN), ("front", _FRONT)])
-    label_points(axes, *points)
-    return figure
-
-
-@style.styled
-def accuracy_against_bytes(summary: pd.DataFrame, references: pd.DataFrame) -> Figure:
-    """Draw errors of C programs against their bytes, of one data set; ``references``: the published, with ``bytes``."""
+def accuracy_against(summary: pd.DataFrame, references: pd.DataFrame, cost: str, label: str) -> Figure:
+    """Draw errors of one data set against the column ``cost``; ``references``: the published, or no rows."""
     figure, (axes,) = axis.column(2.7)
-    points = _points(axes, summary, references, "bytes")
-    axes.set_xlabel("bytes of constants; of the published, of weights")
-    entries = [("mean of C programs, 95 % interval", _OWN), ("front", _FRONT)]
+    points = _points(axes, summary, references, cost)
+    axes.set_xlabel(label)
+    entries = [("mean over seeds, 95 % interval", _OWN), ("front", _FRONT)]
     entries += [("published, of one run", _BEST), ("front of the published", _PUBLISHED_FRONT)] * bool(len(references))
     axis.legend(figure, entries)
     label_points(axes, *points)

@@ -51,9 +51,9 @@ def iteration(report, name: str, saved, pictured: bool, everything: bool) -> lis
 def studies(found: dict, saved, everything: bool) -> list[dict]:
     """Return a row for each study, and its figures; with everything also what it searched. ``found``: by name."""
     rows, sections, drawn = [], [], []
-    order = sorted(found, key=lambda name: not found[name][2].get("comparison"))
+    order = sorted(found, key=lambda name: not found[name][1].get("comparison"))
     for name in order:
-        trials, _, result = found[name]
+        trials, result = found[name]
         states = trials["state"].value_counts()
         counted = ", ".join(f"{states[state]} {state.replace('_', ' ')}" for state in sorted(states.index))
         best, compared = f"{number(result.get('value'), 5)} ({number(result.get('base_value'), 5)})", "-"

@@ -106,8 +106,6 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
     if recorded_only := [name for name in names if current[name] is None and not selected[name].not_judged]:
         notes.append(f"Shown as recorded, without a file in experiments/: {', '.join(recorded_only)}.")
     _note_origin(epochs, specs, notes)
-    studies, lines = evidence.studies()
-    swept, damaged = sweeps.read()
     return ReportData(
         epochs=epochs,
         summary=summary,
@@ -123,9 +121,9 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
         documents=documents,
         measured=measured,
         sources={name: selected[name].source for name in names},
-        studies={name: study for name, study in studies.items() if not only or study[2].get("base") in only},
-        sweeps={name: each for name, each in swept.items() if not only or each["base"] in only},
-        notes=notes + lines + damaged,
+        studies={name: study for name, study in evidence.studies().items() if not only or study[1].get("base") in only},
+        sweeps={name: each for name, each in sweeps.read().items() if not only or each["base"] in only},
+        notes=notes,
     )
 
 

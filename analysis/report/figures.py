@@ -80,7 +80,9 @@ def on_a_device(saved: FigureFolder, measured) -> list[dict]:
         both = [own.assign(whose="tinycnn"), theirs.assign(whose="published")]
         caption = f"Test errors of C programs on {data} against bytes of constants"
         caption += ", and of published ones against bytes of weights alone." if len(theirs) else "."
-        plot = functools.partial(specs.accuracy_against_bytes, own, theirs)
+        plot = functools.partial(
+            specs.accuracy_against, own, theirs, "bytes", "bytes of constants; of the published, of weights"
+        )
         drawn += saved.add(f"device_{data}", caption, pd.concat(both, ignore_index=True), plot)
     return drawn
 
@@ -100,8 +102,10 @@ def comparison(report: ReportData, data: str, saved: FigureFolder, everything: b
     drawn += saved.add(f"seeds_{data}", caption, last, lambda: runs.seeds(last))
     costs = summary[["experiment", "data", "n", "last", "last_low", "last_high", "macs"]]
     if costs["macs"].notna().any():
-        caption = "Test errors against arithmetic, and the front."
-        drawn += saved.add(f"macs_{data}", caption, costs, lambda: specs.accuracy_against_macs(costs))
+        caption, label = "Test errors against arithmetic, and the front.", "multiply-accumulates of an image"
+        drawn += saved.add(
+            f"macs_{data}", caption, costs, lambda: specs.accuracy_against(costs, costs[:0], "macs", label)
+        )
     drawn += training_time(report, data, saved)
     losses = epochs[["experiment", "seed", "epoch", "train_loss", "test_loss"]]
     if losses[["train_loss", "test_loss"]].notna().all(axis=1).any():

@@ -69,7 +69,7 @@ def _tried() -> Path:
 def tried() -> str:
     """Return the table of every arm of every sweep, in Markdown: what was tried, and what it brought."""
     rows, ranks, trainings = [], [], 0
-    for name, result in sweeps.read()[0].items():
+    for name, result in sweeps.read().items():
         for short in sweeps.rank_agreement(result).itertuples():
             found = number(short.tau, 2), number(short.regret, 3)
             ranks.append((name, str(short.epochs), str(short.most), str(short.networks), *found))

@@ -77,7 +77,8 @@ def test_figures_of_specs_are_legible_and_names_avoid_points(count, published, n
     summary, references = frames.summary(count, name), frames.references()[:published]
     other = summary[:1].assign(data="cifar10", last=80.0, last_low=79.0, last_high=81.0)
     both, budgets = pd.concat([summary, other], ignore_index=True), [1_000, 2_000, 4_000, 8_000, 16_000, 32_000]
-    for figure in (specs.accuracy_against_parameters(both, references, budgets), specs.accuracy_against_macs(summary)):
+    against_macs = specs.accuracy_against(summary, summary[:0], "macs", "multiply-accumulates of an image")
+    for figure in (specs.accuracy_against_parameters(both, references, budgets), against_macs):
         assert_legible(figure)
         for axes in (axes for axes in figure.axes if axes.texts):
             boxes = [Text.get_window_extent(text) for text in axes.texts]
@@ -89,7 +90,7 @@ def test_figures_of_specs_are_legible_and_names_avoid_points(count, published, n
 @pytest.mark.parametrize("count", [1, 4, 20])
 def test_accuracy_against_bytes_is_legible(count):
     summary = frames.summary(count, "record_{}").rename(columns={"parameters": "bytes"})
-    assert_legible(specs.accuracy_against_bytes(summary, evidence.references_of_bytes()))
+    assert_legible(specs.accuracy_against(summary, evidence.references_of_bytes(), "bytes", "bytes"))
 
 
 @pytest.mark.parametrize("network", [networks.everything(), networks.model_1(), networks.model_3(dropout=0.003)])

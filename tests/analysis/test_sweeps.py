@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from analysis import evidence, sweeps
+from analysis import evidence, runs, sweeps
 from analysis.report import chapters, figures, readme
+from tinycnn.errors import UserError
 from tinycnn.spec import sweep as definitions
 
 
@@ -49,20 +50,19 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_record_of_more_trainings_than_the_store_has_is_kept(folder, monkeypatch):
     monkeypatch.setattr(definitions, "names", lambda: ["acts", "never_run"])
-    monkeypatch.setattr(sweeps, "database", lambda: None)
+    monkeypatch.setattr(runs, "database", lambda: None)
     monkeypatch.setattr("tinycnn.track.mlflow_store.Store", Stored)
     assert [path.name for path in sweeps.write()] == ["acts.json"]
-    assert sweeps.read() == ({"acts": result()}, [])
+    assert sweeps.read() == {"acts": result()}
     (folder / "acts.json").write_text(json.dumps(result(seeds=16)))
     assert sweeps.write() == []
 
 
-def test_a_damaged_record_is_a_note(folder):
+def test_a_damaged_record_is_a_line_that_names_it(folder):
     folder.mkdir()
     (folder / "acts.json").write_text("{")
-    found, lines = sweeps.read()
-    assert found == {}
-    assert "sweep acts: cannot be read" in lines[0]
+    with pytest.raises(UserError, match=r"acts.json: cannot be read .*; restore it from git"):
+        sweeps.read()
 
 
 def test_the_report_says_what_each_arm_brings_and_how_many_diverged(tmp_path):

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from tinycnn.data import load
-from tinycnn.errors import UserError
 from tinycnn.export.program_file import packed, unpacked
 from tinycnn.zoo import layers, page
 
@@ -127,12 +126,6 @@ def test_a_unit_sees_the_pixels_that_its_value_depends_on(name):
 @pytest.mark.parametrize("name", exported.NAMES)
 def test_a_program_comes_back_from_json(name):
     program, pixels = exported.named_program(name)[1], exported.images(8).numpy()
-    again = unpacked(json.loads(json.dumps(packed(program))), "program.json")
+    again = unpacked(json.loads(json.dumps(packed(program))))
     assert np.array_equal(again.run(pixels), program.run(pixels)) and again.step == program.step
     assert all(layers.words(step, again) for step in again.steps)
-
-
-@pytest.mark.parametrize("damage", [{"steps": [{}]}, {"steps": []}, [], {"steps": [{"kernel": "Conv", "inputs": 0}]}])
-def test_what_is_no_program_is_one_line(damage):
-    with pytest.raises(UserError, match="^here: is no program"):
-        unpacked(damage, "here")

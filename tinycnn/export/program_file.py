@@ -8,19 +8,11 @@ import dataclasses
 
 import numpy as np
 
-from tinycnn.errors import UserError, one_line
 from tinycnn.integers import kernels
 from tinycnn.integers.fixed import Format
 from tinycnn.integers.steps import Program, Step
 
 _TYPES = "int8", "uint8", "int16", "uint16", "int32"
-_KERNELS = {
-    each.__name__: each
-    for each in (
-        kernels.Conv, kernels.MaxPool, kernels.Average, kernels.GatedPool, kernels.Blur, kernels.Add, kernels.Scale,
-        kernels.Lookup,
-    )
-}  # fmt: skip
 
 
 def packed(program: Program) -> dict:
@@ -38,20 +30,17 @@ def packed(program: Program) -> dict:
     }
 
 
-def unpacked(values: dict, where: str) -> Program:
-    """Return the program that ``packed`` gave; ``where`` names the file. Raises UserError for anything else."""
-    try:
-        steps = []
-        for each in values["steps"]:
-            fields = {name: _made(value) for name, value in each.items() if name not in ("kernel", "inputs", "output")}
-            kind = _KERNELS[each["kernel"]]
-            fields |= {"units": None} if kind is kernels.Conv else {}  # not needed to run it
-            steps.append(Step(kind(**fields), tuple(each["inputs"]), each["output"]))
-        shapes = {int(number): tuple(shape) for number, shape in values["shapes"].items()}
-        formats = {int(number): Format(**each) for number, each in values["formats"].items()}
-        return Program(steps, shapes, formats, values["result"], values["macs"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{where}: is no program of tinycnn ({one_line(error)}); restore it") from None
+def unpacked(values: dict) -> Program:
+    """Return the program that ``packed`` gave."""
+    steps = []
+    for each in values["steps"]:
+        fields = {name: _made(value) for name, value in each.items() if name not in ("kernel", "inputs", "output")}
+        kind = getattr(kernels, each["kernel"])
+        fields |= {"units": None} if kind is kernels.Conv else {}  # not needed to run it
+        steps.append(Step(kind(**fields), tuple(each["inputs"]), each["output"]))
+    shapes = {int(number): tuple(shape) for number, shape in values["shapes"].items()}
+    formats = {int(number): Format(**each) for number, each in values["formats"].items()}
+    return Program(steps, shapes, formats, values["result"], values["macs"])
 
 
 def _plain(value):

@@ -29,7 +29,7 @@ def write(folder: Path, *, offline: bool = False) -> list[Path]:
         record.check(folder / name)
         card = record.card(folder / name)
         if card["data"]["name"] in DIGITS:
-            found.append((card, record.program(folder / name)[0]))
+            found.append((card, record.program(folder / name)))
     if not found:
         return []
     found.sort(key=lambda pair: -pair[0]["parameters"])

@@ -42,23 +42,15 @@ def check(folder: Path) -> None:
 
 
 def card(folder: Path) -> dict:
-    """Return the facts of a record, as ``make`` wrote them. Raises UserError."""
-    try:
-        return json.loads(_read(folder / CARD))
-    except ValueError as error:
-        raise UserError(f"{folder / CARD}: is no JSON ({one_line(error)}); {_restore(folder)}") from None
+    """Return the facts of a record that was checked, as ``make`` wrote them."""
+    return json.loads(_read(folder / CARD))
 
 
 def program(folder: Path):
-    """Return the ``Program`` of a record in whole numbers, and its JSON. Raises UserError."""
+    """Return the ``Program`` in whole numbers of a record that was checked."""
     from tinycnn.export.program_file import unpacked
 
-    path = folder / PROGRAM
-    try:
-        values = json.loads(_read(path))
-    except ValueError as error:
-        raise UserError(f"{path}: is no JSON ({one_line(error)}); {_restore(folder)}") from None
-    return unpacked(values, str(path)), values
+    return unpacked(json.loads(_read(folder / PROGRAM)))
 
 
 def verify(folder: Path) -> dict:
@@ -92,7 +84,7 @@ def _measured(folder, name, found, data) -> tuple[dict, str | None]:
     from tinycnn.export import export, onnx_file
 
     images = data.evaluation.images.numpy()
-    scores = program(folder)[0].run(images)
+    scores = program(folder).run(images)
     logits = {WEIGHTS: export.network_logits(found, data)}
     for each in (f"{name}.onnx", f"{name}.int8.onnx"):
         try:
