@@ -3,6 +3,8 @@
 ``TINYCNN_DATA`` alone is honoured, as the place of the full data sets; ``standins.real`` skips what needs one of them.
 """
 
+import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -22,6 +24,7 @@ for _signal, _default in ((signal.SIGINT, signal.default_int_handler), (signal.S
 import hypothesis  # noqa: E402
 import networks  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
 # The same examples in every run, however slow: whether a test passes is not a matter of chance.
 _OF_SPEED = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much]
@@ -50,15 +53,44 @@ def no_data(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "ROOT", tmp_path / "repository")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def parsed_once():
+    """mnist5k's files are read and checked once in a process, not by each test that loads it."""
+    from tinycnn.data import files
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_read_mnist5k", functools.cache(files._read_mnist5k))
+        yield
+
+
 @pytest.fixture(scope="session")
-def template(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """Return a context with the folder of a name, for one process of the suite at a time, and whether it is new."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    @contextlib.contextmanager
+    def made(name):
+        folder = root / name
+        with FileLock(root / f"{name}.lock"):
+            yield folder, not (folder / "complete").exists()
+            folder.mkdir(exist_ok=True)
+            (folder / "complete").touch()
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def template(made_once):
     """A migrated database without runs: making one takes seconds, copying it none."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     from tinycnn.track import mlflow_store as tracking  # noqa: F401  quietens mlflow
 
-    folder = tmp_path_factory.mktemp("template")
-    SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "mlruns")).engine.dispose()
+    with made_once("template") as (folder, new):
+        if new:
+            folder.mkdir()
+            SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "mlruns")).engine.dispose()
     return folder / "mlflow.db"
 
 

@@ -8,37 +8,27 @@ import pytest
 from analysis import device, evidence, report
 from tinycnn.errors import UserError
 from tinycnn.export import host
-from tinycnn.track import run
 
 
-@pytest.fixture
-def measured(repository, plan, no_artifacts, store, few_images):
-    """Two seeds of ``tiny``, trained and measured; the rows of another experiment were there before."""
-    outcome = run.run(plan, seeds=2)
+def test_every_seed_has_a_row_and_what_they_come_to_is_in_the_report(
+    two_seeds, repository, few_images, tiny, undrawn
+):
     columns = [*device._RUN, *device._MEASURED]
     other = pd.DataFrame([["other", "0" * 12, 7, "r", "mnist", "d", *[1] * (len(columns) - 7), "cc"]], columns=columns)
     other.to_csv(evidence.FOLDER / evidence.DEVICE, index=False)
     lines = []
     device.write(["tiny"], lines.append)
-    return outcome, device.read(), lines
-
-
-def test_every_seed_has_a_row_and_those_of_other_experiments_stay(measured, tiny):
-    outcome, frame, lines = measured
+    frame = device.read()
     assert frame["experiment"].tolist() == ["other", "tiny", "tiny"] and len(lines) == 2
     mine = frame[frame["experiment"] == "tiny"]
     assert mine["seed"].tolist() == [0, 1] and set(mine["spec_hash"]) == {tiny.hash}
-    assert mine["run_id"].tolist() == [seed["run_id"] for seed in outcome["seeds"]]
-    assert mine["float_accuracy"].tolist() == pytest.approx([seed["last"] for seed in outcome["seeds"]])
+    assert mine["run_id"].tolist() == [seed["run_id"] for seed in two_seeds["seeds"]]
+    assert mine["float_accuracy"].tolist() == pytest.approx([seed["last"] for seed in two_seeds["seeds"]])
     assert (mine["images"] == 100).all() and (mine["weights"] < mine["flash"]).all()
     if host.compiler():
         assert (mine["differing"] == 0).all()
-
-
-def test_mean_deviation_and_minimum_over_the_seeds_are_in_the_report(measured, repository, undrawn):
-    _, frame, _ = measured
     evidence.write()
-    accuracies = frame.loc[frame["experiment"] == "tiny", "accuracy"].tolist()
+    accuracies = mine["accuracy"].tolist()
     report.write(None, repository / "reports")
     text = (repository / "reports" / "report.md").read_text().split("## On a device")[1]
     cells = [cell.strip() for cell in next(row for row in text.splitlines() if row.startswith("| tiny ")).split("|")]

@@ -14,8 +14,6 @@ from tinycnn.network.profile import measure
 from tinycnn.spec import Conv, Depthwise, Head, MaxPool, Network, Pointwise, Residual, Spec, Target
 
 NETWORKS = {
-    "model_1": networks.model_1(),
-    "model_2": networks.model_2(),
     "model_3": networks.model_3(dropout=0.1),
     "strides": Network(Conv(2, stride=2, padding=1), Conv(3, dilation=2), Head(), norm="none"),
     "residual": Network(

@@ -6,14 +6,12 @@ The report of ``published`` is drawn once for all processes; the others are not 
 import dataclasses
 import html
 import json
-import os
 import re
 import shutil
 
 import frames
 import pandas as pd
 import pytest
-from filelock import FileLock
 from foreign import foreign_run
 from mlflow import MlflowClient
 
@@ -28,13 +26,10 @@ COMMITTED = ("exp3.csv", "sprint.csv", "cifar1.csv", "mistakes/classes.csv", "mi
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
+def published(made_once):
     """The report on a part of the committed evidence, without a store and without data sets."""
-    base = tmp_path_factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = root / "published"
-    with FileLock(root / "published.lock"), pytest.MonkeyPatch.context() as patch:
-        if (folder / "report.html").exists():
+    with made_once("published") as (folder, new), pytest.MonkeyPatch.context() as patch:
+        if not new:
             return folder
         for name in COMMITTED:
             (folder / "evidence" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,8 +103,7 @@ def test_of_all_the_evidence_it_is_short_unless_everything_is_asked_for(undrawn,
         assert not ("| cifar1 " in table and "| exp3 " in table)
 
 
-def test_toy_runs_get_a_row_and_no_chapter_unless_they_are_asked_for(repository, plan, no_artifacts, store, undrawn):
-    run.run(plan, seeds=2)
+def test_toy_runs_get_a_row_and_no_chapter_unless_they_are_asked_for(repository, two_seeds, undrawn):
     for number in range(12):
         foreign_run(MlflowClient(), "0", [98.0], name=f"toy{number}", **{"tinycnn.data": "mnist5k"})
     report.write(None, repository)
@@ -163,9 +157,8 @@ def test_runs_without_an_experiment_file_are_shown_with_what_they_recorded(repos
 
 
 def test_images_that_every_seed_gets_wrong_are_shown_where_the_data_set_is(
-    repository, plan, no_artifacts, store, monkeypatch, undrawn
+    repository, two_seeds, plan, monkeypatch, undrawn
 ):
-    run.run(plan, seeds=2)
     monkeypatch.setattr(receptive_field, "data_here", lambda name: plan.data)
     report.write(None, repository)
     wrong = runs.mistakes(runs.read()).groupby("index")["seed"].nunique()
@@ -202,9 +195,8 @@ def test_a_figure_that_cannot_be_drawn_costs_no_other_and_old_ones_are_removed(t
 
 
 def test_runs_with_other_settings_are_listed_apart_by_what_differs(
-    repository, plan, no_artifacts, store, tiny, undrawn
+    repository, two_seeds, plan, tiny, undrawn
 ):
-    run.run(plan, seeds=2)
     typed = dataclasses.replace(plan, spec=tiny.with_values({"optimizer.lr": 0.02}), settings="optimizer.lr=0.02")
     run.run(typed, seeds=2)
     run.run(dataclasses.replace(typed, fallback="FALLBACK: mnist is missing"), first_seed=7)

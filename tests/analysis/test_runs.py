@@ -54,8 +54,7 @@ def test_runs_with_an_incomplete_record_are_named_and_left_out(store, monkeypatc
     assert len(few) == 4 and few[-1].startswith(f"{len(expected) - 3} more runs")
 
 
-def test_only_runs_of_the_spec_as_it_is_count_for_it(plan, no_artifacts, store, tiny):
-    outcome = run.run(plan, seeds=2)
+def test_only_runs_of_the_spec_as_it_is_count_for_it(two_seeds, plan, tiny):
     changed = dataclasses.replace(plan, spec=tiny.with_values({"optimizer.lr": 0.02}))
     fallback = dataclasses.replace(plan, fallback="FALLBACK: mnist is missing")
     validation = dataclasses.replace(plan, data=dataclasses.replace(plan.data, kind="validation"))
@@ -63,11 +62,10 @@ def test_only_runs_of_the_spec_as_it_is_count_for_it(plan, no_artifacts, store, 
         run.run(other)
     frame = runs.read()
     assert len(frame) == 6
-    assert runs.of_spec(frame, tiny)["run_id"].tolist() == [each["run_id"] for each in outcome["seeds"]]
+    assert runs.of_spec(frame, tiny)["run_id"].tolist() == [each["run_id"] for each in two_seeds["seeds"]]
 
 
-def test_runs_of_older_code_are_not_mixed_with_newer_ones(plan, no_artifacts, store, tiny, monkeypatch):
-    run.run(plan, seeds=2)
+def test_runs_of_older_code_are_not_mixed_with_newer_ones(two_seeds, plan, tiny, monkeypatch):
     monkeypatch.setattr(provenance, "code", lambda *_: {"tinycnn/train/loop.py:train": "0" * 12})
     newest = run.run(plan, first_seed=1)
     assert runs.of_spec(runs.read(), tiny)["run_id"].tolist() == [newest["run_id"]]

@@ -92,9 +92,8 @@ def test_a_comparison_takes_the_record_that_a_report_shows_and_says_which(
         compare.compare([tiny.with_values({"optimizer.lr": 0.5})])
 
 
-def test_validation_and_test_images_are_compared_only_with_their_like(repository, plan, no_artifacts, store, tiny):
+def test_validation_and_test_images_are_compared_only_with_their_like(repository, two_seeds, plan, tiny):
     held_out = tiny.with_values({"data.validation": 0.1})
-    run.run(plan, seeds=2)
     on_validation = dataclasses.replace(plan, spec=held_out, data=dataclasses.replace(plan.data, kind="validation"))
     outcome = run.run(on_validation, seeds=2)
     base, row = compare.compare([tiny, held_out])["experiments"]

@@ -8,6 +8,7 @@ import pytest
 from standins import real
 
 from bench import measures, report
+from bench.__main__ import main
 from tinycnn import ROOT
 from tinycnn.data.catalog import DATASETS
 from tinycnn.network.profile import measure
@@ -25,9 +26,11 @@ def test_training_takes_three_times_the_arithmetic_except_for_the_way_back_to_th
     assert measures.training_macs(measured) == 3 * 1_383_840 - 676 * 72
 
 
-def test_an_unknown_section_is_refused_in_one_line():
-    done = subprocess.run([sys.executable, "-m", "bench", "speed"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "unknown section speed; choose from throughput," in done.stderr
+def test_an_unknown_section_is_refused_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bench", "speed"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "unknown section speed; choose from throughput," in capsys.readouterr().err
 
 
 def test_the_committed_report_and_page_are_what_the_json_says():

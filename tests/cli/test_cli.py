@@ -63,7 +63,7 @@ def test_a_run_starts_without_the_modules_that_only_figures_and_studies_need():
     assert imported_by(code, ("pandas", "matplotlib", "scipy", "optuna", "mlflow")) == []
 
 
-def test_a_slow_command_first_says_that_it_starts(tinycnn, monkeypatch, capfd):
+def test_a_slow_command_first_says_that_it_starts(tinycnn, monkeypatch, capfd, database):
     monkeypatch.setattr(sys, "argv", ["tinycnn", "close", "0" * 32])
     assert commands.main() == 1
     assert capfd.readouterr().err.startswith(f"close {'0' * 32}: starting\n")

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import submitit
+from job_work import work
 from slurm_cluster import SLOTS, slurm  # noqa: F401  a fixture
 
 from tinycnn import ROOT
@@ -25,18 +26,6 @@ from tinycnn.track import mlflow_store as tracking
 from tinycnn.train import checkpoint
 
 HERE = launch.Cluster({"timeout_min": 15})
-
-
-def work(task, send):
-    """Do what a task of one of these tests says, once."""
-    what, path = task
-    path.write_text(path.read_text() + "x" if path.exists() else "x")
-    send("notice", f"{what} was done")
-    if what == "diverge":
-        raise Diverged("the loss became nan")
-    if what == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return what, os.environ["OMP_NUM_THREADS"]
 
 
 def states():
@@ -56,6 +45,7 @@ def processes(monkeypatch):
 
     monkeypatch.setattr(launch, "executor", executor)
     monkeypatch.setattr(launch, "_states", states)
+    monkeypatch.setattr(launch, "_SHORTEST", 0.2)  # seconds: a queue is asked less often than these processes may be
 
 
 def test_each_task_is_a_job_that_is_not_done_again_when_another_failed(processes, tmp_path):
@@ -112,7 +102,8 @@ def test_without_slurm_launching_there_is_refused_before_anything_is_done(tmp_pa
         ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         return ended.returncode, ended.stderr.splitlines()[-1]
 
-    assert said("--launch", "slurm")[0] == 1 and "there is no sbatch on this machine" in said("--launch", "slurm")[1]
+    code, line = said("--launch", "slurm")
+    assert code == 1 and "there is no sbatch on this machine" in line
     assert said("--slurm", "partition=a") == (2, "tinycnn: --slurm: is for --launch slurm, which is not given")
 
 

@@ -84,10 +84,9 @@ def both(name, count):
     return found
 
 
-@pytest.mark.parametrize("count", [17, 71])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_logits_gradients_and_statistics_are_torchs(name, count):
-    for exact, ours in zip(*both(name, count), strict=True):
+def test_logits_gradients_and_statistics_are_torchs(name):
+    for exact, ours in zip(*both(name, 71), strict=True):
         assert exact.shape == ours.shape
         assert (ours.double() - exact).norm() <= 2e-4 * exact.double().norm() + 1e-6
 

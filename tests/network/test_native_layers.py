@@ -154,7 +154,7 @@ def check(kind, seed, processor=PROCESSOR, bound=2e-3):
     assert disagreement(numbers(exact, exact, images.double(), weights), found) < bound
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", KINDS)
 def test_outputs_and_gradients_are_torchs(kind, seed):
     check(kind, seed)

@@ -43,10 +43,15 @@ VARIANTS = [
 ]
 MODEL = '"name": "a", "model": {"kind": "Network", "layers": [{"kind": "Head"}]}'
 EVERY = [*experiments.names(), *range(len(VARIANTS))]
-FIELDS = {  # for every field of every kind of section, a spec that has it
-    f"{type(getattr(spec, dotted.partition('.')[0])).__name__}-{dotted}": (spec, dotted)
+FIELDS = {  # for every field of every kind of section or layer, at each depth, a spec that has it
+    f"{flat.get(f'{section}.kind') or type(getattr(spec, section)).__name__}-{section.count('layers')}-{field}": (
+        spec,
+        dotted,
+    )
     for spec in VARIANTS
-    for dotted in spec.flat()
+    for flat in (spec.flat(),)
+    for dotted in flat
+    for section, _, field in (dotted.rpartition("."),)
     if dotted not in ("model.kind", "augment.name", "loss.name", "data.path")  # there is no other, or none for mnist
 }
 CANDIDATES = [

@@ -1,5 +1,7 @@
 """A sweep trains every arm with every seed, once, and compares the arms by seed."""
 
+import shutil
+
 import pytest
 
 from tinycnn.errors import OverLimit, SpecError, UserError
@@ -9,6 +11,8 @@ from tinycnn.track import close, resume
 from tinycnn.track import mlflow_store as tracking
 from tinycnn.track import run as runs
 from tinycnn.track import sweep as sweeps
+
+pytestmark = pytest.mark.usefixtures("database", "no_artifacts")
 
 TINY = Spec(
     name="tiny",
@@ -44,11 +48,6 @@ def a_sweep(seeds=2, **arms):
     return Sweep(name="rates", base=TINY, arms=arms or {"fast": {"optimizer.lr": 0.05}}, seeds=seeds)
 
 
-@pytest.fixture(autouse=True)
-def without_models(database, monkeypatch):
-    monkeypatch.setattr(tracking.Run, "model", lambda *_: None)
-
-
 def test_every_arm_gets_every_seed_in_one_parent_run_and_is_compared_by_seed():
     result, done = swept(a_sweep())
     assert done == [(BASE, 0), ("fast", 0), (BASE, 1), ("fast", 1)]  # stopped early, it would be balanced
@@ -72,13 +71,13 @@ def test_what_has_been_trained_anywhere_is_not_trained_again():
     assert more["run_id"] == first["run_id"]
 
 
-def test_an_interrupted_sweep_goes_on_where_it_was_with_the_same_numbers(tmp_path, monkeypatch):
+def test_an_interrupted_sweep_goes_on_where_it_was_with_the_same_numbers(tmp_path, monkeypatch, template):
     with pytest.raises(KeyboardInterrupt):
         swept(a_sweep(), reporter=Watcher(most=3 * 256 + 64))  # in the second arm's second epoch
     result, done = swept(a_sweep())
     assert done == [("fast", 0), (BASE, 1), ("fast", 1)]
     assert len(tracking.Store().search({tracking.PARENT: result["run_id"]}, tracking.EVERY)) == 4
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(template, tmp_path / 'other.db')}")
     whole, _ = swept(a_sweep())
     assert [arm["accuracies"] for arm in result["arms"]] == [arm["accuracies"] for arm in whole["arms"]]
 
@@ -93,8 +92,8 @@ def test_a_sweep_whose_process_was_killed_is_listed_with_the_command_that_contin
 
 
 def test_workers_change_no_number():
-    alone, _ = swept(a_sweep())
-    two = Sweep(name="other", base=TINY, arms={"fast": {"optimizer.lr": 0.05}}, seeds=2, notes="again")
+    alone, _ = swept(a_sweep(seeds=1))
+    two = Sweep(name="other", base=TINY, arms={"fast": {"optimizer.lr": 0.05}}, seeds=1, notes="again")
     for run in tracking.Store().search({}):
         tracking.Store().client.delete_run(run.info.run_id)
     together, _ = swept(two, workers=2)
@@ -103,15 +102,15 @@ def test_workers_change_no_number():
 
 def test_seeds_of_an_arm_that_fit_on_a_gpu_are_trained_together_and_interrupted_ones_go_on(monkeypatch):
     smooth = {"model": Network(Conv(2, 5, activation="silu"), Conv(2, 5, stride=3, activation="silu"), Head())}
-    sweep = a_sweep(seeds=3, smooth=smooth, diverges=smooth | {"optimizer.lr": 100.0})
+    sweep = a_sweep(seeds=2, smooth=smooth, diverges=smooth | {"optimizer.lr": 100.0})
     alone, _ = swept(sweep)
     monkeypatch.setattr(sweeps, "fit_together", lambda plan, tasks, reporter: len(tasks) > 1)
     for run in tracking.Store().search({}):
         tracking.Store().client.delete_run(run.info.run_id)
     with pytest.raises(KeyboardInterrupt):
-        swept(sweep, reporter=Watcher(most=4 * 256))  # in the second epoch of the base's three seeds
+        swept(sweep, reporter=Watcher(most=3 * 256))  # in the second epoch of the base's two seeds
     together, done = swept(sweep)
-    assert done == [(label, seed) for label in (BASE, "smooth", "diverges") for seed in range(3)]
+    assert done == [(label, seed) for label in (BASE, "smooth", "diverges") for seed in range(2)]
     for one, other in zip(alone["arms"], together["arms"], strict=True):
         assert one["diverged"] == other["diverged"] and one["n"] == other["n"]
         assert [*other["accuracies"].values()] == pytest.approx([*one["accuracies"].values()], abs=1)

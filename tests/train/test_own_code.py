@@ -138,7 +138,7 @@ def test_lazy_layers_learn_their_sizes_before_training(written, tiny_data, tmp_p
     assert not torch.equal(networks[0].out.weight, networks[2].out.weight) and networks[0].training
 
 
-def test_a_network_that_prints_leaves_the_json_alone(written, capfd, few_images, no_artifacts):
+def test_a_network_that_prints_leaves_the_json_alone(written, capfd, few_images, no_artifacts, database):
     written(LAZY)
     changes = ["train.epochs=1", "data.images=64", "train.batch_size=32"]
     assert cli.main(["run", "trial", "--json", "--set", *changes]) == 0

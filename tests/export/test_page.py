@@ -110,15 +110,11 @@ def test_a_unit_sees_the_pixels_that_its_value_depends_on(name):
     graph, program = exported.named_program(name)
     sees, (_, height, width) = layers.seen(program), graph.shape
     for axis, side in enumerate((height, width)):
-        spread = {}
+        images = torch.zeros(side, *graph.shape, dtype=torch.float64)
         for place in range(side):
-            pixels = torch.zeros(1, *graph.shape, dtype=torch.float64)
-            pixels.select(2 + axis, place)[:] = torch.nan  # which spreads to all that depends on it
-            for number, found in graph.values(pixels).items():
-                touched = found.isnan()[0].any(0).any(1 - axis)
-                spread.setdefault(number, []).append(touched)
-        for number, touched in spread.items():
-            for place, column in enumerate(torch.stack(touched).T):
+            images[place].select(1 + axis, place)[:] = torch.nan  # which spreads to all that depends on it
+        for number, found in graph.values(images).items():
+            for place, column in enumerate(found.isnan().any(1).any(2 - axis).T):
                 pixels = column.nonzero().flatten().tolist()
                 assert sees[number][axis][place] == ((pixels[0], pixels[-1]) if pixels else None), (number, place)
 
