@@ -20,6 +20,8 @@ from tinycnn import source
 from tinycnn.errors import DataMissing, SpecError, UserError
 from tinycnn.network import native
 from tinycnn.network.check import check
+from tinycnn.spec import Data, Spec
+from tinycnn.spec.load import hash_now
 from tinycnn.track import mlflow_store as tracking
 from tinycnn.track import provenance, resume, select
 from tinycnn.track import run as runs
@@ -110,6 +112,14 @@ def test_the_summary_is_that_of_the_history(recorded, single):
     assert (found["last"], found["best"], found["min_last5"]) == (accuracy[3], best, min(accuracy.values()))
     assert found["best_epoch"] == min(epoch for epoch, value in accuracy.items() if value == best)
     assert found["first_epoch_at_target"] == 1 and found["verdict"] == single.data.tags["tinycnn.verdict"]
+
+
+@pytest.mark.parametrize("data", [Data(), Data(validation=0.1), Data(name="mnist5k", images=100)])
+def test_a_spec_that_is_too_long_for_a_tag_loses_only_its_notes(plan, data, monkeypatch):
+    monkeypatch.setattr("tinycnn.track.plan._LONGEST_TAG", 1000)
+    spec = plan.spec.but(data=data)
+    kept = json.dumps(json.loads(replace(plan, spec=spec).environment_tag)["spec"])
+    assert Spec.from_json(kept) == spec.model_copy(update={"notes": ""}) and hash_now(kept, spec.hash) == spec.hash
 
 
 def test_the_record_says_with_what_and_where_in_at_most_a_dozen_tags(single, plan):

@@ -18,8 +18,7 @@ WIDE = 100
 class _OnTerminal(Reporter):
     """What both reporters do; as a context, it turns an interruption into a line with the command that continues."""
 
-    resumed_by = ""
-    said = frozenset()
+    resumed_by, said, bar = "", frozenset(), None
 
     def __enter__(self):
         return self
@@ -29,6 +28,11 @@ class _OnTerminal(Reporter):
         if kind in (KeyboardInterrupt, BrokenPipeError):
             hint = f"; `python -m tinycnn {self.resumed_by}` continues" if self.resumed_by else ""
             raise Interrupted(f"interrupted; what was logged is kept{hint}") from None
+
+    def close(self):
+        """Remove the progress bar."""
+        if self.bar is not None:  # interrupted before it was there
+            self.bar.close()
 
     def notice(self, line):
         if line not in self.said:  # of each of several specs, seeds or workers
@@ -110,15 +114,14 @@ class StudyTerminal(_OnTerminal):
 
     def __init__(self, study: str):
         self.resumed_by = f"search {study}"
-        self.bar, self.best = None, None
+        self.best = None
 
     def study(self, study, budget, done, best, workers, run_id):
         self.best, self.smallest = best, study.objective == "validation_loss"
         before = f" ({done} trained before)" if done else ""
         _print(f"study {study.name}: {budget} trials{before}, {workers} at a time, MLflow run {run_id}")
-        if sys.stderr.isatty():
-            shape = {"total": budget, "initial": min(done, budget), "dynamic_ncols": True}
-            self.bar = tqdm(unit=" trials", desc=study.name, **shape)
+        shape = {"total": budget, "initial": min(done, budget), "dynamic_ncols": True}
+        self.bar = tqdm(unit=" trials", desc=study.name, disable=None, **shape)  # None: only on a terminal
 
     def trial(self, number, outcome, values, parameters):
         value = outcome.value
@@ -129,41 +132,28 @@ class StudyTerminal(_OnTerminal):
         best = "" if self.best is None else f"best {self.best:.5f}"
         line = f"trial {number}: {result} after {len(outcome.epochs)} epochs, {outcome.seconds:.0f} s ({fields})"
         _print(f"{line}{best and ', ' + best}")
-        if self.bar is not None:
-            self.bar.set_postfix_str(best, refresh=False)
-            self.bar.update()
-
-    def close(self):
-        """Remove the progress bar."""
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.set_postfix_str(best, refresh=False)
+        self.bar.update()
 
 
 class SweepTerminal(_OnTerminal):
     """Report a sweep on stderr: a bar over the images of all trainings, and a line for each that ends."""
 
     def __init__(self, sweep: str):
-        self.resumed_by, self.bar = f"sweep {sweep}", None
+        self.resumed_by = f"sweep {sweep}"
 
     def sweep(self, name, plans, seeds, todo, run_id):
         done = f" ({len(plans) * seeds - len(todo)} trained before)" if len(todo) < len(plans) * seeds else ""
         _print(f"sweep {name}: {len(plans)} arms with {seeds} seeds each{done}, MLflow run {run_id}")
-        if sys.stderr.isatty():
-            specs = [(plans[label].spec.train, len(plans[label].data.train.labels)) for label, _ in todo]
-            images = sum(count // train.batch_size * train.batch_size * train.epochs for train, count in specs)
-            self.bar = tqdm(desc=name, total=images, bar_format=BAR, dynamic_ncols=True)
+        specs = [(plans[label].spec.train, len(plans[label].data.train.labels)) for label, _ in todo]
+        images = sum(count // train.batch_size * train.batch_size * train.epochs for train, count in specs)
+        self.bar = tqdm(desc=name, total=images, bar_format=BAR, dynamic_ncols=True, disable=None)
 
     def images(self, count):
-        if self.bar is not None:
-            self.bar.update(count)
+        self.bar.update(count)
 
     def trained(self, label, seed, accuracy):
         _print(f"{label}, seed {seed}: {'diverged' if accuracy is None else f'{accuracy:.2f} %'}")
-
-    def close(self):
-        """Remove the progress bar."""
-        if self.bar is not None:
-            self.bar.close()
 
 
 def _print(text):

@@ -82,7 +82,8 @@ def map_tasks(
         return []
     jobs = recorded(folder)[1]
     states = _states() if jobs else {}
-    joined = {name: jobs[name] for name in names if name in jobs and _lives(folder, jobs[name], states)}
+    alive = {name for name, job in jobs.items() if (folder / _result(job)).exists() or _is_queued(job, states)}
+    joined = {name: jobs[name] for name in names if name in alive}
     waiting = [number for number, name in enumerate(names) if name not in joined]
     if joined:
         on_event("notice", f"joining {len(joined)} jobs that were submitted before")
@@ -90,7 +91,8 @@ def map_tasks(
         ids = _submit(function, [(names[n], tasks[n]) for n in waiting], folder, cluster, threads)
         jobs |= dict(zip((names[n] for n in waiting), ids, strict=True))
         _write(folder, cluster, jobs)
-        on_event("notice", f"{len(ids)} jobs are submitted to Slurm: {', '.join(dict.fromkeys(map(_array, ids)))}")
+        arrays = dict.fromkeys(job.partition("_")[0] for job in ids)
+        on_event("notice", f"{len(ids)} jobs are submitted to Slurm: {', '.join(arrays)}")
     try:
         results, lost = _wait({name: jobs[name] for name in names}, folder, on_event)
     except KeyboardInterrupt:
@@ -267,14 +269,6 @@ def _read(folder, job) -> tuple:
 
 def _result(job: str) -> str:
     return f"{job}_0_result.pkl"  # as submitit calls it
-
-
-def _array(job: str) -> str:
-    return job.partition("_")[0]
-
-
-def _lives(folder, job, states) -> bool:
-    return (folder / _result(job)).exists() or _is_queued(job, states)
 
 
 def _is_queued(job, states) -> bool:

@@ -16,7 +16,7 @@ from mlflow.entities import LoggedModelOutput as Output
 from mlflow.entities import LoggedModelStatus as Status
 
 from tinycnn.errors import UserError
-from tinycnn.track.mlflow_run import IN_A_CALL, PARENT, store_errors
+from tinycnn.track.mlflow_run import PARENT, store_errors
 from tinycnn.track.mlflow_store import EVERY, EXPERIMENT, ORIGIN, Store
 
 _ENDED = "tinycnn.delivered"  # the time at which the original had ended, in ms since 1970, when it was copied
@@ -80,13 +80,11 @@ class _Delivery:
             copy = self.copies[run.info.run_id] = self.there.create_run(self.store.experiment_id, **how)
         new = copy.info.run_id
         self.there.update_run(new, status="SCHEDULED")  # not RUNNING, which doctor would offer to resume
-        entries = [Param(*each) for each in run.data.params.items()]
-        self._log(new, params=entries)
-        self._log(new, tags=[RunTag(*each) for each in tags.items()])
         known = set()
         for name in run.data.metrics:
             known |= {(name, p.value, p.timestamp, p.step) for p in self.here.get_metric_history(run.info.run_id, name)}
-        self._log(new, metrics=[Metric(*each) for each in sorted(known)])
+        metrics, params = [Metric(*each) for each in sorted(known)], [Param(*each) for each in run.data.params.items()]
+        self.there.log_batch(new, metrics, params, [RunTag(*each) for each in tags.items()])
         if run.inputs.dataset_inputs and not copy.inputs.dataset_inputs:
             inputs = [DatasetInput(each.dataset, each.tags) for each in run.inputs.dataset_inputs]
             self.there.log_inputs(new, inputs)
@@ -97,12 +95,6 @@ class _Delivery:
             self._model(output, run, copy)
         self.there.set_terminated(new, run.info.status, run.info.end_time)
         self.there.set_tag(new, _ENDED, str(run.info.end_time))
-
-    def _log(self, run_id, **entries):
-        ((kind, values),) = entries.items()
-        most = IN_A_CALL if kind == "metrics" else 100  # MLflow takes no more in a call
-        for start in range(0, len(values), most):
-            self.there.log_batch(run_id, **{kind: values[start : start + most]})
 
     def _model(self, output, run, copy):
         """Copy the model of a run, unless the copy has it."""
@@ -128,7 +120,7 @@ class _Delivery:
         if not (copy.outputs and copy.outputs.model_outputs):
             self.there.log_outputs(new, [Output(made.model_id, output.step)])
         of_model = {"model_id": made.model_id, "run_id": new}
-        self._log(new, metrics=[
+        self.there.log_batch(new, metrics=[
             Metric(m.key, m.value, m.timestamp, m.step, dataset_name=m.dataset_name, dataset_digest=m.dataset_digest,
                    **of_model) for m in model.metrics or ()
         ])  # fmt: skip

@@ -30,8 +30,6 @@ from tinycnn.track.provenance import commit, versions
 PARENT = "mlflow.parentRunId"
 ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, TypeError)
 """What MLflow, and what is below it, raise; the last three of an address or a file that cannot be used."""
-IN_A_CALL = 800
-"""Metrics; MLflow takes 1,000 entries in a call, parameters and tags included."""
 _LONG, _SAMPLED = 60.0, 10.0  # seconds: of a run whose use of the machine is logged, and between two samples
 _ANY = TensorSpec(np.dtype("O"), (-1,))  # MLflow's own check takes one type of numbers or any, the network two
 
@@ -97,9 +95,7 @@ class Run:
     def params(self, values: dict):
         """Log parameters, once and for all."""
         with store_errors():
-            params = [Param(key, str(value)[:6000]) for key, value in values.items()]
-            for start in range(0, len(params), 100):  # MLflow takes no more in a call
-                self.client.log_batch(self.id, params=params[start : start + 100])
+            self.client.log_batch(self.id, params=[Param(key, str(value)[:6000]) for key, value in values.items()])
 
     def metrics(self, values: dict, step: int = 0, when: float | None = None):
         """Log numbers of one step as ``curves`` does."""
@@ -118,8 +114,7 @@ class Run:
             if value is not None
         ]
         with store_errors():
-            for start in range(0, len(metrics), IN_A_CALL):
-                self.client.log_batch(self.id, metrics=metrics[start : start + IN_A_CALL])
+            self.client.log_batch(self.id, metrics=metrics)
 
     def tags(self, values: dict):
         """Set tags in one call."""

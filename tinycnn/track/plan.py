@@ -113,6 +113,7 @@ class Plan:
         text = json.dumps(self.environment)
         if len(text) > _LONGEST_TAG:
             spec = self.spec.model_dump(mode="json", exclude={"notes"}, exclude_defaults=True)
+            spec["data"] = self.spec.data.model_dump(mode="json")  # its kind is its name, which has a default
             text = json.dumps(self.environment | {"spec": spec})
         return text
 

@@ -28,7 +28,7 @@ class SweepReporter(Reporter):
 
 def plans(sweep: Sweep, *, reporter=None, **options) -> dict[str, Plan]:
     """Return the plan of each arm by its label. Raises SpecError, OverLimit and UserError that name the arm."""
-    made, loaded, reporter = {}, {}, _Once(reporter or Reporter())
+    made, loaded = {}, {}
     for label, spec in sweep.specs().items():
         try:
             key = spec.data.model_dump_json()  # so that arms share the images, which are large
@@ -38,13 +38,6 @@ def plans(sweep: Sweep, *, reporter=None, **options) -> dict[str, Plan]:
         except UserError as error:
             raise type(error)(f"sweep {sweep.name}, arm {label!r}: {error}") from None
     return made
-
-
-class _Once(Reporter):
-    """Passes on what holds for several arms once."""
-
-    def __init__(self, reporter):
-        self.notice, self.warning = functools.cache(reporter.notice), functools.cache(reporter.warning)
 
 
 def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers=1, cluster=None, reporter=None) -> dict:
@@ -177,17 +170,14 @@ def results(sweep: Sweep, plans: dict[str, Plan], summaries: dict, diverged: dic
             "evaluated_on": plan.data.kind,
             "code_hash": plan.tags["tinycnn.code_hash"],
             "diverged": diverged[label],
-            "accuracies": last[label],
-            **(over_seeds([*last[label].values()]) if last[label] else {"n": 0}),
-            "against_base": _compared(last[label], last[BASE]) if label != BASE else None,
+            "accuracies": own,
+            **(over_seeds([*own.values()]) if own else {"n": 0}),
+            "against_base": difference(own, last[BASE]) if label != BASE and own and last[BASE] else None,
         }
         for label, plan in plans.items()
+        for own in (last[label],)
     ]
     return {"sweep": sweep.name, "base": sweep.base.name, "data": plans[BASE].data.name, "arms": arms}
-
-
-def _compared(ours: dict, theirs: dict) -> dict | None:
-    return difference(ours, theirs) if ours and theirs else None
 
 
 def arms_table(result: dict) -> str:
