@@ -1,8 +1,10 @@
 """A sweep trains every arm with every seed, once, and compares the arms by seed."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
+import torch
 
 from tinycnn.errors import OverLimit, SpecError, UserError
 from tinycnn.spec import SGD, Adam, Conv, Head, MaxPool, Network, Spec
@@ -98,6 +100,15 @@ def test_workers_change_no_number():
         tracking.Store().client.delete_run(run.info.run_id)
     together, _ = swept(two, workers=2)
     assert [arm["accuracies"] for arm in alone["arms"]] == [arm["accuracies"] for arm in together["arms"]]
+
+
+def test_on_an_accelerator_one_process_trains(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(sweeps, "map_tasks", lambda function, tasks, **how: asked.update(how) or [[]])
+    monkeypatch.setattr(sweeps, "fit_together", lambda *_: False)
+    made = {label: replace(plan, device=torch.device("cuda")) for label, plan in sweeps.plans(a_sweep()).items()}
+    sweeps.run_sweep(a_sweep(), made, workers=4)
+    assert asked["workers"] == 1
 
 
 def test_seeds_of_an_arm_that_fit_on_a_gpu_are_trained_together_and_interrupted_ones_go_on(monkeypatch):

@@ -49,6 +49,7 @@ def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers=1, cl
     """
     reporter, count = reporter or SweepReporter(), seeds or sweep.seeds
     store, wanted = opened(reporter), range(sweep.first_seed, sweep.first_seed + count)
+    workers = workers if plans[BASE].device.type == "cpu" else 1  # processes on one accelerator slow each other down
     summaries = {label: select.finished(store(), plan) for label, plan in plans.items()}
     with _SweepRecord(sweep, plans, store, reporter) as record:
         parent = record.open()
