@@ -8,6 +8,7 @@ import functools
 import os
 import shutil
 import signal
+import sqlite3
 from dataclasses import replace
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
@@ -24,6 +25,7 @@ for _signal, _default in ((signal.SIGINT, signal.default_int_handler), (signal.S
 import hypothesis  # noqa: E402
 import networks  # noqa: E402
 import pytest  # noqa: E402
+import sqlalchemy  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
 # The same examples in every run, however slow: whether a test passes is not a matter of chance.
@@ -32,6 +34,14 @@ hypothesis.settings.register_profile(
     "tests", derandomize=True, database=None, deadline=None, suppress_health_check=_OF_SPEED
 )
 hypothesis.settings.load_profile("tests")
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.engine.Engine, "connect")
+def do_not_wait_for_the_disk(connection, _):
+    """A store loses no more to a killed process for that, and no test cuts the power."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
+
 
 CLOSED = "http://127.0.0.1:1"  # nobody listens there, so nothing is fetched from anywhere
 
