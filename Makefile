@@ -42,37 +42,40 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: $(TARGETS) $(NAMES)
 
+# Names and what they are, parted by tabs, in two columns of a terminal of 80.
+COLUMNED = awk -F '\t' '{ count = split($$2, words, " "); line = sprintf("  %-12s", $$1); \
+    for (i = 1; i <= count; i++) { \
+        if (length(line " " words[i]) > 80) { print line; line = sprintf("  %-12s", "") } line = line " " words[i] } \
+    print line }'
+
 help:
 	@echo 'Experiments: make NAME trains and tracks one, then judges it against its target'
 	@for name in $(NAMES); do awk -v name="$$name" ' \
 	    /"""/ && !what          { what = $$0; sub(/^[a-zA-Z]*"""/, "", what); if (what == "") getline what; \
 	                              sub(/""".*/, "", what) } \
 	    /^(Run|Time) / && !time { if (match($$0, /\(.*[0-9].*\)/)) time = " " substr($$0, RSTART, RLENGTH) } \
-	    END                     { printf "  %-10s %s%s\n", name, what, time }' "experiments/$$name.py"; done
+	    END                     { print name "\t" what time }' "experiments/$$name.py"; done | $(COLUMNED)
 	@echo
 	@echo 'And'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | \
-	    while read -r name what; do printf '  %-10s %s\n' "$$name" "$$what"; done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { print $$1 "\t" $$2 }' Makefile | $(COLUMNED)
 	@echo
 	@echo 'With'
-	@echo '  SEEDS=5    number of seeds, each a run'
-	@echo '  WORKERS=1  how many seeds or trials run at once (default: one per core)'
-	@echo '  STUDY=NAME a study in experiments/studies; TRIALS=60: its number of trials'
-	@echo '  DEVICE=cpu device: cpu, cuda, cuda:1 or mps'
-	@echo '  LAUNCH=slurm'
-	@echo '             each seed, arm or worker is a job; SLURM="partition=gpu timeout_min=60"'
-	@echo '  SET="train.epochs=3 optimizer.lr=0.02"'
-	@echo '             fields of the spec to change, separated by spaces'
-	@echo '  EXPERIMENTS="exp2 exp3"'
-	@echo '             the experiments of make report and device; ALL=1: with every table and figure'
-	@echo '  RUN=98597d8b the first digits of the id of a run'
-	@echo '  TO=c       what make export makes of RUN: onnx, int8, c or safetensors'
-	@echo '  SWEEP=NAME a sweep in experiments/sweeps'
-	@echo '  ARGS="..." more options for the command, separated by spaces'
-	@echo '  PYTHON=    the Python for .venv; another version makes it anew'
-	@echo '  TORCH_INDEX=https://download.pytorch.org/whl/cpu'
-	@echo '             where setup takes torch from, or a folder of wheels; this one: no GPU, 0.5 GB in place of 3.2'
-	@echo '  PORT=5000  port of make ui (make dashboard: 8080)'
+	@awk -F ' = ' '/^#: / { print substr($$1, 4) "\t" $$2 }' Makefile | $(COLUMNED)
+
+#: SEEDS=5 = number of seeds, each a run
+#: WORKERS=1 = how many seeds or trials run at once (default: one per core)
+#: STUDY=NAME = a study in experiments/studies; TRIALS=60: its number of trials
+#: SWEEP=NAME = a sweep in experiments/sweeps
+#: DEVICE=cpu = device: cpu, cuda, cuda:1 or mps
+#: LAUNCH=slurm = each seed, arm or worker is a job; SLURM="partition=gpu timeout_min=60"
+#: SET="..." = fields of the spec to change, separated by spaces: "train.epochs=3 optimizer.lr=0.02"
+#: EXPERIMENTS= = the experiments of make report and device, as "exp2 exp3"; ALL=1: with every table and figure
+#: RUN=98597d8b = the first digits of the id of a run
+#: TO=c = what make export makes of RUN: onnx, int8, c or safetensors
+#: ARGS="..." = more options for the command, separated by spaces
+#: PYTHON= = the Python for .venv; another version makes it anew
+#: TORCH_INDEX= = where setup takes torch from, or a folder of wheels; https://download.pytorch.org/whl/cpu: no GPU, 0.5 GB in place of 3.2
+#: PORT=5000 = port of make ui (make dashboard: 8080)
 
 setup: ## .venv with what requirements.txt pins; every target does this first (4 min, later under 1 s)
 	@python=$(call quote,PYTHON); $(if $(filter file,$(origin PYTHON)),test ! -x $(python) || python=$(python);) \

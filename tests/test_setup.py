@@ -1,6 +1,7 @@
 """`make`, its variables, and the .venv it makes: tried with wheels of a few bytes in place of torch, and no network."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,7 +59,10 @@ def make(folder, *arguments, **variables):
 
 
 def test_make_alone_lists_every_experiment_and_target_with_its_time(clone):
-    lines = {line.split()[0]: line for line in make(clone).splitlines() if line.startswith("  ")}
+    listed = make(clone)
+    assert max(map(len, listed.splitlines())) <= 80
+    whole = re.sub(r"\n {15}", " ", listed)
+    lines = {line.split()[0]: line for line in whole.splitlines() if line.startswith("  ")}
     experiments = [path for path in (ROOT / "experiments").glob("*.py") if not path.name.startswith("_")]
     assert experiments
     for path in experiments:
@@ -74,7 +78,7 @@ def test_an_experiment_file_is_a_target(clone):
     )
     (clone / "experiments" / "_helper.py").write_text('"""Not an experiment."""\n')
     listed = make(clone)
-    assert "exp77      Does it float? (3 min on 2 cores)\n" in listed and "_helper" not in listed
+    assert "exp77        Does it float? (3 min on 2 cores)\n" in listed and "_helper" not in listed
     assert make(clone, "-n", "exp77").splitlines()[-1].strip() == f"{RUN} exp77"
 
 
