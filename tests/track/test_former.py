@@ -6,12 +6,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from interrupting import interrupted
 
 from analysis import runs as frames
 from tinycnn.track import mlflow_store as tracking
 from tinycnn.track import resume
 from tinycnn.track import run as runs
-from tinycnn.track.plan import Reporter
 
 
 @pytest.fixture
@@ -38,20 +38,6 @@ def make_former(store, database, run_id):
     opened.close()
 
 
-def interrupted(plan):
-    """Press Ctrl-C after the second epoch; return the id of the run."""
-
-    def stop(seed, result):
-        if result.epoch == 2:
-            raise KeyboardInterrupt
-
-    reporter, found = Reporter(), []
-    reporter.epoch, reporter.recorded = stop, lambda seed, run_id: found.append(run_id)
-    with pytest.raises(KeyboardInterrupt):
-        runs.run(plan, reporter=reporter)
-    return found[0]
-
-
 def test_a_former_run_is_read_and_counts_as_the_same(store, plan, database):
     now = runs.run(plan, seeds=2)
     before, epochs = frames.read(), frames.epochs([each["run_id"] for each in now["seeds"]])
@@ -72,7 +58,7 @@ def test_a_former_run_is_made_again_and_resumed_to_the_same_numbers(store, plan,
     make_former(store, database, whole)
     (compared,) = resume.rerun(whole)
     assert compared["same"] and compared["epochs"] == 3 and compared["numbers"] == 5 * 3 + 1
-    run_id = interrupted(plan)
+    run_id = interrupted(plan, 2)
     make_former(store, database, run_id)
     assert resume.resume(run_id)["undelivered"] is None
     assert store.entity(run_id).data.params["macs"] == str(plan.measured.macs)

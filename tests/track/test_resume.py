@@ -8,7 +8,6 @@ import re
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import torch
+from interrupting import Stop, interrupted, process
 
-from tinycnn import ROOT, source
+from tinycnn import source
 from tinycnn.cli import doctor
 from tinycnn.errors import Diverged, UserError
 from tinycnn.spec import SGD, AdamW, Average, Cosine, OneCycle, Quantise, StepLR
@@ -25,43 +25,14 @@ from tinycnn.spec import load as experiments
 from tinycnn.track import close, provenance, resume, select
 from tinycnn.track import mlflow_store as tracking
 from tinycnn.track import run as runs
-from tinycnn.track.plan import Plan, Reporter, prepare
+from tinycnn.track.plan import Plan, prepare
 from tinycnn.train import checkpoint
-
-
-class Stop(Reporter):
-    """Press Ctrl-C after an epoch of a seed; remember what was reported."""
-
-    def __init__(self, epoch=None, seed=None):
-        self.at, self.seed, self.lines, self.trained, self.ids = epoch, seed, [], [], []
-
-    def notice(self, line):
-        self.lines.append(line)
-
-    warning = notice
-
-    def recorded(self, seed, run_id):
-        self.ids.append(run_id)
-
-    def epoch(self, seed, result):
-        self.trained.append((seed, result.epoch))
-        if result.epoch == self.at and self.seed in (None, seed):
-            raise KeyboardInterrupt
 
 
 @pytest.fixture
 def plan(plan, few_images, no_artifacts):
     """``tiny`` on few images, which is also what resuming loads; without the model at the end."""
     return plan
-
-
-def interrupted(plan, epoch, **options):
-    """Train until Ctrl-C after ``epoch``; return the id of the (parent) run."""
-    reporter = Stop(epoch)
-    reporter.parent = lambda plan, seeds, run_id: reporter.ids.insert(0, run_id)
-    with pytest.raises(KeyboardInterrupt):
-        runs.run(plan, reporter=reporter, **options)
-    return reporter.ids[0]
 
 
 def numbers(store, run_id):
@@ -429,13 +400,6 @@ def test_unknown_deleted_and_others_runs_are_refused_in_one_line(store, command)
 
 
 # --- SIGKILL ---------------------------------------------------------------------------------------------------------
-
-
-def process(*arguments):
-    """Start ``python -m tinycnn`` as a process of its own."""
-    command = [sys.executable, "-m", "tinycnn", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, **pipes)
 
 
 def finish(*arguments):

@@ -16,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from interrupting import process
 
 from tinycnn import ROOT
 from tinycnn.spec import load as experiments
@@ -49,12 +50,6 @@ def recorded(run_id):
     names = {name for name in entity.data.metrics if name.startswith(("train/", "test/"))}
     points = {name: [(p.step, p.value) for p in store.client.get_metric_history(run_id, name)] for name in names}
     return entity.info.status, points, entity.data.tags.get("tinycnn.weights")
-
-
-def process(*arguments):
-    command = [sys.executable, "-m", "tinycnn", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, **pipes)
 
 
 def disturbed(disturb, *arguments, epoch=2):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from interrupting import Stop
 from torch import nn
 
 from tinycnn.errors import Diverged
@@ -26,17 +27,6 @@ def together(plan, monkeypatch):
     monkeypatch.setattr(runs, "fit_together", lambda *_: True)
     spec = plan.spec.but(model={"dropout": 0.0}, optimizer={"name": "SGD", "lr": 0.01}, train={"kernels": "torch"})
     return replace(plan, spec=spec)
-
-
-class StopAt(Reporter):
-    """Interrupt when a seed reports an epoch."""
-
-    def __init__(self, seed, epoch):
-        self.at = seed, epoch
-
-    def epoch(self, seed, result):
-        if (seed, result.epoch) == self.at:
-            raise KeyboardInterrupt
 
 
 def curves(store, run_id):
@@ -62,7 +52,7 @@ def test_each_seed_is_a_run_with_the_numbers_of_its_own_training(together, store
 def test_an_interrupted_batch_continues_with_the_same_numbers(together, store):
     whole = runs.run(together, seeds=3)
     with pytest.raises(KeyboardInterrupt):
-        runs.run(together, seeds=3, first_seed=0, reporter=StopAt(1, 2))  # so seed 2 is an epoch behind
+        runs.run(together, seeds=3, first_seed=0, reporter=Stop(2, seed=1))  # so seed 2 is an epoch behind
     (parent,) = {i.info.run_id for i in store.search({"tinycnn.role": "seeds"}, EVERY)} - {whole["run_id"]}
     assert {info.status for info in children(store, parent).values()} == {"KILLED"}
     resume.resume(parent)
