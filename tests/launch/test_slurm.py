@@ -30,8 +30,8 @@ HERE = launch.Cluster({"timeout_min": 15})
 
 def states():
     """Return submitit's own processes that still run, as Slurm's queue would be."""
-    alive = (str(each.pid) for each in psutil.process_iter() if each.status() != psutil.STATUS_ZOMBIE)
-    return dict.fromkeys(alive, "RUNNING")
+    found = psutil.process_iter(["status"])  # without those that end while it looks
+    return {str(each.pid): "RUNNING" for each in found if each.info["status"] != psutil.STATUS_ZOMBIE}
 
 
 @pytest.fixture
