@@ -87,7 +87,7 @@ $(NAMES): setup
 quick: setup ## the whole path on little data: exp3, 2 epochs, 5,000 digits that need no download (1 min)
 	$(python) -m tinycnn run exp3 $(options) $(call set,data.name=mnist5k train.epochs=2) $(call each,ARGS)
 
-test: setup ## the tests, without the slow ones (4 min)
+test: setup ## the tests, without the slow ones (5 min)
 	$(python) -m pytest --numprocesses auto --dist worksteal $(call each,ARGS)
 
 test-slow: setup ## only the slow tests (40 min)
