@@ -16,7 +16,7 @@ WIDE = 100
 
 
 class _OnTerminal(Reporter):
-    """What both reporters do; as a context, it turns an interruption into a line with the command that continues."""
+    """What all reporters do; as a context, it turns an interruption into a line with the command that continues."""
 
     resumed_by, said, bar = "", frozenset(), None
 
