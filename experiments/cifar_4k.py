@@ -1,0 +1,21 @@
+"""CIFAR-10 in 15 epochs with fewer than 4,000 parameters: a point of the front.
+
+Target    no accuracy is asked for: accuracy against parameters, all else the same.
+Change    half the parameters of cifar_15: its channels by two thirds.
+Analysis  none yet
+Run       make cifar_4k SEEDS=3 ARGS="--first-seed 1000" (20 min)
+"""
+
+from experiments.cifar2 import separable
+from experiments.cifar_15 import SPEC as CIFAR_15
+from tinycnn.spec import Conv, Head, MaxPool, Network, Norm, Target
+
+SPEC = CIFAR_15.but(
+    name="cifar_4k",
+    model=Network(
+        Norm(), Conv(8), *separable(10), *separable(16), MaxPool(2),
+        *separable(20), *separable(22), MaxPool(2), *separable(24), *separable(24), Head(),
+        padding=1, activation="silu",
+    ),
+    target=Target(parameter_limit=4000, max_epochs=15, accuracy=None),
+)  # fmt: skip
