@@ -92,6 +92,13 @@ def test_only_the_last_epochs_are_rounded(tiny_data):
     assert ours[:2] == plain[:2] and ours[2] != plain[2]
 
 
+def test_rounded_epochs_train_the_weights_and_keep_the_running_statistics_of_batch_norm(tiny_data):
+    states = [copy.deepcopy(each.state.network.state_dict()) for each in train(SPEC, 0, data=tiny_data, device="cpu")]
+    changed = {name for name in states[0] if not torch.equal(states[1][name], states[2][name])}
+    statistics = {name for name in states[0] if "running" in name}
+    assert statistics and changed == states[0].keys() - statistics - {n for n in states[0] if n.endswith("tracked")}
+
+
 def test_c_is_as_accurate_after_a_rounded_epoch_as_after_another():
     data = load("mnist5k", offline=True)
     data = replace(data, train=Images(data.train.images[::4], data.train.labels[::4]))

@@ -42,8 +42,7 @@ class Conv(Operation):
     ``weight``: (C, inputs / groups, rows, columns). ``pad``: rows and columns of zeros before the input, below 0 those
     that are cut off; what is needed behind it follows from ``shape``. ``slopes``: None without an activation, else
     (C,) factors of values below 0: zeros are ReLU. ``affine``: the input is pixels p from 0 to 255 and the network's
-    is p × scale + shift, (inputs,) each. ``norms``: batch norms before the activation that are not folded, for
-    training.
+    is p × scale + shift, (inputs,) each.
     """
 
     weight: torch.Tensor
@@ -56,7 +55,6 @@ class Conv(Operation):
     groups: int = 1
     slopes: torch.Tensor | None = None
     affine: tuple[torch.Tensor, torch.Tensor] | None = None
-    norms: tuple[Callable, ...] = ()
 
     @property
     def pointwise(self) -> bool:
@@ -91,10 +89,7 @@ class Conv(Operation):
             maps = maps * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
         maps = functional.pad(maps, self.border(*maps.shape[2:]))
         maps = functional.conv2d(maps, self.weight, None, self.stride, 0, self.dilation, self.groups)
-        maps = maps * self.factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
-        for norm in self.norms:
-            maps = norm(maps.flatten(1)).view_as(maps) if isinstance(norm, torch.nn.BatchNorm1d) else norm(maps)
-        return maps
+        return maps * self.factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
 
     def macs(self):
         return self.weight.numel() * self.shape[1] * self.shape[2]

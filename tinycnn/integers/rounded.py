@@ -20,9 +20,9 @@ from tinycnn.integers.steps import values
 class Rounded(nn.Module):
     """Maps normalised images (N, C, H, W) to the logits (N, classes) of ``network``'s program, nearly.
 
-    ``pixels``: uint8 training images that formats are taken from. Batch norm is what it is in ``network``, but for one
-    of the image or of an average, which has its running statistics; there is no dropout. Raises SpecError where a
-    module has no rule.
+    ``pixels``: uint8 training images that formats are taken from. Batch norm has its running statistics, as in the
+    program, and keeps them: those of batches rounded anew would move the biases that training fits to the rounding
+    (Krishnamoorthi 2018, arXiv:1806.08342). There is no dropout. Raises SpecError where a module has no rule.
     """
 
     def __init__(self, network: nn.Module, shape, classes: int, mean, std, pixels: torch.Tensor):

@@ -96,18 +96,8 @@ def _batch_norm(walk, module, value):
     if conv is None or conv.slopes is not None:
         value = walk.scaled(value)
         conv = walk.mergeable(value, ops.Conv)
-    conv.norms += (module,)
-    if not walk.learning:
-        _fold(walk, conv)
+    conv.factor, conv.bias = conv.factor * factor, conv.bias * factor + shift
     return value
-
-
-def _fold(walk, conv):
-    """Make the batch norms of a convolution part of its factor and its bias."""
-    for norm in conv.norms:
-        factor, shift = _folded(walk, norm)
-        conv.factor, conv.bias = conv.factor * factor, conv.bias * factor + shift
-    conv.norms = ()
 
 
 def _folded(walk, module):
@@ -185,7 +175,6 @@ def _whole_average(walk, module, value):
         # the average of a 1×1 convolution is the convolution of the average, which is less work
         source = walk.graph.steps.pop().inputs[0]
         conv.shape = (conv.shape[0], 1, 1)
-        _fold(walk, conv)  # statistics over a map are not those of its average
         return walk.add(conv, _averaged(walk, Value(source, walk.graph.shape_of(source))))
     return _averaged(walk, walk.map(module, value))
 

@@ -36,8 +36,7 @@ def rule(*kinds: type):
 class Walk:
     """The graph while it is made. ``pinned`` values are needed as they are: nothing may be merged into their step.
 
-    ``learning``: its numbers are float32 and pass gradients on to the network's parameters, else float64 without; batch
-    norm is not folded.
+    ``learning``: its numbers are float32 and pass gradients on to the network's parameters, else float64 without.
     """
 
     def __init__(self, shape, affine, learning: bool = False):

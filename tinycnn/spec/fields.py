@@ -138,8 +138,8 @@ class Average(Section):
 class Quantise(Section):
     """Quantisation-aware training: in the last ``epochs`` weights and maps are rounded as the C program's are.
 
-    Gradients pass the rounding as if it were not there, and dropout is off in these epochs. Test accuracies stay those
-    of the network in floating point; ``export --to c`` states the others.
+    Gradients pass the rounding as if it were not there. In these epochs dropout is off and batch norm keeps its running
+    statistics. Test accuracies stay those of the network in floating point; ``export --to c`` states the others.
     """
 
     positional = ("epochs",)
