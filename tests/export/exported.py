@@ -43,6 +43,12 @@ LAYERED = {
     ),
     "depthwise": lambda: Network(Conv(4), Depthwise(multiplier=2, stride=2), Pointwise(6, groups=2), Head()),
     "prelu": lambda: Network(Conv(4), Conv(6, activation="prelu_per_channel"), MaxPool(2), Head(), activation="prelu"),
+    "separable": lambda: Network(
+        Conv(4), MaxPool(2), Depthwise(padding=1), Pointwise(6), BlurPool(2), Depthwise(multiplier=2), Pointwise(6),
+        Depthwise(activation="relu"), Head(),
+        activation="silu",
+    ),
+    "curves after": lambda: Network(Conv(4), MaxPool(2), Activation("silu"), Conv(6), Activation("gelu"), Head()),
     "tables": lambda: Network(Conv(4, activation="silu"), Conv(6), Head(), activation="gelu"),
     "gated pooling": lambda: Network(Conv(4), GatedPool(2), Conv(6, activation="none"), GatedPool(3, stride=2), Head()),
     "blurred pooling": lambda: Network(
@@ -63,8 +69,8 @@ PLAIN = {
     "kernels that are not square": lambda: nn.Sequential(
         nn.Conv2d(1, 4, (1, 5), stride=(2, 1), padding=(0, 2)), nn.LeakyReLU(0.2),
         nn.Conv2d(4, 6, (3, 2), dilation=(1, 3)),
-        nn.Hardswish(), nn.AvgPool2d((2, 3), stride=(1, 2)), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Dropout(),
-        nn.LazyLinear(8), nn.BatchNorm1d(8), nn.PReLU(8), nn.Linear(8, 10),
+        nn.Hardswish(), nn.Softsign(), nn.AvgPool2d((2, 3), stride=(1, 2)), nn.BatchNorm2d(6), nn.ReLU(),
+        nn.Flatten(), nn.Dropout(), nn.LazyLinear(8), nn.BatchNorm1d(8), nn.PReLU(8), nn.Linear(8, 10),
     ),
     "a linear layer alone": lambda: nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10)),
     "logits after an activation": lambda: nn.Sequential(nn.Conv2d(1, 10, 28), nn.ReLU(), nn.Flatten()),

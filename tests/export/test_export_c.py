@@ -1,5 +1,6 @@
 """The C program computes what its reference in Python computes, bit by bit, within the memory that it states."""
 
+import copy
 import re
 import shutil
 import subprocess
@@ -191,6 +192,38 @@ def test_multipliers_are_within_a_part_in_thirty_thousand():
 def test_the_sigmoid_is_near_the_function():
     numbers = np.arange(-(9 << 12), 9 << 12, 7)
     assert np.abs(fixed.sigmoid(numbers) / 2**15 - 1 / (1 + np.exp(-numbers / 4096))).max() < 4e-4
+
+
+@pytest.mark.parametrize("function", [nn.SiLU(), nn.GELU(), nn.Tanh(), nn.ELU(0.5), nn.Hardtanh(), nn.Mish()])
+def test_a_curve_is_near_its_function(function):
+    numbers = np.arange(-(12 << 12), 12 << 12, 7)
+    wanted = function(torch.from_numpy(numbers / 4096)).numpy()
+    wrong = np.abs(fixed.curve(fixed.curve_table(function), numbers) / 2**11 - wanted)
+    assert wrong[np.abs(numbers) < 8 << 12].max() < 0.005 and wrong.max() < 0.02
+
+
+def test_a_function_that_a_curve_cannot_follow_is_looked_up():
+    for function in (nn.Softsign(), nn.ELU(100.0), nn.Hardtanh(-20, 20), nn.Softplus(50.0)):
+        assert fixed.curve_table(function) is None
+        network = nn.Sequential(nn.Conv2d(1, 10, 28), function, nn.Flatten()).eval().requires_grad_(False)
+        assert [type(step.operation).__name__ for step in exported.graph(network).steps] == ["Conv", "Lookup"]
+
+
+def test_channels_have_ranges_of_their_own_where_only_depthwise_convolutions_take_them():
+    graph, program = exported.named_program("separable")
+    own = [type(step.operation).__name__ for step in graph.steps if np.ndim(program.formats[step.output].scale)]
+    # two convolutions and their pools; the last but one is taken by a depthwise convolution with ReLU
+    assert own == ["Conv", "MaxPool", "Conv", "MaxPool", "Blur", "Conv"]
+    assert not any(np.ndim(each.scale) for each in exported.named_program("every layer")[1].formats.values())
+
+
+def test_a_channel_that_is_almost_dead_does_not_hinder_the_others():
+    network = copy.deepcopy(exported.trained("separable"))
+    norm = next(each for each in network[0].modules() if isinstance(each, nn.BatchNorm2d))
+    norm.weight[0], norm.bias[0] = 1e-9, 1e-9
+    graph, program = exported.program(network)
+    wanted = graph.forward(exported.images(20).double()).numpy()
+    assert np.abs(program.run(exported.images(20).numpy()) * program.step - wanted).std() < 0.05 * wanted.std()
 
 
 def test_names_that_c_does_not_allow_are_changed(tmp_path):

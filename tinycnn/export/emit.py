@@ -12,8 +12,8 @@ from tinycnn.integers import fixed, kernels
 from tinycnn.integers.steps import Graph, Program
 
 KERNELS = Path(__file__).with_name("kernels")
-_ORDER = ("requantise", "to_byte", "sigmoid", "window", "max_pool", "average", "gated_pool", "blur", "conv", "linear",
-          "add", "scale", "lookup")  # fmt: skip
+_ORDER = ("requantise", "to_byte", "sigmoid", "curve", "window", "max_pool", "average", "gated_pool", "blur",
+          "convolved", "conv", "curved", "linear", "add", "scale", "lookup")  # fmt: skip
 _SIZES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4}
 _POINTER = 4  # bytes on the 32-bit processors that this is for
 
@@ -134,7 +134,7 @@ def _calls(constants, program, places):
             yield f"lookup({table}, {channels * height * width}, {given[0]}, {made});"
             continue
         address = constants.struct(kernel.struct(*shapes), name)
-        if isinstance(kernel, kernels.Conv | kernels.Average):  # into bytes or into int32
+        if kernel.name in ("conv", "linear", "average"):  # into bytes or into int32
             made = f"0, {made}" if kernel.out.wide else f"{made}, 0"
         yield f"{kernel.name}({address}, {', '.join([*given, made])});"
 

@@ -36,10 +36,10 @@ def unpacked(values: dict) -> Program:
     for each in values["steps"]:
         fields = {name: _made(value) for name, value in each.items() if name not in ("kernel", "inputs", "output")}
         kind = getattr(kernels, each["kernel"])
-        fields |= {"units": None} if kind is kernels.Conv else {}  # not needed to run it
+        fields |= {"units": None} if issubclass(kind, kernels.Conv) else {}  # not needed to run it
         steps.append(Step(kind(**fields), tuple(each["inputs"]), each["output"]))
     shapes = {int(number): tuple(shape) for number, shape in values["shapes"].items()}
-    formats = {int(number): Format(**each) for number, each in values["formats"].items()}
+    formats = {int(number): _made(each) for number, each in values["formats"].items()}
     return Program(steps, shapes, formats, values["result"], values["macs"])
 
 
@@ -56,5 +56,5 @@ def _made(value):
         kind = np.dtype(value["type"]).newbyteorder("<")
         return np.frombuffer(base64.b64decode(value["base64"]), kind).astype(np.int64).reshape(value["shape"])
     if isinstance(value, dict):
-        return Format(**value)
+        return Format(**{name: _made(each) for name, each in value.items()})
     return tuple(value) if isinstance(value, list) else value

@@ -5,9 +5,11 @@ Efficient Integer-Arithmetic-Only Inference", arXiv:1712.05877, section 2; but t
 sign, and that rounding is floor(x + 1/2) everywhere.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from tinycnn.errors import SpecError
 
@@ -15,19 +17,22 @@ LONGEST_SHIFT = 46
 """Bits: a sum of 32 bits times a multiplier of 16 is less than 2^46, so a longer shift leaves nothing."""
 LARGEST = 2**30
 """What a result of 32 bits is limited to."""
-SIGMOID_INPUT, SIGMOID_OUTPUT, SIGMOID_STEPS = 12, 15, 128
-"""Bits after the binary point of what the sigmoid takes and gives, and the number of intervals from -8 to 8."""
+CURVE_INPUT, CURVE_OUTPUT, SIGMOID_OUTPUT = 12, 11, 15
+"""Bits after the binary point of what curves and the sigmoid take and give."""
+CURVE_STEPS, CURVE_END = 128, 2**21
+"""The number of intervals from -8 to 8, and what numbers that a curve takes are limited to: 512 either way."""
 
 
 @dataclass(frozen=True)
 class Format:
     """What the whole numbers of a value stand for: scale × (q - zero). ``wide``: int32, or else uint8.
 
-    ``largest``: the largest magnitude that a wide value can have.
+    ``scale`` and ``zero`` are tuples where each channel has its own. ``largest``: the largest magnitude that a wide
+    value can have.
     """
 
-    scale: float
-    zero: int = 0
+    scale: float | tuple[float, ...]
+    zero: int | tuple[int, ...] = 0
     wide: bool = False
     largest: int = 255
 
@@ -67,9 +72,39 @@ def requantised(sums: np.ndarray, multiplier, shift) -> np.ndarray:
     return (sums * multiplier + ((np.int64(1) << shift) >> 1)) >> shift
 
 
+def curve_table(function: Callable) -> np.ndarray | None:
+    """Return a function at both ends of each interval from -8 to 8, 11 bits after the binary point.
+
+    None where 16 bits are too few, or ``curve`` would be wrong by more than the step of bytes that reach as far as the
+    number, and than 0.005.
+    """
+    points = torch.linspace(-8, 8, CURVE_STEPS + 1, dtype=torch.float64)
+    table = np.rint(function(points).numpy() * 2**CURVE_OUTPUT)
+    ends = np.abs(np.diff(table)[[0, -1]]).max()
+    if not np.abs(table).max() < 2**15 or ends * CURVE_END >= 2**30:
+        return None
+    table = table.astype(np.int64)
+    inside, outside = (np.arange(-end, end, end // 2500) for end in (8 << CURVE_INPUT, CURVE_END))
+    numbers = np.concatenate([inside, outside])
+    real = numbers / 2**CURVE_INPUT
+    wrong = np.abs(curve(table, numbers) / 2**CURVE_OUTPUT - function(torch.from_numpy(real)).numpy())
+    return table if (wrong <= np.maximum(0.005, np.abs(real) / 255)).all() else None
+
+
+def curve(table: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return a function, 11 bits after the binary point, of numbers with 12: straight between the values of its table.
+
+    Beyond -8 and 8 the first and the last line go on.
+    """
+    step = (16 << CURVE_INPUT) // CURVE_STEPS
+    place = np.clip(numbers, -CURVE_END, CURVE_END) + (8 << CURVE_INPUT)
+    index = np.clip(place // step, 0, CURVE_STEPS - 1)
+    return table[index] + ((table[index + 1] - table[index]) * (place - index * step) + step // 2) // step
+
+
 def sigmoid_table() -> np.ndarray:
     """Return the sigmoid at both ends of each interval from -8 to 8, 15 bits after the binary point."""
-    points = np.linspace(-8, 8, SIGMOID_STEPS + 1)
+    points = np.linspace(-8, 8, CURVE_STEPS + 1)
     return np.rint(2**SIGMOID_OUTPUT / (1 + np.exp(-points))).astype(np.int64)
 
 
@@ -78,7 +113,7 @@ def sigmoid(numbers: np.ndarray) -> np.ndarray:
 
     Within 3e-4 of the function from -8 to 8; beyond, that of the end.
     """
-    edge, step = 8 << SIGMOID_INPUT, (16 << SIGMOID_INPUT) // SIGMOID_STEPS
+    edge, step = 8 << CURVE_INPUT, (16 << CURVE_INPUT) // CURVE_STEPS
     place = np.clip(numbers, -edge, edge - 1) + edge
     table, index, rest = sigmoid_table(), place // step, place % step
     return table[index] + ((table[index + 1] - table[index]) * rest + step // 2) // step

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinycnn.integers.fixed import LARGEST, Format, requantised, sigmoid
+from tinycnn.integers.fixed import LARGEST, Format, curve, requantised, sigmoid
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,10 @@ class Conv(Kernel):
     def name(self):
         return "linear" if self.of_sums else "conv"
 
+    @property
+    def needs(self):
+        return ("requantise", "to_byte") if self.of_sums else ("requantise", "to_byte", "convolved")
+
     def run(self, maps):
         sums = self.sums(maps)
         multiplier = self.multiplier if self.negative is None else np.where(sums < 0, self.negative, self.multiplier)
@@ -110,7 +114,29 @@ class Conv(Kernel):
         rows, columns = self.weights.shape[1:3]
         numbers = (*taken[1:], taken[0], *made[1:], made[0], rows, columns)
         numbers += (*self.stride, *self.dilation, *self.pad, self.groups)
-        return Struct("conv", (*arrays, border, *numbers, self.out.zero))
+        return Struct("conv", (*arrays, border, *numbers, 0 if self.name == "curved" else self.out.zero))
+
+
+@dataclass(eq=False, kw_only=True)
+class Curved(Conv):
+    """A convolution whose sums, 12 bits after the binary point, pass a curve before they are bytes.
+
+    ``by``, ``by_shift`` and ``zeros``: what makes bytes of the curve, by output channel or one for all.
+    """
+
+    table: np.ndarray
+    by: np.ndarray
+    by_shift: np.ndarray
+    zeros: np.ndarray
+    name, needs = "curved", ("requantise", "to_byte", "convolved", "curve")
+
+    def finished(self, sums):
+        numbers = requantised(curve(self.table, sums), self.by, self.by_shift)
+        return np.clip(numbers + self.zeros, 0, 255)
+
+    def struct(self, taken, made):
+        arrays = ("int16_t", self.table), ("int16_t", self.by), ("uint8_t", self.by_shift), ("uint8_t", self.zeros)
+        return Struct("curved", (super().struct(taken, made), *arrays, len(self.by) > 1))
 
 
 @dataclass(eq=False)

@@ -37,11 +37,11 @@ class Operation:
 
 @dataclass(eq=False)
 class Conv(Operation):
-    """A convolution, times ``factor`` plus ``bias`` by output channel, then an activation.
+    """A convolution, times ``factor`` plus ``bias`` by output channel, then an activation: ``function`` or ``slopes``.
 
     ``weight``: (C, inputs / groups, rows, columns). ``pad``: rows and columns of zeros before the input, below 0 those
-    that are cut off; what is needed behind it follows from ``shape``. ``slopes``: None without an activation, else
-    (C,) factors of values below 0: zeros are ReLU. ``affine``: the input is pixels p from 0 to 255 and the network's
+    that are cut off; what is needed behind it follows from ``shape``. ``slopes``: (C,) factors of values below 0, zeros
+    are ReLU. ``affine``: the input is pixels p from 0 to 255 and the network's
     is p × scale + shift, (inputs,) each.
     """
 
@@ -55,6 +55,12 @@ class Conv(Operation):
     groups: int = 1
     slopes: torch.Tensor | None = None
     affine: tuple[torch.Tensor, torch.Tensor] | None = None
+    function: Callable | None = None
+
+    @property
+    def activated(self) -> bool:
+        """Whether it has an activation."""
+        return self.slopes is not None or self.function is not None
 
     @property
     def pointwise(self) -> bool:
@@ -80,6 +86,8 @@ class Conv(Operation):
 
     def forward(self, maps):
         maps = self.sums(maps)
+        if self.function is not None:
+            return self.function(maps)
         return maps if self.slopes is None else torch.where(maps < 0, maps * self.slopes.view(-1, 1, 1), maps)
 
     def sums(self, maps: torch.Tensor) -> torch.Tensor:

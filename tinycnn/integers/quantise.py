@@ -68,12 +68,13 @@ def _wide(graph, step, taken) -> Format | None:
     is_gate = any(isinstance(each.operation, ops.Scale) and each.inputs[1] == step.output for each in graph.steps)
     if isinstance(operation, ops.Average) and operation.shape[1:] == (1, 1):
         count = operation.size[0] * operation.size[1]
-        fits = all(isinstance(each, ops.Conv) and each.pointwise and _fits(each, 255 * count) for each in takers)
+        fits = all(isinstance(each, ops.Conv) and each.pointwise and each.function is None and _fits(each, 255 * count)
+                   for each in takers)  # fmt: skip
         if fits and (takers or step.output == graph.result):
             return Format(taken[0].scale / count, 0, True, 255 * count)
     if is_gate:
-        return Format(2.0**-fixed.SIGMOID_INPUT, 0, True, fixed.LARGEST)
-    if isinstance(operation, ops.Conv) and step.output == graph.result and not takers and operation.slopes is None:
+        return Format(2.0**-fixed.CURVE_INPUT, 0, True, fixed.LARGEST)
+    if isinstance(operation, ops.Conv) and step.output == graph.result and not takers and not operation.activated:
         return Format(_units(operation, taken[0])[0].max(), 0, True, fixed.LARGEST)
     return None
 
@@ -91,30 +92,37 @@ def _units(conv: ops.Conv, taken: Format):
     if conv.affine is not None:  # steps of pixels differ by channel of the image, so they become part of the weights
         real = real * conv.by_input(conv.affine[0]).numpy()
     weights = fixed.quantised_weights(real)
-    units = weights.steps * np.abs(conv.factor.numpy()) * (1.0 if conv.affine is not None else taken.scale)
+    scale = 1.0 if conv.affine is not None else taken.scale  # by channel before a depthwise one
+    scales = np.broadcast_to(scale, conv.groups).repeat(len(real) // conv.groups)
+    units = weights.steps * np.abs(conv.factor.numpy()) * scales
     return np.maximum(np.maximum(units, np.abs(conv.bias.numpy()) / _BIAS), 1e-30), weights
 
 
 def _conv(conv: ops.Conv, taken: Format, out: Format, shape) -> kernels.Conv:
     units, weights = _units(conv, taken)
     signs = np.where(conv.factor.numpy() < 0, -1.0, 1.0)
-    zeros = np.full(shape[0], float(taken.zero))
+    zeros = np.broadcast_to(np.float64(taken.zero), shape[0]).copy()
     if conv.affine is not None:
         zeros = -(conv.affine[1] / conv.affine[0]).numpy()
         zeros = np.where(np.isfinite(zeros), zeros, 0)
     offsets = (weights.numbers * conv.by_input(torch.from_numpy(zeros)).numpy()).reshape(len(units), -1).sum(1)
     bias = np.rint(conv.bias.numpy() * signs / units - offsets).astype(np.int64)
-    factors = [units * signs / out.scale]
-    rectified = conv.slopes is None or (out.zero == 0 and not conv.slopes.any())  # bytes end at 0 anyway
-    if not rectified:
+    unit = 2.0**-fixed.CURVE_INPUT if conv.function is not None else out.scale
+    factors = [units * signs / unit]
+    if conv.slopes is not None and (out.zero != 0 or conv.slopes.any()):  # or else it is ReLU: bytes end at 0 anyway
         slopes = conv.slopes.numpy()
         factors = [factors[0] * np.where(signs > 0, *pair) for pair in ((1, slopes), (slopes, 1))]
     (multiplier, *negative), shift = fixed.multipliers(*factors)
-    return kernels.Conv(
+    values = (
         weights.numbers.transpose(0, 2, 3, 1), bias, multiplier, negative[0] if negative else None, shift,
         np.clip(np.rint(zeros), 0, 255).astype(np.int64), conv.groups, conv.stride, conv.dilation, conv.pad,
-        conv.border(*shape[1:]), units * signs, out, of_sums=taken.wide,
+        conv.border(*shape[1:]), units * signs, out, taken.wide,
     )  # fmt: skip
+    if conv.function is None:
+        return kernels.Conv(*values)
+    (by,), last = fixed.multipliers(1 / (np.atleast_1d(out.scale) * 2**fixed.CURVE_OUTPUT))
+    curve = {"table": fixed.curve_table(conv.function), "by": by, "by_shift": last, "zeros": np.atleast_1d(out.zero)}
+    return kernels.Curved(*values, **curve)
 
 
 def _one(*factors: float):
@@ -140,7 +148,7 @@ def _gated_pool(pool, taken, out, shape):
     signs = np.where(factor < 0, -1.0, 1.0)
     units = np.maximum(np.maximum(np.abs(factor), np.abs(shift) / _BIAS), 1e-30)
     bias = np.rint(shift * signs / units).astype(np.int64) - count * taken.zero
-    (multiplier,), gate_shift = fixed.multipliers(units * signs * 2**fixed.SIGMOID_INPUT)
+    (multiplier,), gate_shift = fixed.multipliers(units * signs * 2**fixed.CURVE_INPUT)
     (by,), last = _one(taken.scale / out.scale / 2**fixed.SIGMOID_OUTPUT)
     return kernels.GatedPool(pool.size, pool.stride, out, bias, multiplier, gate_shift, by, last, taken.zero)
 

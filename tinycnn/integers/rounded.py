@@ -58,4 +58,10 @@ def rounded_weights(conv: ops.Conv) -> torch.Tensor:
 
 def rounded_map(maps: torch.Tensor, made: Format) -> torch.Tensor:
     """Return the values that the bytes of a map stand for; those of 32 bits are as good as real ones."""
-    return maps if made.wide else torch.fake_quantize_per_tensor_affine(maps, made.scale, made.zero, 0, 255)
+    if made.wide:
+        return maps
+    if not isinstance(made.scale, tuple):
+        return torch.fake_quantize_per_tensor_affine(maps, made.scale, made.zero, 0, 255)
+    scales = torch.tensor(made.scale)
+    zeros = torch.broadcast_to(torch.tensor(made.zero, dtype=torch.int32), scales.shape)
+    return torch.fake_quantize_per_channel_affine(maps, scales, zeros, 1, 0, 255)

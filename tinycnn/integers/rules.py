@@ -11,6 +11,7 @@ from torch import nn
 
 from tinycnn.errors import SpecError
 from tinycnn.integers import operations as ops
+from tinycnn.integers.fixed import curve_table
 from tinycnn.integers.steps import Graph
 from tinycnn.integers.walk import Value, Walk, rule
 from tinycnn.spec import modules as own
@@ -19,7 +20,7 @@ _TABLES = (
     nn.SiLU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.CELU, nn.SELU, nn.Mish, nn.Softplus, nn.Softsign,
     nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.ReLU6, nn.LogSigmoid,
 )  # fmt: skip
-"""Functions of one element, which integers look up in a table of 256 values."""
+"""Functions of one element, which integers look up in a table."""
 
 
 def graph_of(network: nn.Module, shape, classes: int, mean, std, learning: bool = False) -> Graph:
@@ -93,7 +94,7 @@ def _batch_norm(walk, module, value):
         walk.affine = scale * factor, offset * factor + shift
         return value
     conv = walk.mergeable(value, ops.Conv)
-    if conv is None or conv.slopes is not None:
+    if conv is None or conv.activated:
         value = walk.scaled(value)
         conv = walk.mergeable(value, ops.Conv)
     conv.factor, conv.bias = conv.factor * factor, conv.bias * factor + shift
@@ -130,7 +131,7 @@ def _rectifier(walk, module, value):
         total.relu = True
         return value
     conv = walk.mergeable(value, ops.Conv)
-    if conv is None or conv.slopes is not None:
+    if conv is None or conv.activated:
         value = walk.scaled(value)
         conv = walk.mergeable(value, ops.Conv)
     conv.slopes = slopes
@@ -140,6 +141,10 @@ def _rectifier(walk, module, value):
 @rule(*_TABLES)
 def _table(walk, module, value):
     flat, value = value.flat, walk.map(module, value)
+    conv = walk.mergeable(value, ops.Conv)
+    if conv is not None and not conv.activated and curve_table(module) is not None:
+        conv.function = module
+        return value
     return replace(walk.add(ops.Lookup(module, value.shape), value), flat=flat)
 
 
@@ -171,7 +176,7 @@ def _whole_average(walk, module, value):
     if module.output_size not in (1, (1, 1)):
         raise walk.refusal(module, f"to {module.output_size} has no rule")
     conv = walk.mergeable(value, ops.Conv)
-    if conv is not None and conv.pointwise and conv.slopes is None and conv.affine is None:
+    if conv is not None and conv.pointwise and not conv.activated and conv.affine is None:
         # the average of a 1×1 convolution is the convolution of the average, which is less work
         source = walk.graph.steps.pop().inputs[0]
         conv.shape = (conv.shape[0], 1, 1)

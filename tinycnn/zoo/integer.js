@@ -14,6 +14,12 @@ function sigmoid(number) {
   return SIGMOIDS[index] + Math.floor(((SIGMOIDS[index + 1] - SIGMOIDS[index]) * (place % 512) + 256) / 512);
 }
 
+// A function, 11 bits after the binary point, of a number with 12: between the values of its table, and straight beyond.
+function curve(table, number) {
+  const place = clamp(number, -2097152, 2097152) + 32768, index = clamp(Math.floor(place / 512), 0, 127);
+  return table[index] + Math.floor(((table[index + 1] - table[index]) * (place - index * 512) + 256) / 512);
+}
+
 const finished = (number, out) => clamp(number + out.zero, out.wide ? -LARGEST : 0, out.wide ? LARGEST : 255);
 
 // Calls visit(row, column, channel, index) for every number of a map, in order.
@@ -39,24 +45,36 @@ function windowOf(kernel, map, [channels, , width], row, column, channel) {
 
 const reflected = (place, size) => (place < 0 ? -place : place < size ? place : 2 * (size - 1) - place);
 
+// Returns a function (row, column, output) -> the sum of a convolution, times its multiplier.
+function convolved(kernel, map, [channels, height, width]) {
+  const [outputs, rows, columns, each] = kernel.weights.shape, perGroup = outputs / kernel.groups;
+  const { weights, bias, multiplier, negative, shift, border } = kernel.numbers;
+  const [stepY, stepX] = kernel.stride, [apartY, apartX] = kernel.dilation, [padY, padX] = kernel.pad;
+  return (row, column, output) => {
+    const first = Math.floor(output / perGroup) * each;
+    let sum = bias[output], at = output * rows * columns * each;
+    for (let i = 0; i < rows; i++)
+      for (let j = 0; j < columns; j++) {
+        const y = row * stepY - padY + i * apartY, x = column * stepX - padX + j * apartX;
+        const inside = y >= 0 && y < height && x >= 0 && x < width;
+        const from = inside ? map : border, start = (inside ? (y * width + x) * channels : 0) + first;
+        for (let k = 0; k < each; k++) sum += from[start + k] * weights[at++];
+      }
+    return requantise(sum, (negative && sum < 0 ? negative : multiplier)[output], shift[output]);
+  };
+}
+
 // Each returns a function (row, column, channel, index) -> number for a kernel, its inputs and their shapes.
 const KERNELS = {
-  Conv(kernel, [map], [[channels, height, width]]) {
-    const [outputs, rows, columns, each] = kernel.weights.shape, perGroup = outputs / kernel.groups;
-    const { weights, bias, multiplier, negative, shift, border } = kernel.numbers;
-    const [stepY, stepX] = kernel.stride, [apartY, apartX] = kernel.dilation, [padY, padX] = kernel.pad;
+  Conv(kernel, [map], [shape]) {
+    const sum = convolved(kernel, map, shape);
+    return (...place) => finished(sum(...place), kernel.out);
+  },
+  Curved(kernel, [map], [shape]) {
+    const sum = convolved(kernel, map, shape), { table, by, by_shift, zeros } = kernel.numbers;
     return (row, column, output) => {
-      const first = Math.floor(output / perGroup) * each;
-      let sum = bias[output], at = output * rows * columns * each;
-      for (let i = 0; i < rows; i++)
-        for (let j = 0; j < columns; j++) {
-          const y = row * stepY - padY + i * apartY, x = column * stepX - padX + j * apartX;
-          const inside = y >= 0 && y < height && x >= 0 && x < width;
-          const from = inside ? map : border, start = (inside ? (y * width + x) * channels : 0) + first;
-          for (let k = 0; k < each; k++) sum += from[start + k] * weights[at++];
-        }
-      const by = (negative && sum < 0 ? negative : multiplier)[output];
-      return finished(requantise(sum, by, shift[output]), kernel.out);
+      const i = by.length > 1 ? output : 0;
+      return clamp(requantise(curve(table, sum(row, column, output)), by[i], by_shift[i]) + zeros[i], 0, 255);
     };
   },
   MaxPool: (kernel, [map], [shape]) => (...place) => windowOf(kernel, map, shape, ...place)[0],

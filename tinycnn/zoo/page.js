@@ -97,8 +97,8 @@ function show(image, source) {
   for (const row of state.rows) {
     paintImage(row.small, image);
     const map = state.values[row.value];
-    const most = map.reduce((most, each) => Math.max(most, Math.abs(each - row.zero)), 1);
-    row.canvases.forEach((canvas, channel) => paint(canvas, map, row.shape, channel, row.zero, most));
+    const most = map.reduce((most, each, i) => Math.max(most, Math.abs(each - row.zeros[i % row.zeros.length])), 1);
+    row.canvases.forEach((canvas, i) => paint(canvas, map, row.shape, i, row.zeros[i % row.zeros.length], most));
   }
 }
 
@@ -126,7 +126,7 @@ function makeRows() {
     const what = height * width > 1 ? "map" : "number", size = height * width > 1 ? ` of ${height}×${width}` : "";
     const maps = `${channels} ${what}${channels > 1 ? "s" : ""}${size}`;
     element("span", title, `${maps}, each unit sees ${longest(layer.rows)}×${longest(layer.columns)} pixels`);
-    const row = { layer, value: layer.value, shape, zero: program.formats[layer.value].zero, small, seen };
+    const row = { layer, value: layer.value, shape, zeros: [program.formats[layer.value].zero].flat(), small, seen };
     row.maps = element("div", outer, "", height * width > 1 ? "maps" : "maps numbers");
     row.canvases = Array.from({ length: channels }, () => {
       const canvas = element("div", row.maps).appendChild(canvasOf(width, height));
