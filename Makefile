@@ -96,7 +96,7 @@ test-slow: setup ## only the slow tests (40 min)
 lint: setup ## ruff (1 s)
 	$(python) -m ruff check $(call each,ARGS) .
 
-records: setup ## the records of README again: 10 seeds of the largest, 5 of the others, what is done is kept (2 h)
+records: setup ## the records of README again: 10 seeds of the largest, 5 of the others, what is done is kept (3 h)
 	for each in 8k:10 4k:5 2k:5 1k:5 cifar:5; do \
 	    $(python) -m tinycnn run record_$${each%:*} --seeds $${each#*:} --first-seed 1000 --missing $(options) || exit; done
 	$(python) -m tinycnn evidence

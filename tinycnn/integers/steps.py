@@ -75,7 +75,7 @@ class Program:
     result: int
     macs: int
 
-    def run(self, pixels: np.ndarray, batch: int = 250) -> np.ndarray:
+    def run(self, pixels: np.ndarray, batch: int = 50) -> np.ndarray:
         """Return scores, int64 (N, classes), of uint8 images (N, C, H, W); × ``step`` they are the logits."""
         return np.concatenate([self._scores(pixels[i : i + batch]) for i in range(0, len(pixels), batch)])
 
