@@ -1,6 +1,6 @@
 /* experiment record_2k
    seed       1000
-   run        725e305f75c84fcabe7e1d89de3cdce3
+   run        7c760af0954b4ad995e2da697f76cc79
    weights    as trained
    data       mnist
 
@@ -20,6 +20,17 @@ static int32_t requantise(int32_t sum, int16_t multiplier, uint8_t shift)
 static uint8_t to_byte(int32_t value)
 {
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
+
+/* A function, 11 bits after the binary point, of a number with 12: straight between 129 values from -8 to 8, and beyond
+   them as the first and the last line go on. 2^30 is added before the division and taken away after it, because C
+   rounds what is below 0 up. */
+static int32_t curve(const int16_t *table, int32_t number)
+{
+    const int32_t place = (number < -2097152 ? -2097152 : number > 2097152 ? 2097152 : number) + 32768;
+    const int32_t index = place < 0 ? 0 : place > 65535 ? 127 : place / 512, rest = place - index * 512;
+    const int32_t along = (table[index + 1] - table[index]) * rest + 256;
+    return table[index] + (along + 1073741824) / 512 - 2097152;
 }
 
 struct window {
@@ -93,36 +104,49 @@ static int32_t dot(const uint8_t *numbers, const int8_t *weights, int32_t count)
     return sum;
 }
 
-/* A convolution and its activation, into bytes or, where those are none, into 32 bits. */
-static void conv(const struct conv *p, const uint8_t *in, uint8_t *out, int32_t *wide)
+/* The sum of one output of a convolution, times its multiplier. */
+static int32_t convolved(const struct conv *p, const uint8_t *in, int32_t row, int32_t column, int32_t output)
 {
     const int32_t inputs = p->inputs / p->groups, outputs = p->outputs / p->groups, line = p->columns * inputs;
-    for (int32_t row = 0; row < p->out_height; row++)
-        for (int32_t column = 0; column < p->out_width; column++)
-            for (int32_t output = 0; output < p->outputs; output++) {
-                const int32_t x = column * p->stride_x - p->pad_x, first = output / outputs * inputs;
-                const int8_t *weights = p->weights + output * p->rows * line;
-                int32_t sum = p->bias[output];
-                for (int32_t i = 0; i < p->rows; i++, weights += line) {
-                    const int32_t y = row * p->stride_y - p->pad_y + i * p->dilation_y;
-                    const int inside = y >= 0 && y < p->height;
-                    if (inside && x >= 0 && x + p->columns <= p->width && p->dilation_x == 1 && p->groups == 1) {
-                        sum += dot(in + (y * p->width + x) * p->inputs, weights, line); /* in one go */
-                        continue;
-                    }
-                    for (int32_t j = 0; j < p->columns; j++) {
-                        const int32_t at = x + j * p->dilation_x;
-                        if (inside && at >= 0 && at < p->width)
-                            sum += dot(in + (y * p->width + at) * p->inputs + first, weights + j * inputs, inputs);
-                        else if (p->border)
-                            sum += dot(p->border + first, weights + j * inputs, inputs);
-                    }
-                }
-                sum = requantise(sum, (p->negative && sum < 0 ? p->negative : p->multiplier)[output], p->shift[output]);
-                if (wide)
-                    *wide++ = sum;
-                else
-                    *out++ = to_byte(sum + p->zero);
+    const int32_t x = column * p->stride_x - p->pad_x, first = output / outputs * inputs;
+    const int8_t *weights = p->weights + output * p->rows * line;
+    int32_t sum = p->bias[output];
+    for (int32_t i = 0; i < p->rows; i++, weights += line) {
+        const int32_t y = row * p->stride_y - p->pad_y + i * p->dilation_y;
+        const int inside = y >= 0 && y < p->height;
+        if (inside && x >= 0 && x + p->columns <= p->width && p->dilation_x == 1 && p->groups == 1) {
+            sum += dot(in + (y * p->width + x) * p->inputs, weights, line); /* in one go */
+            continue;
+        }
+        for (int32_t j = 0; j < p->columns; j++) {
+            const int32_t at = x + j * p->dilation_x;
+            if (inside && at >= 0 && at < p->width)
+                sum += dot(in + (y * p->width + at) * p->inputs + first, weights + j * inputs, inputs);
+            else if (p->border)
+                sum += dot(p->border + first, weights + j * inputs, inputs);
+        }
+    }
+    return requantise(sum, (p->negative && sum < 0 ? p->negative : p->multiplier)[output], p->shift[output]);
+}
+
+struct curved {
+    struct conv conv;
+    const int16_t *table;
+    const int16_t *by;       /* [outputs] multipliers of the curve, or one for all */
+    const uint8_t *by_shift; /* as many */
+    const uint8_t *zeros;    /* as many */
+    uint8_t each;            /* 1: one for each output */
+};
+
+/* A convolution whose sums, 12 bits after the binary point, pass a curve before they are bytes. */
+static void curved(const struct curved *p, const uint8_t *in, uint8_t *out)
+{
+    for (int32_t row = 0; row < p->conv.out_height; row++)
+        for (int32_t column = 0; column < p->conv.out_width; column++)
+            for (int32_t output = 0; output < p->conv.outputs; output++) {
+                const int32_t number = curve(p->table, convolved(&p->conv, in, row, column, output));
+                const int32_t i = output * p->each;
+                *out++ = to_byte(requantise(number, p->by[i], p->by_shift[i]) + p->zeros[i]);
             }
 }
 
@@ -153,12 +177,6 @@ static void linear(const struct linear *p, const int32_t *in, uint8_t *out, int3
     }
 }
 
-static void lookup(const uint8_t *table, int32_t count, const uint8_t *in, uint8_t *out)
-{
-    for (int32_t i = 0; i < count; i++)
-        out[i] = table[in[i]];
-}
-
 static const int8_t step0_weights[54] = {
     33, -15, -94, 8, -116, 40, -127, -20, 39, -6, -127, -87, -5, -33, 33, 88, 98, 98, 59, 6,
     -127, 110, -18, -83, 123, 34, -24, -74, -33, 64, -127, -13, 82, -81, 37, 65, -61, 15, 48, -22,
@@ -166,25 +184,25 @@ static const int8_t step0_weights[54] = {
 static const int32_t step0_bias[6] = {
     9392, 7334, -8693, 6277, 7122, -8237};
 static const int16_t step0_multiplier[6] = {
-    19631, 18126, 21092, 21954, 27148, 19965};
+    28076, 25923, 30165, 31398, 19413, 28553};
 static const uint8_t step0_shift[6] = {
-    23, 24, 24, 24, 23, 24};
-static const struct conv step0 = {step0_weights, step0_bias, step0_multiplier, 0, step0_shift, 0, 28, 28, 1, 26, 26, 6, 3, 3, 1, 1, 1, 1, 0, 0, 1, 170};
-static const uint8_t step1_table[256] = {
-    16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16,
-    16, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14, 14, 14, 14, 14, 14, 14, 14, 14,
-    14, 14, 14, 14, 14, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 12, 12, 12, 12, 12,
-    12, 12, 12, 11, 11, 11, 11, 11, 11, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 8,
-    8, 8, 8, 8, 7, 7, 7, 7, 6, 6, 6, 6, 5, 5, 5, 5, 4, 4, 4, 3,
-    3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5,
-    6, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 19, 20, 22, 23, 25, 27, 28, 30,
-    32, 34, 36, 38, 40, 42, 44, 47, 49, 51, 53, 56, 58, 61, 63, 66, 68, 71, 73, 76,
-    79, 81, 84, 87, 90, 92, 95, 98, 101, 104, 106, 109, 112, 115, 118, 121, 124, 127, 129, 132,
-    135, 138, 141, 144, 147, 150, 153, 156, 158, 161, 164, 167, 170, 173, 176, 179, 182, 184, 187, 190,
-    193, 196, 199, 202, 204, 207, 210, 213, 216, 219, 221, 224, 227, 230, 233, 235};
-static const int8_t step2_weights[324] = {
+    16, 17, 17, 17, 15, 17};
+static const int16_t step0_table[129] = {
+    -5, -6, -7, -8, -8, -9, -11, -12, -13, -15, -16, -18, -20, -22, -25, -27, -30, -34, -37, -41,
+    -46, -51, -56, -62, -69, -76, -83, -92, -101, -111, -122, -134, -147, -161, -176, -193, -210, -229, -248, -269,
+    -291, -314, -338, -363, -388, -414, -439, -464, -488, -511, -531, -548, -560, -568, -570, -565, -551, -527, -493, -446,
+    -387, -313, -224, -120, 0, 136, 288, 455, 637, 834, 1043, 1265, 1497, 1739, 1990, 2248, 2512, 2780, 3053, 3329,
+    3608, 3888, 4169, 4450, 4732, 5013, 5294, 5574, 5853, 6131, 6408, 6683, 6958, 7231, 7504, 7775, 8045, 8314, 8582, 8849,
+    9115, 9380, 9645, 9908, 10171, 10434, 10696, 10957, 11218, 11479, 11739, 11998, 12258, 12517, 12775, 13034, 13292, 13550, 13808, 14065,
+    14323, 14580, 14837, 15095, 15352, 15608, 15865, 16122, 16379};
+static const int16_t step0_by[1] = {
+    30243};
+static const uint8_t step0_by_shift[1] = {
+    20};
+static const uint8_t step0_zeros[1] = {
+    16};
+static const struct curved step0 = {{step0_weights, step0_bias, step0_multiplier, 0, step0_shift, 0, 28, 28, 1, 26, 26, 6, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step0_by, step0_by_shift, step0_zeros, 0};
+static const int8_t step1_weights[324] = {
     -90, -65, 10, -87, 93, -55, -106, -82, 12, -81, 26, -79, 5, -125, -6, -71, 3, -60, 25, 19,
     -83, -43, 71, -16, 32, 7, -121, -41, -9, 12, 47, 39, -75, -2, -56, 9, 127, 44, -54, 112,
     -53, 49, 51, 50, 22, 87, -95, 80, 35, 69, 71, 69, -82, 87, 0, 18, 64, -29, 33, -71,
@@ -202,29 +220,19 @@ static const int8_t step2_weights[324] = {
     28, 29, -37, -48, -74, 18, 14, -35, -1, 7, -35, -3, -64, -50, -66, 39, 82, -18, -2, 5,
     -5, -34, -72, 44, 7, 9, 72, -68, -44, -14, -39, -13, -59, 50, 127, -57, -16, -12, -23, -11,
     -32, 10, 23, 31};
-static const int32_t step2_bias[6] = {
-    6207, -330, 39739, 48086, 27112, 7841};
-static const int16_t step2_multiplier[6] = {
-    19749, 28014, 19948, 22396, 32092, 19000};
-static const uint8_t step2_shift[6] = {
-    24, 25, 24, 24, 24, 23};
-static const struct conv step2 = {step2_weights, step2_bias, step2_multiplier, 0, step2_shift, 0, 26, 26, 6, 24, 24, 6, 3, 3, 1, 1, 1, 1, 0, 0, 1, 135};
-static const uint8_t step3_table[256] = {
-    11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 9, 9, 9, 9,
-    9, 9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7, 7, 7, 7,
-    7, 7, 7, 6, 6, 6, 6, 6, 6, 6, 5, 5, 5, 5, 5, 5, 4, 4, 4, 4,
-    4, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1,
-    2, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 8, 9, 10, 11, 12, 13, 14, 15,
-    16, 17, 19, 20, 21, 23, 24, 25, 27, 28, 30, 31, 33, 35, 36, 38, 40, 41, 43, 45,
-    47, 49, 51, 52, 54, 56, 58, 60, 62, 64, 66, 68, 70, 72, 74, 76, 78, 80, 82, 84,
-    86, 88, 90, 92, 95, 97, 99, 101, 103, 105, 107, 109, 111, 113, 115, 117, 119, 121, 123, 125,
-    127, 129, 132, 134, 136, 138, 140, 142, 144, 146, 148, 150, 152, 154, 156, 158, 160, 162, 164, 166,
-    168, 170, 172, 174, 176, 178, 179, 181, 183, 185, 187, 189, 191, 193, 195, 197, 199, 201, 203, 205,
-    207, 209, 211, 212, 214, 216, 218, 220, 222, 224, 226, 228, 230, 232, 234, 235};
-static const struct window step4 = {24, 6, 12, 12, 2, 2, 2, 2};
-static const int8_t step5_weights[324] = {
+static const int32_t step1_bias[6] = {
+    6257, -265, 39502, 48293, 27240, 7876};
+static const int16_t step1_multiplier[6] = {
+    29532, 20945, 29830, 16745, 23995, 28413};
+static const uint8_t step1_shift[6] = {
+    17, 17, 17, 16, 16, 16};
+static const int16_t step1_by[1] = {
+    20572};
+static const uint8_t step1_zeros[1] = {
+    11};
+static const struct curved step1 = {{step1_weights, step1_bias, step1_multiplier, 0, step1_shift, 0, 26, 26, 6, 24, 24, 6, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step1_by, step0_by_shift, step1_zeros, 0};
+static const struct window step2 = {24, 6, 12, 12, 2, 2, 2, 2};
+static const int8_t step3_weights[324] = {
     -18, 13, -30, 28, 56, -24, 45, 44, -28, 44, 42, -52, 57, 5, 33, 61, 41, -32, -41, -47,
     54, 10, -13, 27, 2, -72, 38, 44, 23, 5, -10, -76, 61, -13, 51, 27, -53, -43, 49, -67,
     -111, 98, -42, -5, -36, -110, -21, 41, -57, -127, 7, -103, -3, -6, -28, 54, -91, 40, -1, -6,
@@ -242,28 +250,16 @@ static const int8_t step5_weights[324] = {
     7, -18, -39, -22, 17, 73, -9, -90, 68, -30, -125, -40, 9, -33, 41, -22, -91, -13, 7, -127,
     30, -55, -119, 2, -33, -57, 13, 6, -86, 12, 1, -25, 43, 5, 26, -19, -27, 50, -15, 48,
     -31, -17, 17, 69};
-static const int32_t step5_bias[6] = {
-    7280, 48645, 17000, 31016, -6711, 24337};
-static const int16_t step5_multiplier[6] = {
-    17027, 17968, 31487, 29967, 26458, 29900};
-static const uint8_t step5_shift[6] = {
-    24, 24, 25, 24, 24, 24};
-static const struct conv step5 = {step5_weights, step5_bias, step5_multiplier, 0, step5_shift, 0, 12, 12, 6, 10, 10, 6, 3, 3, 1, 1, 1, 1, 0, 0, 1, 159};
-static const uint8_t step6_table[256] = {
-    15, 15, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14,
-    14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 13, 13, 13, 13, 13, 13,
-    13, 13, 13, 13, 13, 13, 13, 13, 13, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12,
-    11, 11, 11, 11, 11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9,
-    9, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6, 5, 5, 5, 5,
-    4, 4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1,
-    2, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-    16, 17, 19, 20, 21, 23, 24, 26, 27, 29, 30, 32, 34, 35, 37, 39, 41, 43, 45, 47,
-    49, 51, 53, 55, 57, 59, 61, 63, 66, 68, 70, 72, 75, 77, 79, 82, 84, 86, 89, 91,
-    94, 96, 98, 101, 103, 106, 108, 111, 113, 116, 118, 121, 123, 126, 128, 131, 133, 136, 138, 141,
-    143, 146, 148, 150, 153, 155, 158, 160, 163, 165, 168, 170, 173, 175, 178, 180, 183, 185, 187, 190,
-    192, 195, 197, 200, 202, 204, 207, 209, 212, 214, 217, 219, 221, 224, 226, 228};
-static const int8_t step7_weights[378] = {
+static const int32_t step3_bias[6] = {
+    7375, 48614, 17018, 31111, -6742, 24296};
+static const int16_t step3_multiplier[6] = {
+    22679, 23933, 20970, 19957, 17620, 19913};
+static const int16_t step3_by[1] = {
+    27854};
+static const uint8_t step3_zeros[1] = {
+    15};
+static const struct curved step3 = {{step3_weights, step3_bias, step3_multiplier, 0, step1_shift, 0, 12, 12, 6, 10, 10, 6, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step3_by, step0_by_shift, step3_zeros, 0};
+static const int8_t step4_weights[378] = {
     65, -53, 54, 1, -23, -54, 65, 28, 61, -84, 5, 0, -56, 88, 41, -68, 55, -20, 73, -5,
     -79, 41, 94, -52, -68, 56, -14, 40, 75, 21, -43, -37, 11, 10, 48, 18, -11, 43, -59, -11,
     127, -31, -51, 21, 28, -43, 48, 0, 64, -56, 8, 42, -3, -7, 19, 43, 39, -24, 13, -20,
@@ -283,29 +279,19 @@ static const int8_t step7_weights[378] = {
     -18, -39, 62, 44, 9, -30, 15, -114, 5, 37, 31, -11, 55, -121, 9, 8, -31, 3, 41, -86,
     37, -2, 28, 22, 104, 36, 23, 25, 12, 21, 33, 27, -2, -29, -29, -43, -22, 17, -70, -109,
     46, 32, -9, 90, 7, 28, 24, -35, -67, 27, -85, -60, 54, -127, 2, -1, 32, -105};
-static const int32_t step7_bias[7] = {
-    -10349, -9184, 36044, 12842, 26111, 1642, 2289};
-static const int16_t step7_multiplier[7] = {
-    27636, 30126, 26937, 19855, 31906, 26549, 16465};
-static const uint8_t step7_shift[7] = {
-    24, 24, 24, 24, 24, 24, 23};
-static const struct conv step7 = {step7_weights, step7_bias, step7_multiplier, 0, step7_shift, 0, 10, 10, 6, 8, 8, 7, 3, 3, 1, 1, 1, 1, 0, 0, 1, 144};
-static const uint8_t step8_table[256] = {
-    13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 12, 12, 12,
-    12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 9, 9,
-    8, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6, 5, 5, 5,
-    5, 5, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1,
-    1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 5, 6, 6, 7, 8, 9, 9,
-    10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 31, 33, 34,
-    36, 38, 39, 41, 43, 45, 46, 48, 50, 52, 54, 56, 58, 60, 62, 64, 66, 68, 70, 73,
-    75, 77, 79, 81, 83, 86, 88, 90, 92, 95, 97, 99, 101, 104, 106, 108, 110, 113, 115, 117,
-    120, 122, 124, 126, 129, 131, 133, 135, 138, 140, 142, 145, 147, 149, 151, 154, 156, 158, 160, 163,
-    165, 167, 170, 172, 174, 176, 178, 181, 183, 185, 187, 190, 192, 194, 196, 198, 201, 203, 205, 207,
-    209, 212, 214, 216, 218, 220, 223, 225, 227, 229, 231, 233, 236, 238, 240, 242};
-static const struct window step9 = {8, 7, 4, 4, 2, 2, 2, 2};
-static const int8_t step10_weights[693] = {
+static const int32_t step4_bias[7] = {
+    -10368, -9185, 36082, 12863, 26089, 1636, 2290};
+static const int16_t step4_multiplier[7] = {
+    17977, 19597, 17522, 25831, 20755, 17270, 21421};
+static const uint8_t step4_shift[7] = {
+    16, 16, 16, 17, 16, 16, 16};
+static const int16_t step4_by[1] = {
+    26162};
+static const uint8_t step4_zeros[1] = {
+    14};
+static const struct curved step4 = {{step4_weights, step4_bias, step4_multiplier, 0, step4_shift, 0, 10, 10, 6, 8, 8, 7, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step4_by, step0_by_shift, step4_zeros, 0};
+static const struct window step5 = {8, 7, 4, 4, 2, 2, 2, 2};
+static const int8_t step6_weights[693] = {
     32, -32, 35, -21, 11, -27, -55, -11, -65, 66, -47, 10, 27, -33, -2, -14, -27, -49, 27, 55,
     -65, 45, 20, 20, 127, 68, -47, -47, 11, 38, -10, -8, 16, -20, 21, -21, 42, -63, -28, -16,
     12, -32, -64, 38, 26, 59, -63, 12, -28, -13, 54, 6, 18, -10, 41, 97, -84, -14, 7, -34,
@@ -341,42 +327,34 @@ static const int8_t step10_weights[693] = {
     17, -8, 21, 44, 32, 59, 47, 19, 5, 12, 21, -12, -38, -36, 7, 31, -3, -21, 10, 1,
     48, -8, -9, 9, -14, 11, -5, -45, 10, -24, 5, -45, -7, -23, 41, 17, 24, -12, -27, -63,
     25, -5, -7, -27, 42, 38, -21, 21, 0, 1, 10, -23, 47};
-static const int32_t step10_bias[11] = {
-    -647, 2803, 1616, 30477, -12898, -22607, 19812, 7393, -11291, 43345, -20289};
-static const int16_t step10_multiplier[11] = {
-    16426, 28350, 20756, 24040, 30435, 22647, 23991, 28658, 26142, 25795, 22097};
-static const uint8_t step10_shift[11] = {
-    23, 24, 23, 24, 24, 23, 24, 24, 24, 24, 23};
-static const struct conv step10 = {step10_weights, step10_bias, step10_multiplier, 0, step10_shift, 0, 4, 4, 7, 2, 2, 11, 3, 3, 1, 1, 1, 1, 0, 0, 1, 117};
-static const uint8_t step11_table[256] = {
-    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
-    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 6, 6,
-    6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 5, 5, 5,
-    5, 5, 5, 5, 5, 5, 5, 4, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3,
-    2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 5, 5, 6, 7, 8, 9,
-    10, 11, 12, 13, 15, 16, 17, 19, 20, 22, 23, 25, 27, 28, 30, 32, 34, 36, 37, 39,
-    41, 43, 45, 47, 49, 51, 53, 55, 57, 58, 60, 62, 64, 66, 68, 70, 72, 74, 76, 78,
-    80, 82, 84, 86, 88, 90, 91, 93, 95, 97, 99, 101, 103, 105, 107, 108, 110, 112, 114, 116,
-    118, 120, 121, 123, 125, 127, 129, 131, 133, 134, 136, 138, 140, 142, 143, 145, 147, 149, 151, 152,
-    154, 156, 158, 160, 162, 163, 165, 167, 169, 170, 172, 174, 176, 178, 179, 181, 183, 185, 187, 188,
-    190, 192, 194, 196, 197, 199, 201, 203, 204, 206, 208, 210, 212, 213, 215, 217, 219, 221, 222, 224,
-    226, 228, 229, 231, 233, 235, 237, 238, 240, 242, 244, 245, 247, 249, 251, 253};
-static const struct average step12 = {{2, 11, 1, 1, 2, 2, 1, 1}, 28, 0, 1, 0};
-static const int8_t step13_weights[110] = {
+static const int32_t step6_bias[11] = {
+    -647, 2826, 1604, 30503, -12941, -22660, 19872, 7367, -11301, 43414, -20321};
+static const int16_t step6_multiplier[11] = {
+    18393, 31745, 23241, 26920, 17040, 25360, 26864, 32091, 29273, 28885, 24743};
+static const uint8_t step6_shift[11] = {
+    15, 16, 15, 16, 15, 15, 16, 16, 16, 16, 15};
+static const int16_t step6_by[1] = {
+    26044};
+static const uint8_t step6_by_shift[1] = {
+    21};
+static const uint8_t step6_zeros[1] = {
+    7};
+static const struct curved step6 = {{step6_weights, step6_bias, step6_multiplier, 0, step6_shift, 0, 4, 4, 7, 2, 2, 11, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step6_by, step6_by_shift, step6_zeros, 0};
+static const struct average step7 = {{2, 11, 1, 1, 2, 2, 1, 1}, 28, 0, 1, 0};
+static const int8_t step8_weights[110] = {
     -127, 65, -77, -6, -63, -65, -79, 40, -66, 42, -53, 4, -53, 34, 5, -79, -61, 46, -127, -70,
     46, -75, -82, 44, 41, -76, 78, -104, 49, -6, 10, -127, -4, -43, 33, 18, -27, -90, 80, -89,
     -66, -56, -127, 82, 45, 32, -86, 31, -7, -114, -25, -127, 63, -16, -65, 62, -53, -127, -73, -78,
     80, 43, 50, -85, -98, -126, -23, -11, -3, -127, -54, 0, -3, 23, 37, 26, -28, -62, -127, 43,
     58, -21, -101, -50, 29, 46, -76, -10, -118, -21, -127, -16, 122, 64, -13, -78, -42, 47, -25, 68,
     -53, -127, 15, 7, -93, -47, 3, -84, -28, 103};
-static const int32_t step13_bias[10] = {
-    -205, -361, -167, -15, -144, -345, 47, -316, -48, -177};
-static const int16_t step13_multiplier[10] = {
+static const int32_t step8_bias[10] = {
+    -83, -292, -140, 73, -77, -241, 96, -274, 0, -121};
+static const int16_t step8_multiplier[10] = {
     19143, 23223, 30955, 29301, 16991, 23661, 16384, 19776, 22873, 27716};
-static const uint8_t step13_shift[10] = {
+static const uint8_t step8_shift[10] = {
     15, 15, 16, 16, 15, 16, 14, 15, 16, 16};
-static const struct linear step13 = {step13_weights, step13_bias, step13_multiplier, 0, step13_shift, 11, 10, 1, 0};
+static const struct linear step8 = {step8_weights, step8_bias, step8_multiplier, 0, step8_shift, 11, 10, 1, 0};
 
 static int32_t words[1068]; /* every map, one after another in the same place */
 
@@ -385,20 +363,15 @@ int mnist_2k_predict(const uint8_t image[mnist_2k_pixels], int32_t scores[mnist_
     int best = 0;
     uint8_t *const bytes = (uint8_t *)words;
 
-    conv(&step0, image, bytes + 216, 0);
-    lookup(step1_table, 4056, bytes + 216, bytes + 216);
-    conv(&step2, bytes + 216, bytes + 72, 0);
-    lookup(step3_table, 3456, bytes + 72, bytes + 72);
-    max_pool(&step4, bytes + 72, bytes + 0);
-    conv(&step5, bytes + 0, bytes + 864, 0);
-    lookup(step6_table, 600, bytes + 864, bytes + 56);
-    conv(&step7, bytes + 56, bytes + 0, 0);
-    lookup(step8_table, 448, bytes + 0, bytes + 0);
-    max_pool(&step9, bytes + 0, bytes + 448);
-    conv(&step10, bytes + 448, bytes + 0, 0);
-    lookup(step11_table, 44, bytes + 0, bytes + 0);
-    average(&step12, bytes + 0, 0, words + 11);
-    linear(&step13, words + 11, 0, scores);
+    curved(&step0, image, bytes + 216);
+    curved(&step1, bytes + 216, bytes + 72);
+    max_pool(&step2, bytes + 72, bytes + 0);
+    curved(&step3, bytes + 0, bytes + 864);
+    curved(&step4, bytes + 864, bytes + 0);
+    max_pool(&step5, bytes + 0, bytes + 448);
+    curved(&step6, bytes + 448, bytes + 0);
+    average(&step7, bytes + 0, 0, words + 11);
+    linear(&step8, words + 11, 0, scores);
     for (int i = 1; i < mnist_2k_classes; i++)
         best = scores[i] > scores[best] ? i : best;
     return best;

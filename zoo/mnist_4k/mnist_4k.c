@@ -1,6 +1,6 @@
 /* experiment record_4k
    seed       1001
-   run        fdfaadded086429da6dc1948768fa527
+   run        f8b338b4149e4e85894759c6f40bae62
    weights    as trained
    data       mnist
 
@@ -20,6 +20,17 @@ static int32_t requantise(int32_t sum, int16_t multiplier, uint8_t shift)
 static uint8_t to_byte(int32_t value)
 {
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
+
+/* A function, 11 bits after the binary point, of a number with 12: straight between 129 values from -8 to 8, and beyond
+   them as the first and the last line go on. 2^30 is added before the division and taken away after it, because C
+   rounds what is below 0 up. */
+static int32_t curve(const int16_t *table, int32_t number)
+{
+    const int32_t place = (number < -2097152 ? -2097152 : number > 2097152 ? 2097152 : number) + 32768;
+    const int32_t index = place < 0 ? 0 : place > 65535 ? 127 : place / 512, rest = place - index * 512;
+    const int32_t along = (table[index + 1] - table[index]) * rest + 256;
+    return table[index] + (along + 1073741824) / 512 - 2097152;
 }
 
 struct window {
@@ -93,36 +104,49 @@ static int32_t dot(const uint8_t *numbers, const int8_t *weights, int32_t count)
     return sum;
 }
 
-/* A convolution and its activation, into bytes or, where those are none, into 32 bits. */
-static void conv(const struct conv *p, const uint8_t *in, uint8_t *out, int32_t *wide)
+/* The sum of one output of a convolution, times its multiplier. */
+static int32_t convolved(const struct conv *p, const uint8_t *in, int32_t row, int32_t column, int32_t output)
 {
     const int32_t inputs = p->inputs / p->groups, outputs = p->outputs / p->groups, line = p->columns * inputs;
-    for (int32_t row = 0; row < p->out_height; row++)
-        for (int32_t column = 0; column < p->out_width; column++)
-            for (int32_t output = 0; output < p->outputs; output++) {
-                const int32_t x = column * p->stride_x - p->pad_x, first = output / outputs * inputs;
-                const int8_t *weights = p->weights + output * p->rows * line;
-                int32_t sum = p->bias[output];
-                for (int32_t i = 0; i < p->rows; i++, weights += line) {
-                    const int32_t y = row * p->stride_y - p->pad_y + i * p->dilation_y;
-                    const int inside = y >= 0 && y < p->height;
-                    if (inside && x >= 0 && x + p->columns <= p->width && p->dilation_x == 1 && p->groups == 1) {
-                        sum += dot(in + (y * p->width + x) * p->inputs, weights, line); /* in one go */
-                        continue;
-                    }
-                    for (int32_t j = 0; j < p->columns; j++) {
-                        const int32_t at = x + j * p->dilation_x;
-                        if (inside && at >= 0 && at < p->width)
-                            sum += dot(in + (y * p->width + at) * p->inputs + first, weights + j * inputs, inputs);
-                        else if (p->border)
-                            sum += dot(p->border + first, weights + j * inputs, inputs);
-                    }
-                }
-                sum = requantise(sum, (p->negative && sum < 0 ? p->negative : p->multiplier)[output], p->shift[output]);
-                if (wide)
-                    *wide++ = sum;
-                else
-                    *out++ = to_byte(sum + p->zero);
+    const int32_t x = column * p->stride_x - p->pad_x, first = output / outputs * inputs;
+    const int8_t *weights = p->weights + output * p->rows * line;
+    int32_t sum = p->bias[output];
+    for (int32_t i = 0; i < p->rows; i++, weights += line) {
+        const int32_t y = row * p->stride_y - p->pad_y + i * p->dilation_y;
+        const int inside = y >= 0 && y < p->height;
+        if (inside && x >= 0 && x + p->columns <= p->width && p->dilation_x == 1 && p->groups == 1) {
+            sum += dot(in + (y * p->width + x) * p->inputs, weights, line); /* in one go */
+            continue;
+        }
+        for (int32_t j = 0; j < p->columns; j++) {
+            const int32_t at = x + j * p->dilation_x;
+            if (inside && at >= 0 && at < p->width)
+                sum += dot(in + (y * p->width + at) * p->inputs + first, weights + j * inputs, inputs);
+            else if (p->border)
+                sum += dot(p->border + first, weights + j * inputs, inputs);
+        }
+    }
+    return requantise(sum, (p->negative && sum < 0 ? p->negative : p->multiplier)[output], p->shift[output]);
+}
+
+struct curved {
+    struct conv conv;
+    const int16_t *table;
+    const int16_t *by;       /* [outputs] multipliers of the curve, or one for all */
+    const uint8_t *by_shift; /* as many */
+    const uint8_t *zeros;    /* as many */
+    uint8_t each;            /* 1: one for each output */
+};
+
+/* A convolution whose sums, 12 bits after the binary point, pass a curve before they are bytes. */
+static void curved(const struct curved *p, const uint8_t *in, uint8_t *out)
+{
+    for (int32_t row = 0; row < p->conv.out_height; row++)
+        for (int32_t column = 0; column < p->conv.out_width; column++)
+            for (int32_t output = 0; output < p->conv.outputs; output++) {
+                const int32_t number = curve(p->table, convolved(&p->conv, in, row, column, output));
+                const int32_t i = output * p->each;
+                *out++ = to_byte(requantise(number, p->by[i], p->by_shift[i]) + p->zeros[i]);
             }
 }
 
@@ -153,12 +177,6 @@ static void linear(const struct linear *p, const int32_t *in, uint8_t *out, int3
     }
 }
 
-static void lookup(const uint8_t *table, int32_t count, const uint8_t *in, uint8_t *out)
-{
-    for (int32_t i = 0; i < count; i++)
-        out[i] = table[in[i]];
-}
-
 static const int8_t step0_weights[72] = {
     99, -54, -113, 127, 35, -52, 15, 7, -38, 125, 77, -102, -127, 40, 81, -90, 56, 45, -127, -78,
     58, -116, 23, 100, -82, -19, 33, 57, 74, 63, -9, -12, -61, -127, -120, -77, 56, 3, -61, 59,
@@ -167,25 +185,25 @@ static const int8_t step0_weights[72] = {
 static const int32_t step0_bias[8] = {
     729, -4070, 4928, 7878, -11444, 7806, 11791, 16231};
 static const int16_t step0_multiplier[8] = {
-    17869, 31816, 17133, 18584, 17276, 21834, 29991, 16707};
+    18851, 16782, 18075, 19605, 18225, 23034, 31639, 17625};
 static const uint8_t step0_shift[8] = {
-    24, 27, 24, 24, 24, 24, 24, 24};
-static const struct conv step0 = {step0_weights, step0_bias, step0_multiplier, 0, step0_shift, 0, 28, 28, 1, 26, 26, 8, 3, 3, 1, 1, 1, 1, 0, 0, 1, 152};
-static const uint8_t step1_table[256] = {
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9,
-    9, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 7, 7, 6, 6,
-    6, 6, 6, 6, 5, 5, 5, 5, 4, 4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2,
-    2, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-    1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 17, 19, 20,
-    22, 24, 26, 28, 30, 32, 34, 36, 39, 41, 43, 46, 48, 50, 53, 55, 58, 61, 63, 66,
-    68, 71, 74, 76, 79, 81, 84, 87, 89, 92, 95, 97, 100, 103, 105, 108, 111, 113, 116, 118,
-    121, 124, 126, 129, 131, 134, 137, 139, 142, 144, 147, 149, 152, 154, 157, 160, 162, 165, 167, 170,
-    172, 175, 177, 180, 182, 185, 187, 190, 192, 195, 197, 199, 202, 204, 207, 209, 212, 214, 217, 219,
-    222, 224, 226, 229, 231, 234, 236, 239, 241, 244, 246, 248, 251, 253, 255, 255};
-static const int8_t step2_weights[648] = {
+    16, 18, 16, 16, 16, 16, 16, 16};
+static const int16_t step0_table[129] = {
+    -5, -6, -7, -8, -8, -9, -11, -12, -13, -15, -16, -18, -20, -22, -25, -27, -30, -34, -37, -41,
+    -46, -51, -56, -62, -69, -76, -83, -92, -101, -111, -122, -134, -147, -161, -176, -193, -210, -229, -248, -269,
+    -291, -314, -338, -363, -388, -414, -439, -464, -488, -511, -531, -548, -560, -568, -570, -565, -551, -527, -493, -446,
+    -387, -313, -224, -120, 0, 136, 288, 455, 637, 834, 1043, 1265, 1497, 1739, 1990, 2248, 2512, 2780, 3053, 3329,
+    3608, 3888, 4169, 4450, 4732, 5013, 5294, 5574, 5853, 6131, 6408, 6683, 6958, 7231, 7504, 7775, 8045, 8314, 8582, 8849,
+    9115, 9380, 9645, 9908, 10171, 10434, 10696, 10957, 11218, 11479, 11739, 11998, 12258, 12517, 12775, 13034, 13292, 13550, 13808, 14065,
+    14323, 14580, 14837, 15095, 15352, 15608, 15865, 16122, 16379};
+static const int16_t step0_by[1] = {
+    18724};
+static const uint8_t step0_by_shift[1] = {
+    20};
+static const uint8_t step0_zeros[1] = {
+    10};
+static const struct curved step0 = {{step0_weights, step0_bias, step0_multiplier, 0, step0_shift, 0, 28, 28, 1, 26, 26, 8, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step0_by, step0_by_shift, step0_zeros, 0};
+static const int8_t step1_weights[648] = {
     -41, -40, -55, -23, -97, -43, -11, 27, -58, -4, -39, -61, -73, 18, 63, -66, -28, 40, 38, -84,
     -61, 72, 1, -87, 59, 24, -44, -2, 24, -103, 35, 71, 9, -32, -93, 35, -43, -56, 31, 73,
     -5, -14, 12, -28, -47, 47, -48, 15, 24, 42, -38, -46, 76, 36, -47, -26, 38, -4, -63, -34,
@@ -219,29 +237,17 @@ static const int8_t step2_weights[648] = {
     20, 24, 9, -30, -36, -53, 23, 26, -55, 2, -17, -18, -46, 31, -22, 52, -21, -43, -2, -14,
     -20, 27, -93, 5, -20, -18, 10, 2, -23, 43, -9, 33, -47, -22, -24, 13, 3, 33, -97, -16,
     3, -4, -6, 36, 10, -40, -127, -39};
-static const int32_t step2_bias[9] = {
-    10134, 29061, 21557, 11882, 22925, 40539, 3001, 16170, 19956};
-static const int16_t step2_multiplier[9] = {
-    22642, 32351, 30461, 32734, 30902, 17086, 17297, 21649, 19064};
-static const uint8_t step2_shift[9] = {
-    24, 25, 25, 25, 24, 24, 24, 24, 23};
-static const struct conv step2 = {step2_weights, step2_bias, step2_multiplier, 0, step2_shift, 0, 26, 26, 8, 24, 24, 9, 3, 3, 1, 1, 1, 1, 0, 0, 1, 148};
-static const uint8_t step3_table[256] = {
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9,
-    9, 9, 9, 9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7,
-    7, 7, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6, 6, 5, 5, 5, 5, 5, 5, 4,
-    4, 4, 4, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3,
-    3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 18, 19, 21, 22, 24, 26,
-    28, 29, 31, 33, 35, 37, 39, 41, 43, 46, 48, 50, 52, 54, 57, 59, 61, 64, 66, 68,
-    71, 73, 75, 78, 80, 83, 85, 87, 90, 92, 95, 97, 99, 102, 104, 107, 109, 111, 114, 116,
-    119, 121, 123, 126, 128, 130, 133, 135, 137, 140, 142, 144, 147, 149, 151, 154, 156, 158, 161, 163,
-    165, 167, 170, 172, 174, 177, 179, 181, 183, 186, 188, 190, 192, 195, 197, 199, 201, 204, 206, 208,
-    210, 212, 215, 217, 219, 221, 224, 226, 228, 230, 232, 235, 237, 239, 241, 244};
-static const struct window step4 = {24, 9, 12, 12, 2, 2, 2, 2};
-static const int8_t step5_weights[810] = {
+static const int32_t step1_bias[9] = {
+    10105, 29189, 21341, 12145, 23110, 40426, 2693, 15920, 20113};
+static const int16_t step1_multiplier[9] = {
+    21314, 30453, 28674, 30814, 29089, 32166, 32565, 20378, 17945};
+static const uint8_t step1_shift[9] = {
+    16, 17, 17, 17, 16, 17, 17, 16, 15};
+static const int16_t step1_by[1] = {
+    19028};
+static const struct curved step1 = {{step1_weights, step1_bias, step1_multiplier, 0, step1_shift, 0, 26, 26, 8, 24, 24, 9, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step1_by, step0_by_shift, step0_zeros, 0};
+static const struct window step2 = {24, 9, 12, 12, 2, 2, 2, 2};
+static const int8_t step3_weights[810] = {
     25, -19, 32, 4, -12, -17, 42, 16, -15, 7, 28, -6, 8, -5, 16, 38, -5, -29, -62, 46,
     -35, 26, -1, -13, -46, -46, -35, 32, -37, 82, 40, 9, -81, -8, -32, -6, 15, -16, 65, 22,
     4, -44, -2, -68, -17, -25, 3, 72, 40, -13, -79, -42, -64, -36, -9, -127, 9, 5, -14, 1,
@@ -283,28 +289,18 @@ static const int8_t step5_weights[810] = {
     -66, 12, -9, 57, 5, -30, -14, -23, -39, -26, 18, -6, -22, 12, -32, 30, -25, -19, 37, 27,
     -7, -18, 18, -55, -28, -82, -34, -51, 47, 34, -11, -30, -50, -49, -114, -52, -52, -6, 14, -23,
     -71, 16, -29, -123, -91, 7, -2, 56, 34, -4};
-static const int32_t step5_bias[10] = {
-    16292, 3090, 27572, -12980, 25195, 16888, 16910, 16001, -8923, 37383};
-static const int16_t step5_multiplier[10] = {
-    30745, 31504, 23656, 17267, 21306, 24488, 29374, 24094, 25875, 30966};
-static const uint8_t step5_shift[10] = {
-    24, 25, 24, 24, 24, 25, 25, 24, 25, 25};
-static const struct conv step5 = {step5_weights, step5_bias, step5_multiplier, 0, step5_shift, 0, 12, 12, 9, 10, 10, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 154};
-static const uint8_t step6_table[256] = {
-    12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12,
-    12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 9, 9, 9,
-    8, 8, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6, 5, 5,
-    5, 5, 5, 4, 4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1,
-    1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1,
-    2, 2, 3, 3, 4, 4, 5, 6, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18,
-    20, 21, 23, 24, 26, 28, 30, 31, 33, 35, 37, 39, 41, 43, 45, 47, 49, 52, 54, 56,
-    58, 61, 63, 65, 68, 70, 72, 75, 77, 80, 82, 84, 87, 89, 92, 94, 97, 99, 102, 104,
-    107, 109, 112, 114, 116, 119, 121, 124, 126, 129, 131, 134, 136, 139, 141, 143, 146, 148, 151, 153,
-    156, 158, 160, 163, 165, 167, 170, 172, 175, 177, 179, 182, 184, 186, 189, 191, 194, 196, 198, 201,
-    203, 205, 208, 210, 212, 215, 217, 219, 221, 224, 226, 228, 231, 233, 235, 238};
-static const int8_t step7_weights[900] = {
+static const int32_t step3_bias[10] = {
+    16360, 3019, 27594, -13072, 25173, 17015, 17005, 16092, -9030, 37442};
+static const int16_t step3_multiplier[10] = {
+    25507, 26137, 19625, 28651, 17676, 20316, 24369, 19989, 21466, 25690};
+static const uint8_t step3_shift[10] = {
+    16, 17, 16, 17, 16, 17, 17, 16, 17, 17};
+static const int16_t step3_by[1] = {
+    22171};
+static const uint8_t step3_zeros[1] = {
+    12};
+static const struct curved step3 = {{step3_weights, step3_bias, step3_multiplier, 0, step3_shift, 0, 12, 12, 9, 10, 10, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step3_by, step0_by_shift, step3_zeros, 0};
+static const int8_t step4_weights[900] = {
     31, 13, -84, 35, -43, 30, 25, -47, 13, -52, -2, -9, -88, 25, -40, 6, 29, -34, 17, -97,
     18, 23, -79, 13, 19, -8, 8, 12, -14, -48, 37, -51, 25, 18, -66, -10, -5, 5, -21, -65,
     0, -5, 5, -5, -2, -31, -39, 4, 2, -43, -53, 2, -62, 22, 7, -13, -60, 19, -27, 1,
@@ -350,29 +346,19 @@ static const int8_t step7_weights[900] = {
     28, -82, -26, -47, 22, -49, -12, 76, 51, -113, -9, -42, -22, -37, 22, -62, -15, 65, 19, -68,
     -88, -13, -5, 47, 36, -60, -34, 14, 14, -15, -30, 10, -19, 5, 55, -38, -5, 9, 18, -44,
     -54, 19, 12, -27, 33, -42, -48, -46, 20, -42, -20, -21, 29, 35, 32, -30, -55, -34, -12, 7};
-static const int32_t step7_bias[10] = {
-    22940, 6919, 7439, 19684, 15664, -7131, 11902, 19016, 10614, 43916};
-static const int16_t step7_multiplier[10] = {
-    30585, 31223, 17833, 17345, 26919, 32701, 20549, 17855, 24723, 20892};
-static const uint8_t step7_shift[10] = {
-    24, 24, 23, 23, 24, 24, 23, 24, 24, 24};
-static const struct conv step7 = {step7_weights, step7_bias, step7_multiplier, 0, step7_shift, 0, 10, 10, 10, 8, 8, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 154};
-static const uint8_t step8_table[256] = {
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14, 14, 14,
-    14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 13, 13, 13, 13, 13, 13,
-    13, 13, 13, 13, 13, 12, 12, 12, 12, 12, 12, 12, 12, 12, 11, 11, 11, 11, 11, 11,
-    11, 10, 10, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 7, 7,
-    7, 7, 7, 6, 6, 6, 6, 6, 5, 5, 5, 5, 4, 4, 4, 4, 4, 3, 3, 3,
-    3, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 4,
-    4, 5, 6, 6, 7, 8, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22,
-    24, 25, 26, 28, 29, 31, 33, 34, 36, 38, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57,
-    59, 61, 63, 65, 68, 70, 72, 74, 77, 79, 81, 83, 86, 88, 91, 93, 95, 98, 100, 102,
-    105, 107, 110, 112, 115, 117, 120, 122, 125, 127, 129, 132, 134, 137, 139, 142, 144, 147, 149, 152,
-    154, 157, 159, 162, 164, 167, 169, 172, 174, 177, 179, 181, 184, 186, 189, 191, 194, 196, 199, 201,
-    203, 206, 208, 211, 213, 216, 218, 220, 223, 225, 228, 230, 232, 235, 237, 240};
-static const struct window step9 = {8, 10, 4, 4, 2, 2, 2, 2};
-static const int8_t step10_weights[1260] = {
+static const int32_t step4_bias[10] = {
+    22959, 6885, 7507, 19743, 15737, -7145, 11922, 19005, 10646, 43910};
+static const int16_t step4_multiplier[10] = {
+    18992, 19388, 22146, 21540, 16715, 20305, 25520, 22174, 30704, 25946};
+static const uint8_t step4_shift[10] = {
+    16, 16, 16, 16, 16, 16, 16, 17, 17, 17};
+static const int16_t step4_by[1] = {
+    29778};
+static const uint8_t step4_zeros[1] = {
+    16};
+static const struct curved step4 = {{step4_weights, step4_bias, step4_multiplier, 0, step4_shift, 0, 10, 10, 10, 8, 8, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step4_by, step0_by_shift, step4_zeros, 0};
+static const struct window step5 = {8, 10, 4, 4, 2, 2, 2, 2};
+static const int8_t step6_weights[1260] = {
     43, 22, -1, 5, -34, 26, -17, 51, 5, 3, 32, 20, -8, -26, -12, -20, 3, 20, -10, 11,
     22, 29, -24, -13, -8, -10, 52, -23, 14, 8, -7, -16, -12, -21, 24, -54, 20, 7, 8, -2,
     0, -22, 12, -4, 9, -11, 6, -1, -17, 10, 7, -37, 1, 1, 0, 2, -15, -38, -10, 2,
@@ -436,29 +422,21 @@ static const int8_t step10_weights[1260] = {
     -11, 14, 12, -14, -13, 15, -5, -3, -25, 19, 23, 14, 7, 13, -21, 13, -2, -42, -7, 5,
     -14, 30, -33, 13, 28, -10, 10, -3, -28, -46, 7, 12, -5, 3, -20, -15, 50, 22, -13, -20,
     41, 25, -51, -40, 6, -23, 10, -6, -33, -18, -17, -8, -127, -2, 81, -47, 63, 64, 0, -35};
-static const int32_t step10_bias[14] = {
-    -7249, -11770, -665, 336, 8477, -26942, -14990, -50312, -13643, 30977, 15863, -32875, -10744, 9349};
-static const int16_t step10_multiplier[14] = {
-    30736, 22057, 27232, 24124, 18009, 26363, 32294, 25716, 22192, 29233, 23591, 27118, 25754, 21078};
-static const uint8_t step10_shift[14] = {
-    24, 24, 24, 24, 23, 24, 24, 24, 24, 24, 24, 24, 24, 23};
-static const struct conv step10 = {step10_weights, step10_bias, step10_multiplier, 0, step10_shift, 0, 4, 4, 10, 2, 2, 14, 3, 3, 1, 1, 1, 1, 0, 0, 1, 111};
-static const uint8_t step11_table[256] = {
-    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
-    6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6,
-    6, 6, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 4, 4, 4, 4, 4, 4,
-    4, 4, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1,
-    1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1,
-    1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-    16, 18, 19, 20, 22, 23, 24, 26, 27, 29, 31, 32, 34, 35, 37, 39, 40, 42, 44, 46,
-    47, 49, 51, 53, 54, 56, 58, 60, 61, 63, 65, 67, 69, 70, 72, 74, 76, 77, 79, 81,
-    83, 84, 86, 88, 90, 91, 93, 95, 97, 98, 100, 102, 104, 105, 107, 109, 110, 112, 114, 116,
-    117, 119, 121, 122, 124, 126, 127, 129, 131, 132, 134, 136, 137, 139, 141, 142, 144, 146, 147, 149,
-    151, 152, 154, 155, 157, 159, 160, 162, 164, 165, 167, 169, 170, 172, 174, 175, 177, 178, 180, 182,
-    183, 185, 187, 188, 190, 191, 193, 195, 196, 198, 200, 201, 203, 204, 206, 208, 209, 211, 213, 214,
-    216, 217, 219, 221, 222, 224, 226, 227, 229, 230, 232, 234, 235, 237, 239, 240};
-static const struct average step12 = {{2, 14, 1, 1, 2, 2, 1, 1}, 28, 0, 1, 0};
-static const int8_t step13_weights[140] = {
+static const int32_t step6_bias[14] = {
+    -7222, -11878, -860, 294, 8546, -27064, -15004, -50349, -13665, 31082, 15880, -32886, -10728, 9450};
+static const int16_t step6_multiplier[14] = {
+    30525, 21905, 27044, 23958, 17884, 26181, 32072, 25538, 22039, 29032, 23428, 26931, 25577, 20932};
+static const uint8_t step6_shift[14] = {
+    16, 16, 16, 16, 15, 16, 16, 16, 16, 16, 16, 16, 16, 15};
+static const int16_t step6_by[1] = {
+    26717};
+static const uint8_t step6_by_shift[1] = {
+    21};
+static const uint8_t step6_zeros[1] = {
+    7};
+static const struct curved step6 = {{step6_weights, step6_bias, step6_multiplier, 0, step6_shift, 0, 4, 4, 10, 2, 2, 14, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step6_by, step6_by_shift, step6_zeros, 0};
+static const struct average step7 = {{2, 14, 1, 1, 2, 2, 1, 1}, 28, 0, 1, 0};
+static const int8_t step8_weights[140] = {
     -127, -78, 39, 85, -41, -116, -19, -72, 50, -58, 12, -94, 23, -74, -28, -42, -127, 23, 28, -75,
     -66, -77, -67, 28, -35, -28, 22, 49, -107, 82, -55, -113, -84, -2, -74, 15, 92, 19, 80, -101,
     -127, 62, -3, -54, -100, -127, -96, -12, -113, 98, -53, -62, 57, 97, 47, -96, 29, -88, -108, 14,
@@ -466,13 +444,13 @@ static const int8_t step13_weights[140] = {
     -13, 31, 55, -127, -103, 56, 69, -72, 53, -85, -13, -36, -17, -39, -127, -50, 22, -29, 74, -33,
     -47, -13, -127, -116, 58, 13, -93, 57, 10, -57, -76, -13, -59, 53, -20, 43, -24, 57, -16, 70,
     -27, 26, -60, -101, -23, -127, 68, -120, 84, 38, -101, 76, -70, -89, -60, -86, -70, 47, -127, 32};
-static const int32_t step13_bias[10] = {
-    -121, -21, -62, -220, -34, 36, -22, -164, -76, -206};
-static const int16_t step13_multiplier[10] = {
+static const int32_t step8_bias[10] = {
+    -62, 6, -38, -94, -1, 91, -14, -112, -54, -152};
+static const int16_t step8_multiplier[10] = {
     24260, 16384, 16756, 17582, 20219, 22625, 27167, 23916, 19105, 27439};
-static const uint8_t step13_shift[10] = {
+static const uint8_t step8_shift[10] = {
     15, 14, 15, 15, 15, 15, 15, 15, 15, 16};
-static const struct linear step13 = {step13_weights, step13_bias, step13_multiplier, 0, step13_shift, 14, 10, 1, 0};
+static const struct linear step8 = {step8_weights, step8_bias, step8_multiplier, 0, step8_shift, 14, 10, 1, 0};
 
 static int32_t words[1479]; /* every map, one after another in the same place */
 
@@ -481,20 +459,15 @@ int mnist_4k_predict(const uint8_t image[mnist_4k_pixels], int32_t scores[mnist_
     int best = 0;
     uint8_t *const bytes = (uint8_t *)words;
 
-    conv(&step0, image, bytes + 508, 0);
-    lookup(step1_table, 5408, bytes + 508, bytes + 508);
-    conv(&step2, bytes + 508, bytes + 108, 0);
-    lookup(step3_table, 5184, bytes + 108, bytes + 108);
-    max_pool(&step4, bytes + 108, bytes + 0);
-    conv(&step5, bytes + 0, bytes + 1296, 0);
-    lookup(step6_table, 1000, bytes + 1296, bytes + 80);
-    conv(&step7, bytes + 80, bytes + 0, 0);
-    lookup(step8_table, 640, bytes + 0, bytes + 0);
-    max_pool(&step9, bytes + 0, bytes + 640);
-    conv(&step10, bytes + 640, bytes + 0, 0);
-    lookup(step11_table, 56, bytes + 0, bytes + 0);
-    average(&step12, bytes + 0, 0, words + 14);
-    linear(&step13, words + 14, 0, scores);
+    curved(&step0, image, bytes + 508);
+    curved(&step1, bytes + 508, bytes + 108);
+    max_pool(&step2, bytes + 108, bytes + 0);
+    curved(&step3, bytes + 0, bytes + 1296);
+    curved(&step4, bytes + 1296, bytes + 0);
+    max_pool(&step5, bytes + 0, bytes + 640);
+    curved(&step6, bytes + 640, bytes + 0);
+    average(&step7, bytes + 0, 0, words + 14);
+    linear(&step8, words + 14, 0, scores);
     for (int i = 1; i < mnist_4k_classes; i++)
         best = scores[i] > scores[best] ? i : best;
     return best;

@@ -1,12 +1,12 @@
 /* experiment record_4k
    seed       1001
-   run        fdfaadded086429da6dc1948768fa527
+   run        f8b338b4149e4e85894759c6f40bae62
    weights    as trained
    data       mnist
 
    Image    28 x 28 x 1 uint8, row by row from the top left, the channels of a pixel together
    Classes  0, 1, 2, 3, 4, 5, 6, 7, 8, 9
-   Flash    5901 bytes of constants, 3830 of them weights; and the code
+   Flash    4995 bytes of constants, 3830 of them weights; and the code
    RAM      5916 bytes; image and scores are the caller's
    Work     565700 multiply-accumulates */
 #ifndef mnist_4k_h

@@ -1,6 +1,6 @@
 /* experiment record_8k
    seed       1009
-   run        332fbc4d945b402baac92a7b75607e0d
+   run        cc92deb0f1ff40dc89b40423e1c5cfac
    weights    as trained
    data       mnist
 
@@ -20,6 +20,17 @@ static int32_t requantise(int32_t sum, int16_t multiplier, uint8_t shift)
 static uint8_t to_byte(int32_t value)
 {
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
+
+/* A function, 11 bits after the binary point, of a number with 12: straight between 129 values from -8 to 8, and beyond
+   them as the first and the last line go on. 2^30 is added before the division and taken away after it, because C
+   rounds what is below 0 up. */
+static int32_t curve(const int16_t *table, int32_t number)
+{
+    const int32_t place = (number < -2097152 ? -2097152 : number > 2097152 ? 2097152 : number) + 32768;
+    const int32_t index = place < 0 ? 0 : place > 65535 ? 127 : place / 512, rest = place - index * 512;
+    const int32_t along = (table[index + 1] - table[index]) * rest + 256;
+    return table[index] + (along + 1073741824) / 512 - 2097152;
 }
 
 struct window {
@@ -93,36 +104,49 @@ static int32_t dot(const uint8_t *numbers, const int8_t *weights, int32_t count)
     return sum;
 }
 
-/* A convolution and its activation, into bytes or, where those are none, into 32 bits. */
-static void conv(const struct conv *p, const uint8_t *in, uint8_t *out, int32_t *wide)
+/* The sum of one output of a convolution, times its multiplier. */
+static int32_t convolved(const struct conv *p, const uint8_t *in, int32_t row, int32_t column, int32_t output)
 {
     const int32_t inputs = p->inputs / p->groups, outputs = p->outputs / p->groups, line = p->columns * inputs;
-    for (int32_t row = 0; row < p->out_height; row++)
-        for (int32_t column = 0; column < p->out_width; column++)
-            for (int32_t output = 0; output < p->outputs; output++) {
-                const int32_t x = column * p->stride_x - p->pad_x, first = output / outputs * inputs;
-                const int8_t *weights = p->weights + output * p->rows * line;
-                int32_t sum = p->bias[output];
-                for (int32_t i = 0; i < p->rows; i++, weights += line) {
-                    const int32_t y = row * p->stride_y - p->pad_y + i * p->dilation_y;
-                    const int inside = y >= 0 && y < p->height;
-                    if (inside && x >= 0 && x + p->columns <= p->width && p->dilation_x == 1 && p->groups == 1) {
-                        sum += dot(in + (y * p->width + x) * p->inputs, weights, line); /* in one go */
-                        continue;
-                    }
-                    for (int32_t j = 0; j < p->columns; j++) {
-                        const int32_t at = x + j * p->dilation_x;
-                        if (inside && at >= 0 && at < p->width)
-                            sum += dot(in + (y * p->width + at) * p->inputs + first, weights + j * inputs, inputs);
-                        else if (p->border)
-                            sum += dot(p->border + first, weights + j * inputs, inputs);
-                    }
-                }
-                sum = requantise(sum, (p->negative && sum < 0 ? p->negative : p->multiplier)[output], p->shift[output]);
-                if (wide)
-                    *wide++ = sum;
-                else
-                    *out++ = to_byte(sum + p->zero);
+    const int32_t x = column * p->stride_x - p->pad_x, first = output / outputs * inputs;
+    const int8_t *weights = p->weights + output * p->rows * line;
+    int32_t sum = p->bias[output];
+    for (int32_t i = 0; i < p->rows; i++, weights += line) {
+        const int32_t y = row * p->stride_y - p->pad_y + i * p->dilation_y;
+        const int inside = y >= 0 && y < p->height;
+        if (inside && x >= 0 && x + p->columns <= p->width && p->dilation_x == 1 && p->groups == 1) {
+            sum += dot(in + (y * p->width + x) * p->inputs, weights, line); /* in one go */
+            continue;
+        }
+        for (int32_t j = 0; j < p->columns; j++) {
+            const int32_t at = x + j * p->dilation_x;
+            if (inside && at >= 0 && at < p->width)
+                sum += dot(in + (y * p->width + at) * p->inputs + first, weights + j * inputs, inputs);
+            else if (p->border)
+                sum += dot(p->border + first, weights + j * inputs, inputs);
+        }
+    }
+    return requantise(sum, (p->negative && sum < 0 ? p->negative : p->multiplier)[output], p->shift[output]);
+}
+
+struct curved {
+    struct conv conv;
+    const int16_t *table;
+    const int16_t *by;       /* [outputs] multipliers of the curve, or one for all */
+    const uint8_t *by_shift; /* as many */
+    const uint8_t *zeros;    /* as many */
+    uint8_t each;            /* 1: one for each output */
+};
+
+/* A convolution whose sums, 12 bits after the binary point, pass a curve before they are bytes. */
+static void curved(const struct curved *p, const uint8_t *in, uint8_t *out)
+{
+    for (int32_t row = 0; row < p->conv.out_height; row++)
+        for (int32_t column = 0; column < p->conv.out_width; column++)
+            for (int32_t output = 0; output < p->conv.outputs; output++) {
+                const int32_t number = curve(p->table, convolved(&p->conv, in, row, column, output));
+                const int32_t i = output * p->each;
+                *out++ = to_byte(requantise(number, p->by[i], p->by_shift[i]) + p->zeros[i]);
             }
 }
 
@@ -153,12 +177,6 @@ static void linear(const struct linear *p, const int32_t *in, uint8_t *out, int3
     }
 }
 
-static void lookup(const uint8_t *table, int32_t count, const uint8_t *in, uint8_t *out)
-{
-    for (int32_t i = 0; i < count; i++)
-        out[i] = table[in[i]];
-}
-
 static const int8_t step0_weights[72] = {
     26, 47, -65, 48, -46, -93, -45, -127, 43, -51, -27, -27, 56, 44, -49, 127, 27, -68, -93, 13,
     41, -3, -127, -23, 57, 4, -73, -44, 127, 9, 51, 93, -20, -44, -52, -59, -22, -94, -110, 14,
@@ -167,25 +185,25 @@ static const int8_t step0_weights[72] = {
 static const int32_t step0_bias[8] = {
     9977, 12279, 6946, -943, 11774, 10726, 4781, -821};
 static const int16_t step0_multiplier[8] = {
-    30007, 19405, 21524, 23890, 18531, 31895, 19026, 25772};
+    26364, 17049, 18911, 20989, 32563, 28023, 16717, 22643};
 static const uint8_t step0_shift[8] = {
-    24, 25, 23, 24, 24, 25, 24, 25};
-static const struct conv step0 = {step0_weights, step0_bias, step0_multiplier, 0, step0_shift, 0, 28, 28, 1, 26, 26, 8, 3, 3, 1, 1, 1, 1, 0, 0, 1, 172};
-static const uint8_t step1_table[256] = {
-    13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13,
-    13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13,
-    13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 12, 12, 12, 12,
-    12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12,
-    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10,
-    9, 9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 6, 6, 6,
-    6, 5, 5, 5, 5, 4, 4, 4, 4, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1,
-    1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2,
-    2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 19, 20, 22, 24,
-    26, 28, 30, 32, 34, 36, 38, 40, 43, 45, 47, 50, 52, 55, 57, 60, 63, 65, 68, 71,
-    74, 76, 79, 82, 85, 87, 90, 93, 96, 99, 102, 105, 108, 110, 113, 116, 119, 122, 125, 128,
-    131, 133, 136, 139, 142, 145, 148, 151, 154, 156, 159, 162, 165, 168, 171, 173, 176, 179, 182, 185,
-    187, 190, 193, 196, 198, 201, 204, 207, 209, 212, 215, 218, 220, 223, 226, 229};
-static const int8_t step2_weights[720] = {
+    16, 17, 15, 16, 17, 17, 16, 17};
+static const int16_t step0_table[129] = {
+    -5, -6, -7, -8, -8, -9, -11, -12, -13, -15, -16, -18, -20, -22, -25, -27, -30, -34, -37, -41,
+    -46, -51, -56, -62, -69, -76, -83, -92, -101, -111, -122, -134, -147, -161, -176, -193, -210, -229, -248, -269,
+    -291, -314, -338, -363, -388, -414, -439, -464, -488, -511, -531, -548, -560, -568, -570, -565, -551, -527, -493, -446,
+    -387, -313, -224, -120, 0, 136, 288, 455, 637, 834, 1043, 1265, 1497, 1739, 1990, 2248, 2512, 2780, 3053, 3329,
+    3608, 3888, 4169, 4450, 4732, 5013, 5294, 5574, 5853, 6131, 6408, 6683, 6958, 7231, 7504, 7775, 8045, 8314, 8582, 8849,
+    9115, 9380, 9645, 9908, 10171, 10434, 10696, 10957, 11218, 11479, 11739, 11998, 12258, 12517, 12775, 13034, 13292, 13550, 13808, 14065,
+    14323, 14580, 14837, 15095, 15352, 15608, 15865, 16122, 16379};
+static const int16_t step0_by[1] = {
+    24478};
+static const uint8_t step0_by_shift[1] = {
+    20};
+static const uint8_t step0_zeros[1] = {
+    13};
+static const struct curved step0 = {{step0_weights, step0_bias, step0_multiplier, 0, step0_shift, 0, 28, 28, 1, 26, 26, 8, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step0_by, step0_by_shift, step0_zeros, 0};
+static const int8_t step1_weights[720] = {
     18, 36, 49, 28, 52, -18, 20, -24, 10, -51, 9, -48, 28, -24, -77, -14, -61, 9, -56, -43,
     -91, 42, -58, -29, 24, 9, 83, -61, 69, 10, 58, -26, 49, -11, 15, -83, 40, -16, -58, -46,
     -47, 27, -90, 10, -84, -14, -32, -66, 15, 6, 46, -44, 14, 21, 6, 10, 4, 6, -11, -5,
@@ -222,28 +240,18 @@ static const int8_t step2_weights[720] = {
     -27, 20, 4, -13, -127, 16, 20, -11, 9, 12, 12, -23, 40, -3, 1, 13, -8, -27, -18, 18,
     -5, -19, 17, 26, -24, -26, -23, -2, -103, -3, 8, 5, -33, -6, 12, -16, 65, -23, 3, 2,
     22, -31, -21, 17, 3, -51, 23, 4, 14, -42, -79, -1, -84, -24, 27, -2, -30, -19, -26, -28};
-static const int32_t step2_bias[10] = {
-    14038, 10024, 12042, 6970, 5987, 24206, -2480, 3958, -13855, 25205};
-static const int16_t step2_multiplier[10] = {
-    21316, 20508, 17579, 22345, 25701, 16513, 20517, 19086, 19386, 16628};
-static const uint8_t step2_shift[10] = {
-    24, 23, 23, 25, 24, 24, 24, 25, 24, 23};
-static const struct conv step2 = {step2_weights, step2_bias, step2_multiplier, 0, step2_shift, 0, 26, 26, 8, 24, 24, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 150};
-static const uint8_t step3_table[256] = {
-    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 8, 8,
-    8, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6, 5, 5,
-    5, 5, 5, 4, 4, 4, 4, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1,
-    1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
-    3, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 19, 20, 22, 24,
-    25, 27, 29, 31, 33, 35, 37, 39, 41, 43, 45, 47, 50, 52, 54, 57, 59, 61, 64, 66,
-    68, 71, 73, 76, 78, 81, 83, 86, 88, 91, 93, 95, 98, 100, 103, 105, 108, 110, 113, 115,
-    118, 120, 123, 125, 128, 130, 132, 135, 137, 140, 142, 145, 147, 149, 152, 154, 157, 159, 161, 164,
-    166, 168, 171, 173, 176, 178, 180, 183, 185, 187, 190, 192, 194, 197, 199, 201, 204, 206, 208, 210,
-    213, 215, 217, 220, 222, 224, 227, 229, 231, 233, 236, 238, 240, 243, 245, 247};
-static const int8_t step4_weights[900] = {
+static const int32_t step1_bias[10] = {
+    14030, 10087, 12029, 6840, 6031, 24405, -2734, 3782, -13949, 25306};
+static const int16_t step1_multiplier[10] = {
+    19644, 18900, 32401, 20593, 23686, 30435, 18908, 17589, 17866, 30648};
+static const uint8_t step1_shift[10] = {
+    16, 15, 16, 17, 16, 17, 16, 17, 16, 16};
+static const int16_t step1_by[1] = {
+    20040};
+static const uint8_t step1_zeros[1] = {
+    11};
+static const struct curved step1 = {{step1_weights, step1_bias, step1_multiplier, 0, step1_shift, 0, 26, 26, 8, 24, 24, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step1_by, step0_by_shift, step1_zeros, 0};
+static const int8_t step2_weights[900] = {
     -30, -70, 1, -2, -9, -21, 25, -21, 112, 77, -71, -113, -19, -16, 5, -39, -23, -7, 101, 39,
     -121, -104, -26, 14, 3, -25, 50, 20, 125, -94, 55, -12, 14, 11, -57, -3, 42, -2, 57, 42,
     11, -67, -24, -3, -72, 26, -5, -3, 48, 25, -59, -91, -40, 16, -50, 17, 27, 20, 65, -87,
@@ -289,28 +297,16 @@ static const int8_t step4_weights[900] = {
     -42, -68, 15, 8, -36, -39, -33, -8, -33, -63, -15, -28, 9, -12, 7, -23, -51, 33, 4, 12,
     24, -41, -24, -56, 28, 2, -79, 43, 13, 59, -50, -53, 49, 47, -61, -69, 81, -53, -33, -65,
     6, 52, 32, 22, -3, -12, 53, -40, 16, -10, 66, 71, -50, -33, 5, 48, -6, -25, 17, 49};
-static const int32_t step4_bias[10] = {
-    15931, 26331, 18251, 30124, 9126, 7434, 12817, 10222, 13007, 10373};
-static const int16_t step4_multiplier[10] = {
-    21680, 19440, 26726, 25726, 22629, 24194, 30219, 31206, 19990, 25941};
-static const uint8_t step4_shift[10] = {
-    24, 24, 24, 24, 24, 24, 24, 25, 23, 24};
-static const struct conv step4 = {step4_weights, step4_bias, step4_multiplier, 0, step4_shift, 0, 24, 24, 10, 22, 22, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 141};
-static const uint8_t step5_table[256] = {
-    12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12,
-    12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 9,
-    9, 9, 8, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6, 5,
-    5, 5, 5, 5, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1,
-    1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 7, 8, 9, 10, 11,
-    12, 13, 14, 15, 16, 18, 19, 20, 22, 23, 25, 26, 28, 29, 31, 33, 34, 36, 38, 40,
-    41, 43, 45, 47, 49, 51, 53, 55, 57, 60, 62, 64, 66, 68, 70, 73, 75, 77, 79, 82,
-    84, 86, 89, 91, 93, 96, 98, 100, 103, 105, 107, 110, 112, 114, 117, 119, 121, 124, 126, 128,
-    131, 133, 135, 138, 140, 142, 145, 147, 149, 152, 154, 156, 159, 161, 163, 166, 168, 170, 172, 175,
-    177, 179, 182, 184, 186, 188, 191, 193, 195, 197, 200, 202, 204, 206, 209, 211, 213, 215, 217, 220,
-    222, 224, 226, 229, 231, 233, 235, 237, 240, 242, 244, 246, 248, 251, 253, 255};
-static const int8_t step6_weights[900] = {
+static const int32_t step2_bias[10] = {
+    15822, 26372, 18207, 30110, 9417, 7538, 12758, 10318, 13108, 10518};
+static const int16_t step2_multiplier[10] = {
+    31378, 28135, 19340, 18616, 32750, 17508, 21868, 22582, 28931, 18772};
+static const uint8_t step2_shift[10] = {
+    17, 17, 16, 16, 17, 16, 16, 17, 16, 16};
+static const int16_t step2_by[1] = {
+    24158};
+static const struct curved step2 = {{step2_weights, step2_bias, step2_multiplier, 0, step2_shift, 0, 24, 24, 10, 22, 22, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step2_by, step0_by_shift, step0_zeros, 0};
+static const int8_t step3_weights[900] = {
     -79, 19, -24, -10, -36, 47, -73, -21, -27, 97, -55, 34, -20, -12, -53, 18, -54, -41, -13, 89,
     -9, 36, -52, -11, -54, -4, -11, -54, -16, 127, -49, -2, 18, -3, 21, 65, -43, -77, 0, 35,
     -38, 22, -25, -23, -24, 27, -38, -79, 9, 29, 12, 17, -78, -59, -58, -25, 13, -65, -11, 58,
@@ -356,29 +352,17 @@ static const int8_t step6_weights[900] = {
     20, 73, -102, 21, 0, -45, -35, 50, 14, -19, -41, -8, -10, 29, -15, -56, -34, 16, -68, -33,
     1, -68, 74, -49, -4, -48, 22, -27, -48, -1, -46, 52, -127, -10, 0, -41, -34, 71, 40, 38,
     -110, -4, -51, -11, -1, -40, -102, 69, -24, -4, -61, -63, 2, -89, 15, -13, -66, 59, 22, -5};
-static const int32_t step6_bias[10] = {
-    33556, 31177, 23747, 3215, 16633, 27351, 19864, -13615, 14543, 16440};
-static const int16_t step6_multiplier[10] = {
-    24593, 17887, 18623, 21924, 30522, 19875, 30009, 21983, 20538, 18454};
-static const uint8_t step6_shift[10] = {
-    25, 24, 25, 24, 25, 24, 25, 25, 24, 24};
-static const struct conv step6 = {step6_weights, step6_bias, step6_multiplier, 0, step6_shift, 0, 22, 22, 10, 20, 20, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 155};
-static const uint8_t step7_table[256] = {
-    13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13,
-    13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12,
-    12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 11, 11, 11, 11,
-    11, 11, 11, 11, 11, 11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9, 9,
-    9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6,
-    5, 5, 5, 5, 4, 4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1,
-    1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1,
-    2, 2, 2, 3, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18,
-    20, 21, 23, 25, 26, 28, 30, 32, 34, 36, 38, 40, 42, 44, 46, 48, 51, 53, 55, 58,
-    60, 62, 65, 67, 70, 72, 75, 77, 80, 82, 85, 88, 90, 93, 96, 98, 101, 103, 106, 109,
-    111, 114, 117, 119, 122, 125, 127, 130, 132, 135, 138, 140, 143, 146, 148, 151, 153, 156, 159, 161,
-    164, 166, 169, 172, 174, 177, 179, 182, 185, 187, 190, 192, 195, 197, 200, 202, 205, 207, 210, 212,
-    215, 217, 220, 222, 225, 227, 230, 232, 235, 237, 240, 242, 245, 247, 250, 252};
-static const struct window step8 = {20, 10, 10, 10, 2, 2, 2, 2};
-static const int8_t step9_weights[1080] = {
+static const int32_t step3_bias[10] = {
+    33731, 31340, 24011, 3250, 16572, 27509, 19973, -13704, 14660, 16522};
+static const int16_t step3_multiplier[10] = {
+    20015, 29114, 30311, 17842, 24839, 32349, 24422, 17890, 16714, 30036};
+static const uint8_t step3_shift[10] = {
+    17, 17, 18, 16, 17, 17, 17, 17, 16, 17};
+static const int16_t step3_by[1] = {
+    24226};
+static const struct curved step3 = {{step3_weights, step3_bias, step3_multiplier, 0, step3_shift, 0, 22, 22, 10, 20, 20, 10, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step3_by, step0_by_shift, step0_zeros, 0};
+static const struct window step4 = {20, 10, 10, 10, 2, 2, 2, 2};
+static const int8_t step5_weights[1080] = {
     -38, 2, 20, -35, 0, -55, -5, -38, 11, -57, 0, -42, -31, -72, -16, 5, -33, -27, -2, -65,
     -38, -31, -42, -107, -30, 82, -91, -22, -4, -21, -8, 61, 10, -48, 27, -47, -15, -79, 34, -72,
     22, 27, -35, -64, 2, 7, -31, -36, 6, -51, -63, 27, -54, -52, 19, 13, -80, 1, 3, -16,
@@ -433,28 +417,18 @@ static const int8_t step9_weights[1080] = {
     -48, 15, 45, 83, -7, 21, 19, -52, -30, 32, 9, 53, 2, 13, -3, -28, 8, 17, 11, -32,
     -19, 19, -55, -2, 9, -9, -11, 32, 4, -40, -29, 112, -49, -26, 49, 127, -12, -19, -71, 70,
     7, 64, 19, -11, 14, 59, 0, 19, 17, -17, -28, -22, -6, -33, -17, 50, -4, 8, 0, 5};
-static const int32_t step9_bias[12] = {
-    62488, -4633, 15537, -1686, 21229, 4257, 20440, 20285, 22465, 47016, 10582, -20053};
-static const int16_t step9_multiplier[12] = {
-    19044, 22182, 20662, 27641, 24833, 16561, 17133, 26522, 20428, 17237, 17445, 25029};
-static const uint8_t step9_shift[12] = {
-    24, 24, 24, 25, 24, 24, 24, 25, 24, 24, 24, 24};
-static const struct conv step9 = {step9_weights, step9_bias, step9_multiplier, 0, step9_shift, 0, 10, 10, 10, 8, 8, 12, 3, 3, 1, 1, 1, 1, 0, 0, 1, 134};
-static const uint8_t step10_table[256] = {
-    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 11, 11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 8, 8, 8, 7,
-    7, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6, 5, 5, 5, 5, 5, 5, 4, 4, 4,
-    4, 4, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2,
-    2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18,
-    19, 20, 21, 23, 24, 26, 27, 29, 30, 32, 34, 35, 37, 39, 41, 42, 44, 46, 48, 50,
-    52, 54, 56, 58, 60, 62, 64, 66, 68, 70, 72, 74, 77, 79, 81, 83, 85, 87, 90, 92,
-    94, 96, 98, 101, 103, 105, 107, 109, 111, 114, 116, 118, 120, 122, 125, 127, 129, 131, 133, 136,
-    138, 140, 142, 144, 146, 148, 151, 153, 155, 157, 159, 161, 163, 166, 168, 170, 172, 174, 176, 178,
-    180, 182, 185, 187, 189, 191, 193, 195, 197, 199, 201, 203, 205, 207, 210, 212, 214, 216, 218, 220,
-    222, 224, 226, 228, 230, 232, 234, 236, 238, 240, 242, 244, 246, 248, 250, 253};
-static const int8_t step11_weights[1620] = {
+static const int32_t step5_bias[12] = {
+    62751, -4649, 15618, -1773, 21311, 4333, 20610, 20465, 22630, 47173, 10592, -20103};
+static const int16_t step5_multiplier[12] = {
+    28103, 32733, 30491, 20395, 18322, 24438, 25283, 19569, 30145, 25436, 25743, 18467};
+static const uint8_t step5_shift[12] = {
+    17, 17, 17, 17, 16, 17, 17, 17, 17, 17, 17, 16};
+static const int16_t step5_by[1] = {
+    22152};
+static const uint8_t step5_zeros[1] = {
+    12};
+static const struct curved step5 = {{step5_weights, step5_bias, step5_multiplier, 0, step5_shift, 0, 10, 10, 10, 8, 8, 12, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step5_by, step0_by_shift, step5_zeros, 0};
+static const int8_t step6_weights[1620] = {
     -65, 19, -25, -6, -68, 18, 19, 44, -53, 25, -55, -58, -36, 23, -11, 26, -32, -7, 23, -40,
     -61, 89, -16, 12, -21, 60, -7, -13, -46, 31, 58, -41, -47, 65, 8, 25, 6, 15, -20, -38,
     8, 33, -48, 70, 22, 0, -52, -56, 3, -16, 34, -22, 38, -10, -15, 15, -39, 26, -39, -3,
@@ -536,28 +510,16 @@ static const int8_t step11_weights[1620] = {
     -25, -31, 3, -9, -15, 5, 13, 60, 20, -24, 10, -63, -4, 2, -6, -30, -15, -29, 26, 22,
     -1, -1, 47, -3, 37, -72, 45, 47, -20, 22, -3, -1, -45, 38, -75, -25, 12, 3, 30, 30,
     -11, -25, 17, 20, -45, 34, 8, -9, 30, 22, 48, 23, -55, -41, 11, -19, -70, 44, 39, 22};
-static const int32_t step11_bias[15] = {
-    7969, 1265, 7904, -3204, -7332, -5865, 3488, -2415, 2285, -4206, 10853, -3572, 6725, 8442, 13331};
-static const int16_t step11_multiplier[15] = {
-    27749, 18003, 26698, 17032, 28021, 24698, 25623, 27895, 31847, 16494, 26718, 28433, 21746, 21793, 28451};
-static const uint8_t step11_shift[15] = {
-    24, 23, 24, 23, 24, 24, 24, 24, 24, 23, 24, 24, 24, 24, 24};
-static const struct conv step11 = {step11_weights, step11_bias, step11_multiplier, 0, step11_shift, 0, 8, 8, 12, 6, 6, 15, 3, 3, 1, 1, 1, 1, 0, 0, 1, 139};
-static const uint8_t step12_table[256] = {
-    12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 11, 11,
-    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 8, 8,
-    7, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6, 6, 5, 5, 5, 5, 5, 4, 4, 4,
-    4, 4, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1,
-    1, 2, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 9, 10, 11, 12, 13,
-    14, 15, 16, 17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 31, 32, 34, 35, 37, 39, 40,
-    42, 44, 46, 48, 49, 51, 53, 55, 57, 59, 61, 63, 65, 67, 69, 71, 73, 75, 77, 79,
-    81, 83, 86, 88, 90, 92, 94, 96, 98, 101, 103, 105, 107, 109, 111, 114, 116, 118, 120, 122,
-    124, 127, 129, 131, 133, 135, 137, 139, 142, 144, 146, 148, 150, 152, 155, 157, 159, 161, 163, 165,
-    167, 169, 171, 174, 176, 178, 180, 182, 184, 186, 188, 190, 192, 195, 197, 199, 201, 203, 205, 207,
-    209, 211, 213, 215, 217, 219, 221, 223, 225, 227, 229, 232, 234, 236, 238, 240};
-static const int8_t step13_weights[2295] = {
+static const int32_t step6_bias[15] = {
+    8019, 1316, 8049, -3192, -7311, -5853, 3563, -2329, 2380, -4196, 11050, -3565, 6858, 8454, 13420};
+static const int16_t step6_multiplier[15] = {
+    18522, 24033, 17821, 22738, 18704, 16486, 17103, 18620, 21258, 22020, 17834, 18979, 29031, 29094, 18991};
+static const uint8_t step6_shift[15] = {
+    16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 17, 17, 16};
+static const int16_t step6_by[1] = {
+    24169};
+static const struct curved step6 = {{step6_weights, step6_bias, step6_multiplier, 0, step6_shift, 0, 8, 8, 12, 6, 6, 15, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step6_by, step0_by_shift, step0_zeros, 0};
+static const int8_t step7_weights[2295] = {
     -14, 4, -63, 77, -33, 5, 15, 61, -23, 45, -53, -19, 53, 30, -10, -20, 7, -30, 68, -28,
     -29, -1, 17, -38, 7, -29, -26, 45, 1, 0, -85, -33, -13, 43, 33, -40, 17, -49, -86, 67,
     -18, -33, 37, 18, -14, -71, 59, -49, 41, 4, 44, 5, 13, 22, 10, 25, -2, -8, -22, 34,
@@ -673,29 +635,21 @@ static const int8_t step13_weights[2295] = {
     16, 38, -31, -22, 8, 40, -1, -44, 19, 49, -56, -41, -17, 33, 61, -56, -53, 82, 1, 1,
     -33, 17, 111, -46, 9, -41, -9, -33, 4, 24, -35, -42, 66, 43, -3, 19, -23, 53, -69, 28,
     -5, 46, -4, -37, -14, -7, -27, 3, 66, -58, 22, 12, -23, -119, 70};
-static const int32_t step13_bias[17] = {
-    -4678, -11717, 24367, 11202, 7439, -7879, -11358, 17039, 12564, 11194, 19970, -6864, 2045, 1624, -6871, -6579, -848};
-static const int16_t step13_multiplier[17] = {
-    31563, 16516, 30044, 26385, 19467, 17536, 18251, 26957, 32442, 22054, 28182, 18018, 22158, 25184, 31524, 16431, 29032};
-static const uint8_t step13_shift[17] = {
-    24, 23, 24, 24, 23, 23, 23, 24, 24, 24, 24, 23, 23, 23, 24, 23, 24};
-static const struct conv step13 = {step13_weights, step13_bias, step13_multiplier, 0, step13_shift, 0, 6, 6, 15, 4, 4, 17, 3, 3, 1, 1, 1, 1, 0, 0, 1, 111};
-static const uint8_t step14_table[256] = {
-    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
-    7, 7, 7, 7, 7, 7, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6,
-    6, 6, 6, 6, 6, 6, 6, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 4, 4, 4,
-    4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1,
-    1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-    1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16,
-    17, 18, 20, 21, 23, 24, 26, 27, 29, 31, 32, 34, 36, 37, 39, 41, 43, 45, 46, 48,
-    50, 52, 54, 56, 58, 59, 61, 63, 65, 67, 69, 71, 73, 74, 76, 78, 80, 82, 84, 86,
-    87, 89, 91, 93, 95, 97, 98, 100, 102, 104, 106, 107, 109, 111, 113, 115, 116, 118, 120, 122,
-    123, 125, 127, 129, 130, 132, 134, 136, 137, 139, 141, 143, 144, 146, 148, 150, 151, 153, 155, 157,
-    158, 160, 162, 163, 165, 167, 169, 170, 172, 174, 176, 177, 179, 181, 182, 184, 186, 188, 189, 191,
-    193, 194, 196, 198, 200, 201, 203, 205, 206, 208, 210, 211, 213, 215, 217, 218, 220, 222, 223, 225,
-    227, 229, 230, 232, 234, 235, 237, 239, 241, 242, 244, 246, 247, 249, 251, 252};
-static const struct average step15 = {{4, 17, 1, 1, 4, 4, 1, 1}, 112, 0, 1, 0};
-static const int8_t step16_weights[170] = {
+static const int32_t step7_bias[17] = {
+    -4716, -11811, 24560, 11275, 7501, -7948, -11479, 17161, 12614, 11295, 20076, -6940, 2043, 1646, -6991, -6624, -854};
+static const int16_t step7_multiplier[17] = {
+    16719, 17497, 31827, 27952, 20623, 18577, 19334, 28557, 17184, 23363, 29855, 19087, 23473, 26679, 16698, 17407, 30756};
+static const uint8_t step7_shift[17] = {
+    15, 15, 16, 16, 15, 15, 15, 16, 15, 16, 16, 15, 15, 15, 15, 15, 16};
+static const int16_t step7_by[1] = {
+    26365};
+static const uint8_t step7_by_shift[1] = {
+    21};
+static const uint8_t step7_zeros[1] = {
+    7};
+static const struct curved step7 = {{step7_weights, step7_bias, step7_multiplier, 0, step7_shift, 0, 6, 6, 15, 4, 4, 17, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0}, step0_table, step7_by, step7_by_shift, step7_zeros, 0};
+static const struct average step8 = {{4, 17, 1, 1, 4, 4, 1, 1}, 112, 0, 1, 0};
+static const int8_t step9_weights[170] = {
     -66, -20, -66, 35, -63, 8, 4, -47, 28, 21, -10, -70, 5, -127, 11, -31, 35, -69, -25, 16,
     -55, 11, -59, -127, 53, 20, 1, 44, -66, -42, -36, -30, -59, -86, -66, 60, -60, -52, -57, -44,
     -21, 49, -127, -29, -36, 98, -120, -105, 80, -36, 42, -17, 37, 50, 18, -53, 77, -65, 2, -98,
@@ -705,38 +659,31 @@ static const int8_t step16_weights[170] = {
     -59, 53, -127, -58, -125, -88, 11, -57, 56, -46, 9, -42, -14, -92, 54, 35, 91, 60, -103, 71,
     42, 34, -62, -126, 16, 18, -4, 112, -12, -127, -108, -64, -89, -127, -81, 5, -38, 43, 33, 65,
     -72, 17, 17, -85, 22, -97, 55, -54, -23, 4};
-static const int32_t step16_bias[10] = {
-    -2819, -2548, -2589, -1794, -1361, -1450, -3144, -2161, -1441, -1569};
-static const int16_t step16_multiplier[10] = {
+static const int32_t step9_bias[10] = {
+    -1494, -983, -1514, -1174, -410, -374, -1584, -1012, -603, -769};
+static const int16_t step9_multiplier[10] = {
     16384, 23678, 27306, 17763, 21570, 17017, 29054, 20583, 20472, 30844};
-static const uint8_t step16_shift[10] = {
+static const uint8_t step9_shift[10] = {
     14, 15, 16, 15, 15, 15, 16, 15, 16, 16};
-static const struct linear step16 = {step16_weights, step16_bias, step16_multiplier, 0, step16_shift, 17, 10, 1, 0};
+static const struct linear step9 = {step9_weights, step9_bias, step9_multiplier, 0, step9_shift, 17, 10, 1, 0};
 
-static int32_t words[1807]; /* every map, one after another in the same place */
+static int32_t words[1701]; /* every map, one after another in the same place */
 
 int mnist_8k_predict(const uint8_t image[mnist_8k_pixels], int32_t scores[mnist_8k_classes])
 {
     int best = 0;
     uint8_t *const bytes = (uint8_t *)words;
 
-    conv(&step0, image, bytes + 1820, 0);
-    lookup(step1_table, 5408, bytes + 1820, bytes + 1820);
-    conv(&step2, bytes + 1820, bytes + 844, 0);
-    lookup(step3_table, 5760, bytes + 844, bytes + 844);
-    conv(&step4, bytes + 844, bytes + 624, 0);
-    lookup(step5_table, 4840, bytes + 624, bytes + 624);
-    conv(&step6, bytes + 624, bytes + 424, 0);
-    lookup(step7_table, 4000, bytes + 424, bytes + 424);
-    max_pool(&step8, bytes + 424, bytes + 324);
-    conv(&step9, bytes + 324, bytes + 228, 0);
-    lookup(step10_table, 768, bytes + 228, bytes + 228);
-    conv(&step11, bytes + 228, bytes + 136, 0);
-    lookup(step12_table, 540, bytes + 136, bytes + 136);
-    conv(&step13, bytes + 136, bytes + 68, 0);
-    lookup(step14_table, 272, bytes + 68, bytes + 68);
-    average(&step15, bytes + 68, 0, words + 0);
-    linear(&step16, words + 0, 0, scores);
+    curved(&step0, image, bytes + 1396);
+    curved(&step1, bytes + 1396, bytes + 420);
+    curved(&step2, bytes + 420, bytes + 200);
+    curved(&step3, bytes + 200, bytes + 0);
+    max_pool(&step4, bytes + 0, bytes + 4000);
+    curved(&step5, bytes + 4000, bytes + 0);
+    curved(&step6, bytes + 0, bytes + 768);
+    curved(&step7, bytes + 768, bytes + 68);
+    average(&step8, bytes + 68, 0, words + 0);
+    linear(&step9, words + 0, 0, scores);
     for (int i = 1; i < mnist_8k_classes; i++)
         best = scores[i] > scores[best] ? i : best;
     return best;

@@ -1,13 +1,13 @@
 /* experiment record_8k
    seed       1009
-   run        332fbc4d945b402baac92a7b75607e0d
+   run        cc92deb0f1ff40dc89b40423e1c5cfac
    weights    as trained
    data       mnist
 
    Image    28 x 28 x 1 uint8, row by row from the top left, the channels of a pixel together
    Classes  0, 1, 2, 3, 4, 5, 6, 7, 8, 9
-   Flash    10653 bytes of constants, 7757 of them weights; and the code
-   RAM      7228 bytes; image and scores are the caller's
+   Flash    9279 bytes of constants, 7757 of them weights; and the code
+   RAM      6804 bytes; image and scores are the caller's
    Work     1423322 multiply-accumulates */
 #ifndef mnist_8k_h
 #define mnist_8k_h
