@@ -6,7 +6,7 @@ Analysis  four times the epochs bring two points, and 60 another half over 40 (8
           faf1ec8:README.md`): training and test accuracy still rise together, four points apart. Rounding the last two
           epochs (quantise.epochs=2) cost one of two seeds two points; what 8 bits lost came from ranges that channels
           shared, not from the weights.
-Run       make record_cifar SEEDS=5 ARGS="--first-seed 1000" (2 hours)
+Run       make record_cifar SEEDS=5 ARGS="--first-seed 1000" (2 h)
 """
 
 from experiments.cifar_15 import SPEC as CIFAR_15

@@ -48,7 +48,6 @@ LAYERED = {
         Depthwise(activation="relu"), Head(),
         activation="silu",
     ),
-    "curves after": lambda: Network(Conv(4), MaxPool(2), Activation("silu"), Conv(6), Activation("gelu"), Head()),
     "tables": lambda: Network(Conv(4, activation="silu"), Conv(6), Head(), activation="gelu"),
     "gated pooling": lambda: Network(Conv(4), GatedPool(2), Conv(6, activation="none"), GatedPool(3, stride=2), Head()),
     "blurred pooling": lambda: Network(
