@@ -8,7 +8,7 @@ Run       make cifar_22k SEEDS=3 ARGS="--first-seed 1000" (6 h)
 
 from experiments.cifar2 import separable
 from experiments.record_cifar import SPEC as RECORD_CIFAR
-from tinycnn.spec import Conv, Head, MaxPool, Network, Norm, Target
+from tinycnn.spec import AdamW, Augment, Conv, Head, MaxPool, Network, Norm, Target
 
 SPEC = RECORD_CIFAR.but(
     name="cifar_22k",
@@ -17,5 +17,7 @@ SPEC = RECORD_CIFAR.but(
         *separable(58), *separable(58), MaxPool(2), *separable(72), *separable(66), Head(),
         padding=1, activation="silu",
     ),
+    augment=Augment(flip=True, crop=2),
+    optimizer=AdamW(lr=0.02, weight_decay=0.05),
     target=Target(parameter_limit=22110, max_epochs=60, accuracy=None),
 )  # fmt: skip

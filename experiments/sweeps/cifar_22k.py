@@ -12,7 +12,7 @@ from tinycnn.spec.sweep import Sweep
 
 SWEEP = Sweep(
     name="cifar_22k",
-    base=RECORD_CIFAR.but(model={"layers": CIFAR_22K.model.layers}),
+    base=RECORD_CIFAR.but(model={"layers": CIFAR_22K.model.layers}, target=CIFAR_22K.target),
     arms={
         "shifted by 2": {"augment.crop": 2},
         "shifted by 4": {"augment.crop": 4},
