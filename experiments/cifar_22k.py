@@ -1,7 +1,8 @@
 """CIFAR-10 in 60 epochs with at most 22,110 parameters: a point of the front.
 
-Target    no accuracy is asked for: accuracy against parameters, all else the same.
-Change    2.8 times the parameters of record_cifar: its channels by 1.8.
+Target    87.5 % after the last of 60 epochs, as a mean over three seeds: one published run of 22,110 has 87.38.
+Change    2.8 times the parameters of record_cifar, its channels by 1.8; pictures are shifted by up to two pixels, and
+          weights decay (the sweep `cifar_22k`).
 Analysis  none yet
 Run       make cifar_22k SEEDS=3 ARGS="--first-seed 1000" (6 h)
 """
@@ -19,5 +20,5 @@ SPEC = RECORD_CIFAR.but(
     ),
     augment=Augment(flip=True, crop=2),
     optimizer=AdamW(lr=0.02, weight_decay=0.05),
-    target=Target(parameter_limit=22110, max_epochs=60, accuracy=None),
+    target=Target(parameter_limit=22110, max_epochs=60, accuracy=87.5, last_epochs=1),
 )  # fmt: skip

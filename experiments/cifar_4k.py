@@ -2,7 +2,8 @@
 
 Target    no accuracy is asked for: accuracy against parameters, all else the same.
 Change    half the parameters of record_cifar: its channels by two thirds.
-Analysis  none yet
+Analysis  half the parameters cost four points. The best published mean of a network under 20,000 parameters, 74.45 %
+          of 15,050, is passed by far.
 Run       make cifar_4k SEEDS=3 ARGS="--first-seed 1000" (1.5 h)
 """
 

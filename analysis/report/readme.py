@@ -146,9 +146,11 @@ def results_table() -> str:
 def _row(name: str) -> tuple:
     epochs = evidence.read(name)
     found = verdict.total([*statistics.runs_of(epochs).values()])
+    parameters, device = (epochs[column].iloc[0] for column in ("parameters", "device"))
+    whose = "tinycnn" if device == "cpu" else f"tinycnn, {device}"
     return (
-        name, "tinycnn", number(epochs["parameters"].iloc[0], 0), str(found["n"]), number(found["clean_train"]),
-        number(found["last"], 3), number(found["last_std"], 3), number(found["last_min"]),
+        name, whose, number(parameters, 0), str(found["n"]),
+        number(found["clean_train"]), number(found["last"], 3), number(found["last_std"], 3), number(found["last_min"]),
         with_epoch(found["best"], found["best_epoch"]), number(found["min_last5"]),
     )  # fmt: skip
 

@@ -106,3 +106,12 @@ def test_a_record_stands_in_the_first_table_beside_the_best_published_network_un
     assert "tiny" not in readme.results_table()
     monkeypatch.setattr(evidence, "references", lambda: published[2:])
     assert re.search(r"\n\| tiny .* - +\|", readme.records_table())  # none is published under the limit
+
+
+def test_what_a_gpu_trained_is_named_in_the_table(trained):
+    path = evidence.FOLDER / "tiny.csv"
+    epochs = pd.read_csv(path)
+    assert "| tiny " in readme.results_table() and "cuda" not in readme.results_table()
+    epochs.assign(device="cuda").to_csv(path, index=False)
+    (row,) = [line for line in readme.results_table().splitlines() if line.startswith("| tiny ")]
+    assert row.split("|")[2].strip() == "tinycnn, cuda"

@@ -80,7 +80,7 @@ def test_list_names_experiments_studies_layers_and_data(tinycnn):
     assert {name: rows[name]["parameters"] for name in COUNTS} == COUNTS
     code, out, err = tinycnn("list")
     assert code == 0 and err == ""
-    names = (*rows, *found["studies"], *found["layers"], *found["data"])
+    names = (*rows, *found["studies"], *found["sweeps"], *found["layers"], *found["data"])
     assert all(f"\n  {name} " in out for name in names) and all(f"{count:,} param" in out for count in COUNTS.values())
 
 

@@ -61,18 +61,20 @@ def _title(kind, name: str) -> str:
 
 def list_text(found: dict) -> str:
     """Return what ``everything`` found as lines."""
+    named = (name for kind in ("studies", "sweeps", "layers", "data") for name in found[kind])
+    width = max(map(len, (*named, *(row["name"] for row in found["experiments"])))) + 2
     lines = ["Experiments (`python -m tinycnn show NAME`, `make NAME`)"]
     for row in found["experiments"]:
         count = "- parameters (show counts them)" if row["parameters"] is None else f"{row['parameters']:,} parameters"
         facts = row["error"] or f"{count}, {row['data']}, {row['epochs']} epochs"
-        lines += [f"  {row['name']:<15}{row['title'] or '-'}", f"  {'':<15}{facts}"]
+        lines += [f"  {row['name']:<{width}}{row['title'] or '-'}", f"  {'':<{width}}{facts}"]
     titles = {"studies": "Studies (`make study STUDY=NAME`)", "sweeps": "Sweeps (`make sweep SWEEP=NAME`)"}
     for kind, title in {**titles, "layers": "Layers (tinycnn.spec)"}.items():
-        lines += ["", title, *(f"  {name:<15}{words}" for name, words in found[kind].items())]
+        lines += ["", title, *(f"  {name:<{width}}{words}" for name, words in found[kind].items())]
     lines += ["", "Data sets (data.name)"]
     for name, facts in DATASETS.items():
         size = f"{facts.channels}x{facts.size}x{facts.size}, {len(facts.classes)} classes"
-        lines.append(f"  {name:<15}{facts.train:,} / {facts.test:,} images of {size}; {facts.source}")
+        lines.append(f"  {name:<{width}}{facts.train:,} / {facts.test:,} images of {size}; {facts.source}")
     return "\n".join(lines)
 
 
@@ -112,10 +114,12 @@ def spec_text(spec, found: dict) -> str:
     lines += ["", f"Spec {spec.hash}" + (f", derived from {spec.parent}" if spec.parent else "")]
     fields = {name: value for name, value in spec.flat().items() if not name.startswith("model.layers.")}
     changes = found["difference"]
-    for name in (*fields, *(name for name in changes if name not in fields)):  # the layers are in the table below
+    names = (*fields, *(name for name in changes if name not in fields))
+    width = max(map(len, names)) + 2
+    for name in names:  # the layers are in the table below
         parent = f"   ({spec.parent}: {_plain(changes[name]['from'])})" if name in changes else ""
         value = changes[name]["to"] if name in changes else fields[name]
-        lines.append(f"  {name:<25}{_plain(value)}{parent}")
+        lines.append(f"  {name:<{width}}{_plain(value)}{parent}")
     rows = [SimpleNamespace(**row) for row in found["layers"]]
     lines += ["", tables.layer_table(rows, (found["parameters"], found["macs"])), ""]
     lines += [f"note: {notice}" for notice in found["notices"]]
