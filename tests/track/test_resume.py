@@ -20,6 +20,7 @@ from interrupting import Stop, interrupted, process
 from tinycnn import source
 from tinycnn.cli import doctor
 from tinycnn.errors import Diverged, UserError
+from tinycnn.launch.slurm import Cluster
 from tinycnn.spec import SGD, AdamW, Average, Cosine, OneCycle, Quantise, StepLR
 from tinycnn.spec import load as experiments
 from tinycnn.track import close, provenance, resume, select
@@ -303,6 +304,22 @@ def test_a_run_begun_elsewhere_is_refused_with_where_that_is(store, plan, tmp_pa
     reporter = Stop()
     resume.resume(run_id, reporter=reporter)
     assert reporter.trained == [(0, 2), (0, 3)]
+
+
+def test_a_run_begun_on_a_gpu_is_refused_without_one_and_goes_on_as_jobs(store, plan, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(plan, seeds=2, reporter=Stop(1))
+    (parent,) = store.search({"tinycnn.role": "seeds"}, tracking.EVERY)
+    path = Path(unquote(urlsplit(parent.info.artifact_uri).path)) / "environment.json"
+    path.write_text(path.read_text().replace('"device": "cpu"', '"device": "cuda:99"'))
+    run_id = parent.info.run_id
+    assert re.search("trained on cuda:99, which is not available .* DEVICE=cpu", refusal(store, run_id))
+    handed = {}
+    monkeypatch.setattr(resume, "_differences", lambda *_: [])  # it was trained here, with the native kernels
+    monkeypatch.setattr(resume, "train_several", lambda plan, *_, **how: handed.update(how, device=plan.device))
+    cluster = Cluster({}, 1)
+    resume.resume(run_id, cluster=cluster)
+    assert handed["cluster"] is cluster and handed["device"] == torch.device("cuda:99")
 
 
 # --- making again ----------------------------------------------------------------------------------------------------

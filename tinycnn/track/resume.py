@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import torch
+
 from tinycnn import source
 from tinycnn.errors import Undelivered, UserError
 from tinycnn.launch.local import computing_with
@@ -15,6 +17,7 @@ from tinycnn.track.plan import Plan, Reporter, prepare
 from tinycnn.track.record import compared
 from tinycnn.track.run import outcome, train_several
 from tinycnn.track.seed import train_seed
+from tinycnn.train.device import pick_device
 
 
 def resume(run_id: str, *, offline=False, workers=1, cluster=None, reporter=None, draw=None) -> dict:
@@ -28,7 +31,8 @@ def resume(run_id: str, *, offline=False, workers=1, cluster=None, reporter=None
     reporter = reporter or Reporter()
     store = Store(reporter.notice)
     entity = made_here(store.entity(run_id))
-    plan = _plan(entity, offline, reporter, draw)
+    cluster = jobs.cluster_of(run_id, cluster)
+    plan = _plan(entity, offline, reporter, draw, elsewhere=bool(cluster))
     tags, parent = entity.data.tags, entity.data.tags.get(PARENT)
     taken = {int(seed) for seed in tags.get("tinycnn.seeds_taken", "").split()}  # from other runs, under --missing
     done = {seed: each for seed, each in select.finished(store, plan).items() if seed in taken} if taken else {}
@@ -49,7 +53,7 @@ def resume(run_id: str, *, offline=False, workers=1, cluster=None, reporter=None
         if tags["tinycnn.role"] == "seeds":
             first, count = int(tags["tinycnn.first_seed"]), int(tags["tinycnn.seeds"])
             workers = workers if threads == 1 else 1  # a run with several threads has the processors to itself
-            how = {"workers": workers, "threads": threads, "cluster": jobs.cluster_of(run_id, cluster)}
+            how = {"workers": workers, "threads": threads, "cluster": cluster}
             return train_several(plan, range(first, first + count), done, lambda: store, reporter, run_id, **how)
         with computing_with(threads):
             seed = int(tags["tinycnn.seed"])
@@ -110,8 +114,11 @@ def compare_runs(store: Store, then: str, now: str) -> dict:
     }
 
 
-def _plan(entity, offline, reporter, draw) -> Plan:
-    """Return what a run was made from, by its record alone: its spec, data set and device."""
+def _plan(entity, offline, reporter, draw, *, elsewhere=False) -> Plan:
+    """Return what a run was made from, by its record alone: its spec, data set and device.
+
+    Raises UserError where this machine has no such device, unless the run is trained ``elsewhere``.
+    """
     run_id, found = entity.info.run_id, facts(entity)
     if not found.get("spec"):
         raise UserError(f"run {run_id}: its environment.json cannot be read, so it cannot be made from that")
@@ -120,7 +127,12 @@ def _plan(entity, offline, reporter, draw) -> Plan:
     if hash_now(text, found["spec_hash"]) is None:
         hashes = f"(hash {spec.hash}, then {found['spec_hash']})"
         raise UserError(f"run {run_id}: its spec is not what it was made with {hashes}; check out that commit")
-    how = {"device": found["device"], "offline": offline, "reporter": reporter, "draw": draw}
+    try:
+        device = torch.device(found["device"]) if elsewhere else pick_device(found["device"])
+    except UserError:
+        where = f"was trained on {found['device']}, which is not available on this machine"
+        raise UserError(f"run {run_id}: {where}: go on where it is, or train anew with DEVICE=cpu") from None
+    how = {"device": device, "offline": offline, "reporter": reporter, "draw": draw}
     plan = prepare(spec, fallback=False, settings=found.get("settings", ""), **how)
     return replace(plan, fallback=found.get("fallback_reason", ""), again=found.get("rerun_of", ""))
 
