@@ -198,7 +198,10 @@ def _imports(nodes, path: Path) -> dict[str, tuple]:
 
 
 def _normalised(node) -> str:
-    """Return the source of a statement without comments, docstrings, field descriptions and descriptive methods."""
+    """Return a statement as text, without comments, docstrings, field descriptions and descriptive methods.
+
+    Not as ``ast.unparse`` writes it: Python 3.12 quotes the strings inside f-strings otherwise than its neighbours.
+    """
     tree = ast.parse(ast.unparse(node))
     for each in ast.walk(tree):
         if isinstance(each, ast.ClassDef):
@@ -207,4 +210,12 @@ def _normalised(node) -> str:
             each.body = each.body[1:] or [ast.Pass()]
         if isinstance(each, ast.Call):
             each.keywords = [keyword for keyword in each.keywords if keyword.arg != "description"]
-    return ast.unparse(tree)
+    return _plain(tree)
+
+
+def _plain(node) -> str:
+    """Return a syntax tree as text that is the same in each version of Python: without the fields that are empty."""
+    if isinstance(node, ast.AST):
+        fields = (f"{name}={_plain(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({', '.join(fields)})"
+    return f"[{', '.join(map(_plain, node))}]" if isinstance(node, list) else repr(node)
