@@ -31,9 +31,9 @@ def resume(run_id: str, *, offline=False, workers=1, cluster=None, reporter=None
     reporter = reporter or Reporter()
     store = Store(reporter.notice)
     entity = made_here(store.entity(run_id))
-    cluster = jobs.cluster_of(run_id, cluster)
-    plan = _plan(entity, offline, reporter, draw, elsewhere=bool(cluster))
     tags, parent = entity.data.tags, entity.data.tags.get(PARENT)
+    cluster = jobs.cluster_of(run_id, cluster) if tags["tinycnn.role"] == "seeds" else None
+    plan = _plan(entity, offline, reporter, draw, elsewhere=bool(cluster))
     taken = {int(seed) for seed in tags.get("tinycnn.seeds_taken", "").split()}  # from other runs, under --missing
     done = {seed: each for seed, each in select.finished(store, plan).items() if seed in taken} if taken else {}
     if entity.info.status == "FINISHED":
