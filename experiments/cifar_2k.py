@@ -2,8 +2,8 @@
 
 Target    no accuracy is asked for: accuracy against parameters, all else the same.
 Change    a quarter of the parameters of record_cifar: its channels by a half.
-Analysis  none yet
-Run       make cifar_2k SEEDS=3 ARGS="--first-seed 1000" (1 h)
+Analysis  a quarter of the parameters cost eleven points, and seeds differ by more: 70.06 to 72.47.
+Run       make cifar_2k SEEDS=3 ARGS="--first-seed 1000" (30 min)
 """
 
 from experiments.cifar2 import separable
