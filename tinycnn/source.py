@@ -7,6 +7,7 @@ files, not into installed packages: that code, and no other, is what a run's num
 
 import ast
 import contextlib
+import copy
 import functools
 import hashlib
 import importlib
@@ -202,7 +203,7 @@ def _normalised(node) -> str:
 
     Not as ``ast.unparse`` writes it: Python 3.12 quotes the strings inside f-strings otherwise than its neighbours.
     """
-    tree = ast.parse(ast.unparse(node))
+    tree = ast.Module([copy.deepcopy(node)], [])
     for each in ast.walk(tree):
         if isinstance(each, ast.ClassDef):
             each.body = [n for n in each.body if getattr(n, "name", None) not in _DESCRIPTIVE] or [ast.Pass()]
