@@ -1,9 +1,9 @@
-"""A teacher for cifar_15.
+"""A teacher of three times the parameters for cifar_15.
 
-Question  does a network of fewer than 8,000 parameters learn more from a large one's outputs than from the labels?
+Question  does a network of fewer than 8,000 parameters learn more from a larger one's outputs than from the labels?
 Fidelity  15 epochs on the 45,000 training images beside the validation split, which the teacher has not seen either
 Analysis  none yet
-Run       make cifar_teacher SEEDS=2 SET="data.validation=true", then make sweep SWEEP=cifar_distilled
+Run       make cifar_22k SET="data.validation=true" (2 h), then make sweep SWEEP=cifar_distilled (2 h)
 """
 
 from experiments.cifar_15 import SPEC as CIFAR_15
@@ -14,8 +14,8 @@ SWEEP = Sweep(
     name="cifar_distilled",
     base=CIFAR_15,
     arms={
-        "teacher": CIFAR_15.but(loss=Distillation("cifar_teacher", temperature=4.0)),
-        "teacher, half": CIFAR_15.but(loss=Distillation("cifar_teacher", temperature=4.0, share=0.5)),
+        "teacher": CIFAR_15.but(loss=Distillation("cifar_22k", temperature=4.0)),
+        "teacher, half": CIFAR_15.but(loss=Distillation("cifar_22k", temperature=4.0, share=0.5)),
     },
     fidelity={"data.validation": True},
     seeds=5,
