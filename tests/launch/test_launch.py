@@ -108,13 +108,13 @@ def test_no_process_outlives_the_one_that_began_it(tmp_path, how):
     command = [sys.executable, tmp_path / "parent.py", *files]
     parent = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE)
     until(lambda: all(file.exists() and file.read_text().startswith("begun") for file in files))
-    pids = [int(file.read_text().split()[1]) for file in files]
     if how == "SIGKILL":
         parent.kill()
     else:
         os.killpg(parent.pid, signal.SIGINT)  # as a terminal does
     _, said = parent.communicate(timeout=60)
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids) if Path("/proc").exists() else True)
+    of_its_session = ["ps", "-o", "pid=", "-s", str(parent.pid)]
+    until(lambda: not subprocess.run(of_its_session, capture_output=True).stdout.strip())
     if how != "SIGKILL":
         assert parent.returncode == 130 and said == b""
         assert [file.read_text() for file in files] == ["interrupted"] * 2

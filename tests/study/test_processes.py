@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
@@ -81,10 +80,10 @@ def lost(found):
 
 
 def children(process):
-    """Return the process ids of a session's workers."""
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
-    pids = listed.stdout.split()
-    return [int(pid) for pid in pids if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    """Return the process ids of a session's workers, which a process of it has forked."""
+    below = ["ps", "-o", "pid=", "--ppid"]
+    helpers = subprocess.run([*below, str(process.pid)], capture_output=True, text=True).stdout.split()
+    return list(map(int, subprocess.run([*below, ",".join(helpers)], capture_output=True, text=True).stdout.split()))
 
 
 def kill_a_worker(real, store, workers, budget):

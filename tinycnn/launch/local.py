@@ -18,7 +18,7 @@ import torch.multiprocessing  # passes tensors to other processes as shared memo
 
 from tinycnn.errors import UserError
 
-_CONTEXT = torch.multiprocessing.get_context("spawn")
+_CONTEXT = torch.multiprocessing.get_context("forkserver")  # imports once what each worker would need seconds for
 _TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -105,8 +105,10 @@ class _Worker:
 
     def __init__(self, function, threads):
         self.pipe, theirs = _CONTEXT.Pipe()
-        self.process, self.task = _CONTEXT.Process(target=_work, args=(theirs, function, threads)), None
+        self.task = None
+        _CONTEXT.set_forkserver_preload([name for name in sys.modules if name.startswith("tinycnn.")])
         with _environment(threads):
+            self.process = _CONTEXT.Process(target=_work, args=(theirs, function, threads, dict(os.environ)))
             self.process.start()
         theirs.close()  # so that a process that ends closes the pipe
 
@@ -132,8 +134,10 @@ def _environment(threads):
             signal.signal(number, handler)
 
 
-def _work(pipe, function, threads):
+def _work(pipe, function, threads, environment):
     """Do tasks in a worker's process until the pipe is closed."""
+    os.environ.clear()  # what it has is that of the first workers
+    os.environ.update(environment)
     for number in _TERMINAL:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
