@@ -139,23 +139,16 @@ def _follow(path: Path, name: str, found: dict, skipped: set):
     key = f"{_relative(path)}:{name}"
     if key in found or key in skipped or path in skipped or _installed(path):
         return
-    definitions, imports = _parsed(path, path.stat().st_mtime_ns)
-    if name not in definitions:
+    digest, uses = _definition(path, name, path.stat().st_mtime_ns)
+    if digest:
+        found[key] = digest
+    else:
         skipped.add(key)  # two files may import everything from each other
-        for target in [imports[name]] if name in imports else [(module, name) for module in imports.get("*", ())]:
-            _follow_import(target, found, skipped)
-        return
-    found[key] = hashlib.sha256("\n".join(map(_normalised, definitions[name])).encode()).hexdigest()[:12]
-    for node in definitions[name]:
-        local, handled = imports | _imports(ast.walk(node), path), set()
-        for each in ast.walk(node):  # breadth first, so that ``module.name`` comes before ``module``
-            if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id in local:
-                handled.add(each.value)
-                _follow_import((*local[each.value.id], each.attr), found, skipped)
-            elif isinstance(each, ast.Name) and each.id in local and each not in handled:
-                _follow_import(local[each.id], found, skipped)
-            elif isinstance(each, ast.Name) and each not in handled:
-                _follow(path, each.id, found, skipped)
+    for used in uses:
+        if isinstance(used, str):
+            _follow(path, used, found, skipped)
+        else:
+            _follow_import(used, found, skipped)
 
 
 def _follow_import(target: tuple, found: dict, skipped: set):
@@ -166,6 +159,28 @@ def _follow_import(target: tuple, found: dict, skipped: set):
     path = _path_of(module)
     if path and names:
         _follow(path, names[0], found, skipped)
+
+
+@functools.cache
+def _definition(path: Path, name: str, changed: int) -> tuple[str, tuple]:
+    """Return the digest of what defines a name in a file, "" where that only imports it, and the names that it uses.
+
+    One that is imported is as ``_follow_import`` takes it.
+    """
+    definitions, imports = _parsed(path, changed)
+    if name not in definitions:
+        return "", (imports[name],) if name in imports else tuple((module, name) for module in imports.get("*", ()))
+    uses = {}
+    for node in definitions[name]:
+        local, handled = imports | _imports(ast.walk(node), path), set()
+        for each in ast.walk(node):  # breadth first, so that ``module.name`` comes before ``module``
+            if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id in local:
+                handled.add(each.value)
+                uses[*local[each.value.id], each.attr] = True
+            elif isinstance(each, ast.Name) and each not in handled:
+                uses[local.get(each.id, each.id)] = True
+    text = "\n".join(map(_normalised, definitions[name]))
+    return hashlib.sha256(text.encode()).hexdigest()[:12], tuple(uses)
 
 
 @functools.cache
