@@ -52,6 +52,9 @@ SWEEP = Sweep(
         "5×5 after the first pool": arm(
             *block(16), *block(24), MaxPool(2), *block(26, 5), *block(26, 5), MaxPool(2), *block(32, 5), *block(32, 5)
         ),
+        "as the study cifar_layout found": arm(
+            *block(12), *block(36), MaxPool(2), *block(24), *block(36), MaxPool(2), *block(36), *block(24)
+        ),
         "ReLU": {"model.activation": "relu"},
         "PReLU": {"model.activation": "prelu"},
         "not flipped": {"augment.flip": False},
