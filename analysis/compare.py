@@ -9,7 +9,7 @@ from analysis.report.document import number
 from tinycnn.errors import UserError
 from tinycnn.network.check import check
 from tinycnn.track import verdict
-from tinycnn.track.statistics import difference, images
+from tinycnn.track.statistics import difference
 from tinycnn.track.tables import markdown
 
 
@@ -23,14 +23,16 @@ def compare(specs: list) -> dict:
     frame = runs.read(runs.EVERY, notes, [spec.name for spec in specs])
     rows, last = [], []
     for spec in specs:
-        record = _record(spec, frame[frame["experiment"] == spec.name], notes)
+        about = []
+        record = _record(spec, frame[frame["experiment"] == spec.name], about)
+        notes += about
         epochs = record.epochs if record.runs is None else evidence.of_runs(record.runs)
         summaries = statistics.runs_of(epochs)
         last.append({seed: run["last"] for seed, run in summaries.items()})
         rows.append(_row(spec, specs[0], record, epochs, summaries))
-    for row, mine in zip(rows, last, strict=True):
-        same_images = all(row[name] == rows[0][name] for name in ("data", "evaluated_on"))
-        row["against_base"] = difference(mine, last[0]) if same_images else None
+    evaluated = [(spec.data.name, spec.data.path, spec.data.validation) for spec in specs]
+    for row, mine, images in zip(rows, last, evaluated, strict=True):
+        row["against_base"] = difference(mine, last[0]) if images == evaluated[0] else None
     return {"base": specs[0].name, "experiments": rows, "notes": notes}
 
 
@@ -52,7 +54,7 @@ def _record(spec, mine: pd.DataFrame, notes) -> select.Record:
 
 
 def _row(spec, base, record, epochs: pd.DataFrame, summaries: dict) -> dict:
-    kind, count = ("validation", None) if spec.data.validation else ("test", images(spec.data.short))
+    kind, count = ("validation", None) if spec.data.validation else ("test", statistics.images_of(epochs))
     changed = statistics.changed_fields(spec, base).items()
     return {
         "experiment": spec.name,

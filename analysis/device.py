@@ -9,7 +9,7 @@ import pandas as pd
 from analysis import evidence, runs
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import load as experiments
-from tinycnn.track.statistics import images, over_seeds
+from tinycnn.track.statistics import over_seeds
 
 _RUN = ["experiment", "spec_hash", "seed", "run_id", "data", "data_digest"]
 _MEASURED = (
@@ -34,7 +34,8 @@ def write(names: list[str], note, *, offline: bool = False) -> list[Path]:
     """Export every seed of experiments to C, try each program on the whole test set, and write ``device.csv``.
 
     ``names``: without any, of all whose name begins with ``record_`` and that have finished runs. ``note`` is told
-    each seed in a line. Rows of other experiments stay. Returns the file, [] where nothing was measured. Raises
+    each seed in a line. Rows of other experiments stay, and those of more seeds than the store has unless the
+    experiment is named. Returns the file, [] where nothing was measured. Raises
     UserError for an experiment that is named but has no finished run on test images, SpecError for one that C cannot
     express.
     """
@@ -49,8 +50,10 @@ def write(names: list[str], note, *, offline: bool = False) -> list[Path]:
                 raise UserError(problem)
             note(problem)
             continue
-        rows = [_measured(run, note, offline) for run in mine.itertuples()]
         kept = read()
+        if not names and (kept["experiment"] == name).sum() > len(mine):
+            continue
+        rows = [_measured(run, note, offline) for run in mine.itertuples()]
         parts = [part for part in (kept[kept["experiment"] != name], pd.DataFrame(rows)) if len(part)]
         frame = pd.concat(parts, ignore_index=True).sort_values(["experiment", "seed"])
         written = [evidence.save(frame, path)]
@@ -81,7 +84,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for name, part in frame.groupby("experiment", sort=False):
-        found = over_seeds(part["accuracy"], images(str(part["data"].iloc[0])))
+        found = over_seeds(part["accuracy"], int(part["images"].iloc[0]))
         rows.append({
             "experiment": name, "data": part["data"].iloc[0], "parameters": part["parameters"].iloc[0],
             "bytes": part["flash"].max(), "ram": part["ram"].max(),

@@ -9,8 +9,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import last_epochs
-from tinycnn.track.statistics import images
+from analysis.statistics import images_of, last_epochs
 
 _LAST = 5  # epochs, as in the acceptance rule
 
@@ -22,7 +21,7 @@ def diagnose(epochs: pd.DataFrame, target: float | None) -> list[str]:
         return ["No test accuracy was recorded."]
     last = last_epochs(epochs)
     share = last["test_accuracy"].mean() / 100
-    noise = 100 * math.sqrt(share * (1 - share) / images(str(epochs["data"].iloc[0])))
+    noise = 100 * math.sqrt(share * (1 - share) / images_of(epochs))
     return [_fit(last, target, noise), _speed(epochs, target), _stability(epochs, noise)]
 
 

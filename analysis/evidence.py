@@ -21,7 +21,8 @@ EVALUATED, DEVICE = "specs_evaluated.csv", "device.csv"
 CLASSES = "classes.csv"
 REFERENCES, OF_BYTES = (Path(__file__).with_name(name) for name in ("references.csv", "references_bytes.csv"))
 _ORIGIN = (
-    "commit", "dirty", "code_hash", "torch", "device", "threads", "data", "data_digest", "parameters", "macs", "run_id",
+    "commit", "dirty", "code_hash", "torch", "device", "threads", "data", "data_digest", "images", "parameters", "macs",
+    "run_id",
 )  # fmt: skip
 _NUMBERS = ["seed", "epoch", "test_accuracy", "train_accuracy", "clean_train_accuracy", "learning_rate", "seconds"]
 _REQUIRED = {"experiment", "spec_hash", "data", "data_digest", "code_hash", "dirty", "parameters", *_NUMBERS}
@@ -86,7 +87,7 @@ def class_counts() -> dict[str, list[int]]:
 
 
 def references() -> pd.DataFrame:
-    """Return the published figures: name, source, data, parameters, best, best_epoch, last, min_last5, recipe, note."""
+    """Return the published figures, as ``references.csv`` has them; ``experiment``: ours, of the original document."""
     return pd.read_csv(REFERENCES)
 
 
@@ -155,12 +156,11 @@ def of_runs(mine: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write_mistakes(mine: pd.DataFrame, spec) -> list[Path]:
-    """Write the misclassified images of each run, and the size of each class of the data set."""
+    """Write the misclassified images of each run, and how many test images each class of the data set has."""
     recorded, folder = mine["class_counts"].dropna(), FOLDER / "mistakes"
     if recorded.empty:
         return []
-    sizes = pd.DataFrame({"class": spec.data.facts().classes, "images": recorded.iloc[0].split()})
-    sizes.insert(0, "data", spec.data.short)
+    sizes = pd.DataFrame({"data": spec.data.short, "images": recorded.iloc[0].split()})
     path = folder / CLASSES
     if path.exists():
         known = read_csv(path)

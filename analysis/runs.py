@@ -27,7 +27,7 @@ _RUN = ("run_id", "started", "status", "artifacts", "commit")
 _REQUIRED = ("experiment", "spec_hash", "seed", "data", "code_hash", "evaluated_on", "fallback")
 _FACTS = {name: name for name in (*_REQUIRED, "data_digest", "device", "spec", "settings", "class_counts")}
 _FACTS |= {"dirty": "git_dirty", "torch": "version.torch", "threads": "machine.threads"}
-_COUNTS = ("parameters", "macs")
+_COUNTS = ("parameters", "macs", "images")
 MISTAKES = ["experiment", "data", "seed", "index", "label", "predicted"]
 _MOST_NOTES = 10
 
@@ -38,7 +38,8 @@ def read(statuses=("FINISHED",), notes: list | None = None, names: list | None =
     ``names``: only of these experiments, which spares reading a file for each run of the others.
 
     Columns: run_id, started, status, artifacts (address of its files), commit, what identifies the run (experiment,
-    spec_hash, seed, data, data_digest, code_hash, ...), what made it, parameters and macs. Raises StoreTrouble.
+    spec_hash, seed, data, data_digest, code_hash, ...), what made it, parameters, macs and the number of images that it
+    was evaluated on. Raises StoreTrouble.
     """
     rows, invalid = [], []
     stored = store()
@@ -53,6 +54,7 @@ def read(statuses=("FINISHED",), notes: list | None = None, names: list | None =
         if missing := [name for name in _REQUIRED if not row[name]]:
             invalid.append(f"run {info.run_id}: left out, its record has no {', '.join(missing)}.")
             continue
+        row["images"] = sum(map(int, row["class_counts"].split())) if row["class_counts"] else None
         row["spec"] = json.dumps(row["spec"])
         now = hash_now(row["spec"], row["spec_hash"])  # that of a spec of version 1 has changed since
         rows.append(row | {"seed": int(row["seed"]), "spec_hash": now or row["spec_hash"]})

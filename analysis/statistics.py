@@ -53,8 +53,8 @@ def summarise(epochs: pd.DataFrame, spec=None, measured=None, not_judged: str = 
     ``measured``: its network; ``not_judged``: why it cannot be judged, "" where it can. At least one run must have an
     accuracy after the last epoch.
     """
-    data, target = str(epochs["data"].iloc[0]), spec.target if spec else None
-    found = verdict.total([*runs_of(epochs).values()], images(data))
+    data = str(epochs["data"].iloc[0])
+    found = verdict.total([*runs_of(epochs).values()], images_of(epochs))
     word, reason = (verdict.NOT_JUDGED, not_judged) if not_judged else judge(epochs, spec)
     return {
         "experiment": epochs["experiment"].iloc[0],
@@ -64,8 +64,13 @@ def summarise(epochs: pd.DataFrame, spec=None, measured=None, not_judged: str = 
         **{name: np.nan if value is None else value for name, value in found.items()},
         "verdict": word,
         "reason": reason,
-        "target_accuracy": target.accuracy if target else None,
+        "target_accuracy": verdict.wanted(spec.target, data) if spec else None,
     }
+
+
+def images_of(epochs: pd.DataFrame) -> int:
+    """Return how many images one experiment's accuracies are of: as recorded, or as many as its data set has."""
+    return int(_recorded(epochs, "images", None) or images(str(epochs["data"].iloc[0])))
 
 
 def front(costs: pd.Series, accuracies: pd.Series) -> pd.Index:
@@ -123,7 +128,9 @@ def changes(epochs: pd.DataFrame, specs: dict) -> pd.DataFrame:
     last = {name: part.set_index("seed")["test_accuracy"] for name, part in groups}
     for name in last:
         parent = specs[name].parent if specs.get(name) else None
-        if parent in last and specs.get(parent) and data[parent] == data[name]:
+        if parent not in last or not specs.get(parent) or data[parent] != data[name]:
+            continue
+        if specs[parent].data.path == specs[name].data.path:  # all own data have the same name
             fields = difference_in_words(specs[name], specs[parent])
             rows.append({"experiment": name, "parent": parent, "fields": fields} | difference(last[name], last[parent]))
     columns = ["experiment", "parent", "fields", "difference", "low", "high", "n", "paired"]

@@ -1,4 +1,4 @@
-"""The committed evidence of the studies: their trials, the epochs these trained, and their results."""
+"""The committed evidence of the studies: their trials and their results."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from tinycnn.study import definition, results, storage
 
 
 def write() -> list[Path]:
-    """Write ``NAME.csv`` (a row per trial), ``NAME_epochs.csv`` and ``NAME.json`` of each study in the storage.
+    """Write ``NAME.csv`` (a row per trial) and ``NAME.json`` of each study in the storage.
 
     A record of more trials than the storage has is left as it is. Returns the files written.
     """
@@ -24,11 +24,10 @@ def write() -> list[Path]:
         except UserError as error:  # its file has changed since, or it was run on stand-in data
             print(f"note: {error}", file=sys.stderr)
             continue
-        trials, epochs = pd.DataFrame(results.trials(study, found)), pd.DataFrame(results.curves(found))
+        trials = pd.DataFrame(results.trials(study, found))
         result = results.results(study, found) | {"comparison": found.user_attrs.get("comparison")}
         if path.exists() and len(pd.read_csv(path)) > len(trials):
             continue
-        written += [evidence.save(trials, path), evidence.save(epochs, folder / f"{name}_epochs.csv")]
-        written.append(path.with_suffix(".json"))
+        written += [evidence.save(trials, path), path.with_suffix(".json")]
         written[-1].write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return written

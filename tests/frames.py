@@ -19,7 +19,7 @@ def epochs(experiments=3, seeds=lambda number: 3, length=15, name="exp{}"):
             for epoch in range(1, length + 1):
                 wrong = 40 + 50 * number / experiments + 900 / epoch**2 + luck + random.normal(0, 2)
                 rows.append({
-                    "experiment": name.format(number), "data": "mnist", "seed": seed, "epoch": epoch,
+                    "experiment": name.format(number), "data": "mnist", "images": 10_000, "seed": seed, "epoch": epoch,
                     "test_accuracy": 100 - max(wrong, 0) / 100, "train_loss": wrong / 1e3,
                     "test_loss": wrong / 2e3,
                 })  # fmt: skip
@@ -29,7 +29,8 @@ def epochs(experiments=3, seeds=lambda number: 3, length=15, name="exp{}"):
 def evidence():
     """Return the committed epochs of this repository."""
     names = ("exp1", "exp2", "exp3", "exp4", "sprint")
-    return pd.concat([pd.read_csv(ROOT / "reports" / "evidence" / f"{name}.csv") for name in names], ignore_index=True)
+    parts = [pd.read_csv(ROOT / "reports" / "evidence" / f"{name}.csv") for name in names]
+    return pd.concat(parts, ignore_index=True).assign(images=10_000)
 
 
 def summary(experiments=3, name="exp{}"):
@@ -92,8 +93,8 @@ RANGES = {
 
 def study(trials=60, states=("complete", "pruned", "over_limit", "complete", "failed", "complete", "interrupted"),
           ranges=RANGES, objective="validation_loss"):  # fmt: skip
-    """Return trials, curves and result of a study whose objective gets worse with dropout."""
-    random, rows, curves = np.random.default_rng(0), [], []
+    """Return trials and result of a study whose objective gets worse with dropout."""
+    random, rows = np.random.default_rng(0), []
     for number in range(trials):
         row = {"number": number, "state": states[number % len(states)], "worker": 0, "run_id": "x"}
         row["parameters"] = random.integers(8_001, 15_000) if row["state"] == "over_limit" else 7_000 + number
@@ -104,10 +105,6 @@ def study(trials=60, states=("complete", "pruned", "over_limit", "complete", "fa
         if row["state"] == "complete":
             row["value"] = value if objective == "validation_loss" else row["accuracy"]
         rows.append(row)
-        for epoch in range(1, {"complete": 11, "pruned": 5}.get(row["state"], 0)):
-            for seed in (0, 1):
-                loss = value * (1 + (3 + seed) / epoch)
-                curves.append({"trial": number, "seed": seed, "epoch": epoch, "validation_loss": loss})
     columns = ["number", "state", "worker", "run_id", "parameters", *ranges, "excess", "accuracy", "value"]
     frame = pd.DataFrame(rows, columns=columns)
     done = frame.dropna(subset=["value"])
@@ -116,7 +113,7 @@ def study(trials=60, states=("complete", "pruned", "over_limit", "complete", "fa
         "study": "made-up", "base": "exp3", "objective": objective, "limit": 8_000, "ranges": ranges, "best": best,
         "importances": {field: 2.0 ** -(k + 1) for k, field in enumerate(ranges)},
     }  # fmt: skip
-    return frame, pd.DataFrame(curves, columns=["trial", "seed", "epoch", "validation_loss"]), result
+    return frame, result
 
 
 def _draw(searched, random):

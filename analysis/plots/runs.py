@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.plots import axes as axis
 from analysis.plots import style
-from tinycnn.track.statistics import images, mean_interval
+from tinycnn.track.statistics import mean_interval
 
 _MEAN = {"color": style.BLACK, "linewidth": 1.4, "solid_capstyle": "butt"}
 _BEHIND = {"color": style.PALE, "linewidth": 0.7, "zorder": 1}
@@ -128,8 +128,9 @@ def training_time(lines: dict, reached: list[float], target: float) -> Figure:
 def seeds(last: pd.DataFrame) -> Figure:
     """Draw the test errors after the last epoch: each seed a point, their mean, its 95 % interval.
 
-    ``last``: a row for each run. The interval of a mean is Student's t over the seeds; that of a single run, in dashes,
-    is Wilson's over the test images and does not cover other seeds. Of two seeds none is drawn.
+    ``last``: a row for each run, ``images`` in it is of how many its accuracy is. The interval of a mean is Student's t
+    over the seeds; that of a single run, in dashes, is Wilson's over these images and does not cover other seeds. Of
+    two seeds none is drawn.
     """
     runs = _with_errors(last)
     names = _names(runs)
@@ -138,7 +139,7 @@ def seeds(last: pd.DataFrame) -> Figure:
     for row, name in enumerate(names):
         mine = runs[runs["experiment"] == name].sort_values("seed")
         accuracies = mine["test_accuracy"].to_numpy()
-        _seed_row(axes, row, accuracies, mean_interval(accuracies, images(str(mine["data"].iloc[0]))))
+        _seed_row(axes, row, accuracies, mean_interval(accuracies, int(mine["images"].iloc[0])))
     axis.row_axis(axes, names.values())
     seed = {"color": style.BLUE, "marker": "o", "markerfacecolor": "white", "linestyle": "none"}
     counts, entries = runs["experiment"].value_counts(), [("a seed", seed)]

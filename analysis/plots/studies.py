@@ -18,8 +18,8 @@ _TRIAL = {"color": style.BLUE, "marker": "o", "markerfacecolor": "white", "lines
 _BEST = {"color": style.BLACK, "marker": "*", "markersize": 8, "linestyle": "none"}
 
 
-def draw(result: dict, trials: list[dict], curves: list[dict]):
-    """Yield (name, figure) of a study with a complete trial. All three as ``tinycnn.study.results`` returns them."""
+def draw(result: dict, trials: list[dict]):
+    """Yield (name, figure) of a study with a complete trial. Both as ``tinycnn.study.results`` returns them."""
     if result.get("best") is not None:
         yield "slices", slices(pd.DataFrame(trials), result)
 

@@ -19,8 +19,8 @@ def content(report: ReportData, saved: figures.FigureFolder, everything: bool) -
     main = report.summary[report.summary["experiment"].isin(report.main)]
     best = statistics.under_budgets(main, report.references)
     body = [*_summary(report, best), figure_group(figures.front(saved, main, report.references, "front"))]
-    body += _on_a_device(report, saved)
     body += _what_changed(report, main, everything)
+    body += _on_a_device(report, saved)
     for data in dict.fromkeys(main["data"]):
         body += [heading(2, f"Results on {data}"), *_results(report, main[main["data"] == data], data, everything)]
         body += [figure_group(figures.comparison(report, data, saved, everything))]
@@ -46,7 +46,8 @@ def _summary(report, best) -> list[dict]:
         "after the last epoch, as means over n seeds with their standard deviation. "
     )
     question += f"Specs evaluated on a test set so far: {counts}." if counts else ""
-    head = ("data", "fewer parameters than", "best network", "parameters", "accuracy", "n", "min", "published", "its")
+    head = ("data", "fewer parameters than", "best network", "parameters", "accuracy", "n", "min", "published",
+            "its accuracy")  # fmt: skip
     rows = [
         (
             data, f"{budget:,}", *((ours.experiment, number(ours.parameters, 0), _mean(ours), ours.n,
@@ -132,7 +133,9 @@ def _others(report, everything: bool) -> list[dict]:
     parts, count = (rest, report.variants), len(rest) + len(report.variants)
     if not count:
         return []
-    text = "Runs of specs that are not (or no longer) in experiments/, or with values set by --set; without a chapter."
+    text = (
+        "Experiments without a chapter, specs that are no longer in experiments/, and runs with values set by --set."
+    )
     if count > _MOST_ROWS and not everything:
         text += f" Some of {count}; make report ALL=1 shows all, or the latest {MOST_VARIANTS} variants."
         parts = [part.head(_MOST_ROWS // 2) for part in parts]

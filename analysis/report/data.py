@@ -55,7 +55,8 @@ def collect(names: list[str] | None = None, everything: bool = False) -> ReportD
     notes = []
     frame = runs.read(runs.EVERY, notes)
     invalid = f" ({notes[0].rstrip('.')})" if notes else ""
-    known = [*dict.fromkeys([*experiments.names(), *evidence.names(), *sorted(frame["experiment"].unique())])]
+    files = experiments.names()
+    known = [*dict.fromkeys([*files, *evidence.names(), *sorted(frame["experiment"].unique())])]
     for name in names or ():
         if name not in known:
             raise SpecError(f"no experiment is called {name!r}; {nearest(name, known)}")
@@ -64,7 +65,9 @@ def collect(names: list[str] | None = None, everything: bool = False) -> ReportD
     for name, spec in specs.items():
         if record := select.record_of(name, spec, frame[frame["experiment"] == name], notes):
             selected[name] = record
-        else:
+        elif spec and spec.data.validation:
+            notes.append(f"{name}: holds out validation images (data.validation), so it has no test accuracy.")
+        elif name in files:  # the others are arms of sweeps, trials, or no longer there
             notes.append(f"{name}: no finished run on test images; make {name} makes one.")
     epochs = _epochs(selected, notes)
     if epochs.empty:
@@ -102,7 +105,7 @@ def _report_data(epochs, selected, current, frame, only, everything, notes) -> R
     )
     references = evidence.references()
     current_ones = [name for name in names if selected[name].current]
-    main = names if everything else _main(summary, references, current_ones or names)
+    main = names if everything else _main(summary, references, _latest(current_ones or names, selected))
     if recorded_only := [name for name in names if current[name] is None and not selected[name].not_judged]:
         notes.append(f"Shown as recorded, without a file in experiments/: {', '.join(recorded_only)}.")
     _note_origin(epochs, specs, notes)
@@ -139,12 +142,18 @@ def _device(epochs, notes) -> pd.DataFrame:
     return device.summarise(measured.sort_values("experiment", key=lambda names: names.map(order), kind="stable"))
 
 
-def _main(summary, references, names: list[str]) -> list[str]:
+def _latest(names: list[str], selected) -> list[str]:
+    """Return these experiments by when they were trained, the latest first, and then those of the evidence."""
+    trained = {name: selected[name].runs["started"].max() for name in names if selected[name].runs is not None}
+    return sorted(names, key=lambda name: (-trained.get(name, 0), -names.index(name)))
+
+
+def _main(summary, references, latest: list[str]) -> list[str]:
     """Return which of these experiments have a chapter: as many as a reader has time for."""
-    rows = summary[summary["experiment"].isin(names)]
+    rows = summary[summary["experiment"].isin(latest)]
     best = [ours.experiment for *_, ours, _ in statistics.under_budgets(rows, references) if ours]
-    first = [*dict.fromkeys([*best, *reversed(names)])][:MOST_CHAPTERS]
-    return [name for name in names if name in first]
+    first = [*dict.fromkeys([*best, *latest])][:MOST_CHAPTERS]
+    return [name for name in summary["experiment"] if name in first]
 
 
 def in_order(epochs, specs) -> list[str]:
@@ -186,16 +195,16 @@ def _class_counts(selected) -> dict:
 
 def _note_origin(epochs, specs, notes):
     """Note which numbers are from other code than the present, or from uncommitted changes."""
-    first = epochs.groupby("experiment", sort=False)[["code_hash", "dirty"]].first()
+    runs_of = epochs.groupby("experiment", sort=False)
     older = [
         name
-        for name, spec in specs.items()
-        if spec and first["code_hash"][name] not in {code_hash(code(spec, kernels)) for kernels in ("native", "torch")}
+        for name, hashes in runs_of["code_hash"]
+        if (spec := specs[name]) and set(hashes) - {code_hash(code(spec, kernels)) for kernels in ("native", "torch")}
     ]
     if older:
         notes.append(
-            f"Trained before the latest change of the code that numbers depend on: {', '.join(older)}; training again "
-            "shows whether that changes anything."
+            f"Trained before the latest change of the code that numbers depend on: {', '.join(older)}; training again, "
+            "and then make evidence, shows whether that changes anything."
         )
-    if dirty := [name for name in first.index if str(first["dirty"][name]).lower() == "true"]:
+    if dirty := [name for name, values in runs_of["dirty"] if "true" in values.astype(str).str.lower().to_numpy()]:
         notes.append(f"Trained with uncommitted changes: {', '.join(dirty)}.")

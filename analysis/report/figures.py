@@ -59,8 +59,8 @@ def learning_curves(saved: FigureFolder, epochs, summary, name: str) -> list[dic
 def front(saved: FigureFolder, summary, references, name: str) -> list[dict]:
     """Draw accuracy against parameters with the front over the budgets, a panel for each data set."""
     caption = (
-        "Test errors against parameters, and the front: the best network of as few parameters. Blue: tinycnn's means; "
-        "networks of equal size stand side by side. Grey: published, by how they were selected."
+        "Test errors against parameters, and the front: networks that none of as few parameters surpasses. Blue: "
+        "tinycnn's means; networks of equal size stand side by side. Grey: published, by how they were selected."
     )
     summary = summary.dropna(subset=["parameters"])
     if summary.empty:  # none was recorded
@@ -97,7 +97,9 @@ def comparison(report: ReportData, data: str, saved: FigureFolder, everything: b
         drawn += saved.add(f"changes_{data}", caption, changed, lambda: specs.changes(changed))
     if len(summary) == 1 and not everything:
         return drawn
+    images = {name: statistics.images_of(part) for name, part in epochs.groupby("experiment")}
     last = statistics.last_epochs(epochs)[["experiment", "data", "seed", "epoch", "test_accuracy"]]
+    last = last.assign(images=last["experiment"].map(images))
     caption = "Each seed's last epoch as a point, their mean and its 95 % interval."
     drawn += saved.add(f"seeds_{data}", caption, last, lambda: runs.seeds(last))
     costs = summary[["experiment", "data", "n", "last", "last_low", "last_high", "macs"]]
@@ -179,8 +181,11 @@ def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict
     """Draw an experiment's confusion matrix and the images that every seed gets wrong, where its runs recorded them."""
     mine = report.mistakes[report.mistakes["experiment"] == name]
     data, seeds = None if mine.empty else str(mine["data"].iloc[0]), mine["seed"].nunique()
-    if data not in DATASETS:
+    if data is None:
         report.notes.append(f"{name}: no figures of mistakes, for want of a record of them.")
+        return []
+    if data not in DATASETS:
+        report.notes.append(f"{name}: no figures of mistakes, which only those of published data sets have.")
         return []
     classes, drawn = DATASETS[data].classes, []
     if counts := report.class_counts.get(data):
@@ -197,7 +202,7 @@ def mistakes_of(report: ReportData, name: str, saved: FigureFolder) -> list[dict
         plot = functools.partial(mistakes.always_wrong, images, table, classes)
         drawn += saved.add(f"always_wrong_{name}", caption, table, plot)
     elif seeds > 1:
-        report.notes.append(f"{name}: the images that every seed gets wrong are not shown, since {data} is not here.")
+        report.notes.append(f"{name}: the images that every seed gets wrong are not shown: its {data} is not here.")
     return drawn
 
 

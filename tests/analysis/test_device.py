@@ -37,6 +37,16 @@ def test_every_seed_has_a_row_and_what_they_come_to_is_in_the_report(
     assert "device_mnist5k" in undrawn and "\n| other " not in text, "it is of a spec that is not reported"
 
 
+def test_fewer_seeds_replace_more_only_if_asked_for(two_seeds, repository, few_images, tiny, monkeypatch):
+    columns = [*device._RUN, *device._MEASURED]
+    rows = [["record_x", tiny.hash, seed, "r", "mnist5k", "d", *[1] * (len(columns) - 7), "cc"] for seed in range(3)]
+    pd.DataFrame(rows, columns=columns).to_csv(evidence.FOLDER / evidence.DEVICE, index=False)
+    monkeypatch.setattr(device.experiments, "names", lambda: ["record_x"])
+    monkeypatch.setattr(device.runs, "of_spec", lambda frame, spec: frame)
+    monkeypatch.setattr(device.runs, "read", lambda names: pd.DataFrame({"seed": [0, 1]}))
+    assert device.write([], print) == [] and len(device.read()) == 3
+
+
 def test_an_experiment_without_runs_is_one_line(repository, store, few_images):
     with pytest.raises(UserError, match="^tiny: no finished runs"):
         device.write(["tiny"], print)

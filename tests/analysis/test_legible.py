@@ -142,7 +142,7 @@ STUDIES = {
 
 @pytest.mark.parametrize("case", STUDIES)
 def test_figures_of_studies_are_legible(case):
-    trials, _, result = frames.study(**STUDIES[case])
+    trials, result = frames.study(**STUDIES[case])
     assert_legible(studies.slices(trials, result))
 
 

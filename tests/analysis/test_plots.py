@@ -124,7 +124,7 @@ def test_confusion_holds_the_counts_and_each_class_its_share():
 
 
 def test_slices_hold_the_complete_trials_over_each_field_and_the_star_is_the_best():
-    trials, _, result = frames.study()
+    trials, result = frames.study()
     result["ranges"] |= {"train.batch_size": {"kind": "choice", "choices": [128, 32]}}
     trials["train.batch_size"] = np.where(trials["state"] == "complete", 32.0, np.nan)  # 32 in a column with gaps
     done, best = trials[trials["state"] == "complete"], trials.loc[result["best"]]
@@ -140,7 +140,7 @@ def test_slices_hold_the_complete_trials_over_each_field_and_the_star_is_the_bes
 
 
 def test_the_figures_of_a_study_are_drawn_from_plain_rows():
-    trials, curves, result = frames.study(12)
-    drawn = dict(studies.draw(result, trials.to_dict("records"), curves.to_dict("records")))
+    trials, result = frames.study(12)
+    drawn = dict(studies.draw(result, trials.to_dict("records")))
     assert list(drawn) == ["slices"]
-    assert dict(studies.draw({"best": None}, [], [])) == {}
+    assert dict(studies.draw({"best": None}, [])) == {}

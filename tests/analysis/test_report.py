@@ -15,7 +15,7 @@ import pytest
 from foreign import foreign_run
 from mlflow import MlflowClient
 
-from analysis import evidence, receptive_field, report, runs
+from analysis import evidence, receptive_field, report, runs, select
 from analysis.report import data, figures
 from tinycnn.errors import SpecError, UserError
 from tinycnn.spec import load as experiments
@@ -114,6 +114,26 @@ def test_toy_runs_get_a_row_and_no_chapter_unless_they_are_asked_for(repository,
     assert re.findall(r"^### (\w+)", (repository / "report.md").read_text(), re.MULTILINE) == ["toy3", "toy5"]
 
 
+def test_after_the_best_of_each_budget_come_the_latest_experiments():
+    summary = frames.summary(12)
+    names = summary["experiment"].tolist()
+    summary["last"] = [99.0] * 11 + [99.5]
+    summary["parameters"] = 7_000
+    trained = {"exp3": 20, "exp5": 30, "exp1": 10}
+    stored = {name: pd.DataFrame({"started": [trained[name]]}) if name in trained else None for name in names}
+    records = {name: select.Record(1, True, None, "", runs=rows) for name, rows in stored.items()}
+    latest = data._latest(names, records)
+    assert latest[:5] == ["exp5", "exp3", "exp1", "exp11", "exp10"]
+    main = data._main(summary, evidence.references(), latest)
+    assert main == ["exp1", "exp3", "exp5", "exp7", "exp8", "exp9", "exp10", "exp11"]
+
+
+def test_arms_of_a_sweep_are_not_experiments_that_make_could_run(repository, two_seeds, plan, no_artifacts):
+    held_out = dataclasses.replace(plan, data=dataclasses.replace(plan.data, kind="validation"))
+    run.run(dataclasses.replace(held_out, spec=plan.spec.but(name="some_sweep")))
+    assert not [note for note in data.collect().notes if "make some_sweep" in note]
+
+
 def test_what_a_store_holds_is_text_in_the_page_and_no_html(repository, plan, no_artifacts, store, undrawn):
     for name in ("<script>alert(1)</script>", "<img src=x onerror=alert(2)>"):
         foreign_run(MlflowClient(), "0", [98.0], name=name, **{"tinycnn.data": "mnist5k"})
@@ -168,7 +188,7 @@ def test_images_that_every_seed_gets_wrong_are_shown_where_the_data_set_is(
 
 def test_studies_are_shown_with_their_best_and_how_it_compares(tmp_path, monkeypatch, undrawn):
     shutil.copy(evidence.FOLDER / "exp3.csv", tmp_path)
-    trials, _, result = frames.study()
+    trials, result = frames.study()
     result |= {"edges": ["optimizer.lr: at the upper end"], "comparison": {
         "base": "exp3", "promoted": "exp9", "seeds": 5, "difference": 0.02, "low": -0.01, "high": 0.05,
         "word": "inconclusive"}}  # fmt: skip

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis import statistics
 from tinycnn.spec import Spec
@@ -49,11 +50,28 @@ def test_a_spec_is_judged_by_the_acceptance_rule_and_an_unknown_one_is_not():
     assert statistics.judge(epochs("a", [good[:1]]), spec("a"))[0] == "not judged"  # an epoch is missing
 
 
+def test_a_target_on_one_data_set_is_none_on_another():
+    fashion = spec("a", data={"name": "fashion_mnist"}, target={"data": "mnist"})
+    row = statistics.summarise(epochs("a", [[90.0]], data="fashion_mnist"), fashion)
+    assert row["target_accuracy"] is None and row["verdict"] == "not judged"
+    assert statistics.summarise(epochs("a", [[90.0]], data="mnist5k"), spec("a"))["target_accuracy"] is None
+
+
+def test_an_interval_is_of_as_many_images_as_the_run_recorded():
+    frame = epochs("a", [[95.0]], data="npz").assign(images=500.0)
+    row = statistics.summarise(frame, spec("a"))
+    known = stats.binomtest(475, 500).proportion_ci(method="wilson")
+    assert (row["last_low"], row["last_high"]) == pytest.approx((100 * known.low, 100 * known.high))
+
+
 def test_a_change_is_only_measured_against_a_parent_on_the_same_data():
     frame = pd.concat([epochs("a", [[99.0]] * 2), epochs("b", [[99.5]] * 2), epochs("c", [[70.0]] * 2, data="cifar10")])
     specs = {"a": spec("a"), "b": spec("b", "a", optimizer={"name": "SGD", "lr": 0.5}), "c": spec("c", "a")}
     changes = statistics.changes(frame, specs)
     assert changes[["experiment", "fields"]].values.tolist() == [["b", "optimizer.lr 0.01 → 0.5"]]
+    own = pd.concat([epochs(name, [[99.0]] * 2, data="npz") for name in "ab"])
+    specs = {"a": spec("a", data={"name": "npz", "path": "a"}), "b": spec("b", "a", data={"name": "npz", "path": "b"})}
+    assert statistics.changes(own, specs).empty
 
 
 def test_under_each_budget_is_the_best_network_and_one_seed_only_where_there_is_nothing_else():

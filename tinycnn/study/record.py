@@ -113,7 +113,7 @@ def record_study(tracked, study, found, result, draw, reporter):
         tracked.tags({"tinycnn.best_trial": result["best"], "tinycnn.best_run": result["best_run"]})
         tracked.text("study.json", json.dumps(result | {"rows": trials, "curves": curves}, indent=1) + "\n")
         tracked.description(text)
-        for name, figure in draw(result, trials, curves) if draw else ():
+        for name, figure in draw(result, trials) if draw else ():
             tracked.figure(f"{name}.png", figure)
     except StoreTrouble as error:
         reporter.warning(f"{error}. The study is complete in its storage; search again to record it")

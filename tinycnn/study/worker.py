@@ -35,7 +35,7 @@ def run(
 
     What other processes and earlier sessions did counts. ``workers`` processes share the cores; None is one per core,
     and on an accelerator one in all. On a ``cluster`` they are jobs, those of an earlier call included. ``draw(result,
-    trials, curves)`` yields (name, figure) for the study's MLflow run. Raises SpecError for a study that is not valid,
+    trials)`` yields (name, figure) for the study's MLflow run. Raises SpecError for a study that is not valid,
     UserError where its data, its storage or the store cannot be used, and OverLimit where so many trials were refused
     that the search was given up: what there is is kept.
     """
