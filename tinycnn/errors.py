@@ -42,10 +42,8 @@ class Undelivered(UserError):
 
     exit_code = UNDELIVERED
 
-    def __init__(self, problem: str, run_id: str):
-        super().__init__(
-            f"{problem}. The results are kept in a checkpoint: `python -m tinycnn resume {run_id}` delivers them"
-        )
+    def __init__(self, problem: str, command: str):
+        super().__init__(f"{problem}. The results are kept in checkpoints: `python -m tinycnn {command}` delivers them")
 
 
 class OtherNumbers(UserError):

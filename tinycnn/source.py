@@ -26,7 +26,7 @@ _WITHOUT_EFFECT = (
 )  # fmt: skip
 """Files of ``tinycnn`` that change no result: they describe, find, read and write."""
 _DESCRIPTIVE = {"describe", "notices", "check", "settles", "used", "kinds", "__repr__", "__str__"}
-"""Methods that change no result."""
+"""Methods of ``tinycnn`` that change no result."""
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -115,7 +115,7 @@ def used_by(things, without: tuple[str, ...] = ()) -> dict[str, str]:
     things   classes and functions, or references to them
     without  files of ``tinycnn`` that are not followed
 
-    Comments, docstrings, descriptions of fields, descriptive methods and installed packages do not count.
+    Installed packages, comments, docstrings, and in ``tinycnn`` also descriptive methods do not count.
     """
     found, skipped = {}, {ROOT / "tinycnn" / name for name in (*_WITHOUT_EFFECT, *without)}
     for thing in things:
@@ -173,13 +173,17 @@ def _definition(path: Path, name: str, changed: int) -> tuple[str, tuple]:
     uses = {}
     for node in definitions[name]:
         local, handled = imports | _imports(ast.walk(node), path), set()
-        for each in ast.walk(node):  # breadth first, so that ``module.name`` comes before ``module``
-            if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id in local:
-                handled.add(each.value)
-                uses[*local[each.value.id], each.attr] = True
+        for each in ast.walk(node):  # breadth first, so that ``package.module.name`` comes before its parts
+            base, attributes = _chain(each)
+            if attributes and base in handled:
+                continue
+            if attributes and isinstance(base, ast.Name) and base.id in local:
+                handled.add(base)
+                uses[*local[base.id], *attributes] = True
             elif isinstance(each, ast.Name) and each not in handled:
                 uses[local.get(each.id, each.id)] = True
-    text = "\n".join(map(_normalised, definitions[name]))
+    descriptive = _DESCRIPTIVE if path.is_relative_to(ROOT / "tinycnn") else ()
+    text = "\n".join(_normalised(node, descriptive) for node in definitions[name])
     return hashlib.sha256(text.encode()).hexdigest()[:12], tuple(uses)
 
 
@@ -213,15 +217,24 @@ def _imports(nodes, path: Path) -> dict[str, tuple]:
     return found
 
 
-def _normalised(node) -> str:
-    """Return a statement as text, without comments, docstrings, field descriptions and descriptive methods.
+def _chain(node) -> tuple:
+    """Return what the attributes of ``base.a.b`` are of, and their names."""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.insert(0, node.attr)
+        node = node.value
+    return node, tuple(names)
+
+
+def _normalised(node, descriptive) -> str:
+    """Return a statement as text, without comments, docstrings, field descriptions and methods of these names.
 
     Not as ``ast.unparse`` writes it: Python 3.12 quotes the strings inside f-strings otherwise than its neighbours.
     """
     tree = ast.Module([copy.deepcopy(node)], [])
     for each in ast.walk(tree):
         if isinstance(each, ast.ClassDef):
-            each.body = [n for n in each.body if getattr(n, "name", None) not in _DESCRIPTIVE] or [ast.Pass()]
+            each.body = [n for n in each.body if getattr(n, "name", None) not in descriptive] or [ast.Pass()]
         if isinstance(each, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(each) is not None:
             each.body = each.body[1:] or [ast.Pass()]
         if isinstance(each, ast.Call):

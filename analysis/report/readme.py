@@ -56,7 +56,8 @@ def figures(folder: Path) -> list[Path]:
     saved = FigureFolder(folder, [])
     front(saved, summary, evidence.references(), "readme_accuracy_parameters")
     summary = summary[summary["data"] == summary["data"].iloc[0]]
-    summary = summary.sort_values("experiment", key=lambda names: ~names.map(_is_record), kind="stable")  # drawn first
+    records_first = {"key": lambda names: names.map(_limit).isna(), "kind": "stable"}
+    summary = summary.sort_values("experiment", **records_first)
     epochs = pd.concat([own[name] for name in summary["experiment"]], ignore_index=True)
     learning_curves(saved, epochs, summary, "readme_learning_curves")
     return [folder / f"{name}.{kind}" for name in saved.names for kind in ("png", "csv")]
@@ -111,8 +112,8 @@ def with_table(text: str) -> str:
 def records_table() -> str:
     """Return the README's first table: the best network under each limit, beside the best that was published."""
     rows = []
-    for name in filter(_is_record, evidence.names()):
-        epochs, limit = evidence.read(name), select.current_spec(name, []).target.parameter_limit
+    for name in filter(_limit, evidence.names()):
+        epochs, limit = evidence.read(name), _limit(name)
         found = verdict.total([*statistics.runs_of(epochs).values()])
         data, parameters = (epochs[column].iloc[0] for column in ("data", "parameters"))
         others = evidence.references().query("data == @data and parameters < @limit").nlargest(1, "best")
@@ -125,13 +126,15 @@ def records_table() -> str:
     return markdown(head, [row[1:] for row in sorted(rows, reverse=True)], "<<" + ">" * 7 + "<") if rows else ""
 
 
-def _is_record(name: str) -> bool:
-    return name.startswith("record_")
+def _limit(name: str) -> int | None:
+    """Return the limit that a record is under; None for another experiment, and for one without a limit or a file."""
+    spec = select.current_spec(name, []) if name.startswith("record_") else None
+    return spec and spec.target.parameter_limit
 
 
 def results_table() -> str:
     """Return the README's table: each iteration of the original document beside the one of tinycnn."""
-    rows, names = [], [name for name in evidence.names() if not _is_record(name)]
+    rows, names = [], [name for name in evidence.names() if not _limit(name)]
     published = evidence.references().dropna(subset=["experiment"])
     for row in published.itertuples():
         best, train = with_epoch(row.best, row.best_epoch), f"{row.train:.2f} (best)"

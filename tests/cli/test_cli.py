@@ -15,8 +15,9 @@ import pytest
 from tinycnn import ROOT
 from tinycnn.cli import commands, show
 from tinycnn.cli.main import as_called, note, program
+from tinycnn.errors import UserError
 from tinycnn.track import close as closing
-from tinycnn.track import mlflow_store, resume, run, seed
+from tinycnn.track import jobs, mlflow_store, resume, run, seed
 from tinycnn.track.mlflow_store import EVERY, Store
 
 COUNTS = {"exp1": 28624, "exp2": 7344, "exp3": 7872}
@@ -142,6 +143,18 @@ def test_doctor_says_what_there_is_and_how_to_mend_the_rest(tinycnn, tmp_path, m
     assert "BAD  kernels " in out and "-> set CXX to a C++ compiler" in out
     assert code == 1 and re.search(r"^BAD +store .*not a database", out, re.MULTILINE)
     assert "MLFLOW_TRACKING_URI" in out
+
+
+def test_doctor_tells_a_queue_that_cannot_be_read_from_a_store_that_cannot(tinycnn, store, monkeypatch, tmp_path):
+    (tmp_path / "checkpoints" / ("a" * 32) / "jobs").mkdir(parents=True)
+
+    def unread():
+        raise UserError("Slurm's queue cannot be read here: no squeue")
+
+    monkeypatch.setattr(jobs, "queued", unread)
+    code, out, _ = tinycnn("doctor")
+    assert code == 1 and re.search("^ok +store ", out, re.MULTILINE)
+    assert re.search("^BAD +jobs in the queue +Slurm's queue cannot be read here: no squeue$", out, re.MULTILINE)
 
 
 # --- run, resume, rerun -----------------------------------------------------------------------------------------------

@@ -153,9 +153,10 @@ def test_an_output_that_cannot_be_written_is_one_line(one, checkpoint, tinycnn, 
 
 
 def test_shared_weights_are_kept_once_and_loaded_into_every_repeat(tiny, tmp_path):
-    spec = tiny.but(model=Network(Conv(4), Repeat(Conv(4, padding=1), times=3, shared=True), Head()))
+    model = Network(Conv(4), Repeat(Conv(4, padding=1), times=3, shared=True), Head())
+    spec = tiny.but(model=model, data=Data(name="npz", path="gone.npz"))
     network = spec.model.build((1, 28, 28), 10).eval()
-    subject.save(subject.Subject(spec, network, (0.1,), (0.3,), {}), tmp_path)
+    subject.save(subject.Subject(spec, network, (1, 28, 28), 10, (0.1,), (0.3,), {}), tmp_path)
     kept = [name for name in load_file(tmp_path / "weights.safetensors") if name.endswith("0.0.0.weight")]
     assert kept == ["1.0.0.0.weight"]
     images = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8)

@@ -178,7 +178,7 @@ def outcome(kind, of):
 
 def test_files_of_a_run_on_validation_images_are_tried_on_test_images(tiny):
     spec = tiny.but(data={"validation": 0.25})
-    found = subject.Subject(spec, None, (0.1,), (0.3,), {}, offline=True)
+    found = subject.Subject(spec, None, (1, 28, 28), 10, (0.1,), (0.3,), {}, offline=True)
     tested, own = replace(found, on_test=True).data, found.data
     whole = tiny.data.load(offline=True)
     assert (own.kind, len(own.evaluation.labels), tested.kind) == ("validation", 1000, "test")

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tinycnn.errors import Diverged
+from tinycnn.launch import local
 from tinycnn.launch.local import WorkerLost, map_tasks, picklable
 
 
@@ -88,11 +89,32 @@ def test_a_killed_process_is_an_error_or_its_task_is_done_again_while_the_others
         map_tasks(work, [("die",), ("square", 1)], workers=2)
 
 
+class Fatal:
+    """A function that kills the process it is sent to, before that has a task."""
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+def test_a_process_that_ends_before_its_first_task_is_an_error_too():
+    with pytest.raises(WorkerLost):
+        map_tasks(Fatal(), [1, 2], workers=2)
+
+
+def test_while_processes_start_the_terminals_signals_are_heard(monkeypatch):
+    heard, start = [], local._CONTEXT.Process.start
+    record = lambda process: heard.append(signal.getsignal(signal.SIGINT)) or start(process)  # noqa: E731
+    monkeypatch.setattr(local._CONTEXT.Process, "start", record)
+    map_tasks(work, [("square", 1), ("square", 2)], workers=2)
+    assert heard == [signal.getsignal(signal.SIGINT)] * 2 != [signal.SIG_IGN] * 2
+
+
 PARENT = """
-import sys
+import signal, sys
 from test_launch import work
 from tinycnn.launch.local import map_tasks
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         map_tasks(work, [("wait", sys.argv[1]), ("wait", sys.argv[2])], workers=2)
     except KeyboardInterrupt:
@@ -100,7 +122,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", ["SIGINT to all", "SIGKILL"])
+@pytest.mark.parametrize("how", ["SIGINT to all", "SIGTERM to all", "SIGKILL"])
 def test_no_process_outlives_the_one_that_began_it(tmp_path, how):
     (tmp_path / "parent.py").write_text(PARENT)
     files = [tmp_path / "0", tmp_path / "1"]
@@ -111,7 +133,7 @@ def test_no_process_outlives_the_one_that_began_it(tmp_path, how):
     if how == "SIGKILL":
         parent.kill()
     else:
-        os.killpg(parent.pid, signal.SIGINT)  # as a terminal does
+        os.killpg(parent.pid, getattr(signal, how.split()[0]))  # as a terminal and as `timeout` do
     _, said = parent.communicate(timeout=60)
     of_its_session = ["ps", "-o", "pid=", "-s", str(parent.pid)]
     until(lambda: not subprocess.run(of_its_session, capture_output=True).stdout.strip())

@@ -149,7 +149,10 @@ def helper():
 class Used(Layer):
     """Does something."""
     def build(self, shape):
-        return nn.ChannelShuffle(helper())
+        return nn.ChannelShuffle(self.check(helper()))
+
+    def check(self, factor):
+        return factor
 
 class Unused(Layer):
     def build(self, shape):
@@ -172,6 +175,7 @@ CHANGES = [
     ("FACTOR = 2", "FACTOR = 4", {"FACTOR"}),
     ("return FACTOR", "return 2 * FACTOR", {"helper"}),
     ("nn.ChannelShuffle(", "nn.ChannelShuffle(groups=", {"Used"}),
+    ("return factor", "return 1 * factor", {"Used"}),
 ]
 
 

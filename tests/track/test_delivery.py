@@ -76,8 +76,7 @@ def test_all_that_a_run_holds_is_delivered_once_even_if_that_was_cut_off(local, 
     assert content(store) == before and len(store.search({}, tracking.EVERY)) == 4
     assert frames.read().drop(columns=["run_id", "artifacts"]).equals(started)
     copy = store.entity(parent)
-    spec_hash = copy.data.tags["tinycnn.spec_hash"]
-    assert copy.info.run_id != parent and select.children(store, copy.info.run_id, spec_hash).keys() == {0, 1}
+    assert copy.info.run_id != parent and select.children(store, copy.info.run_id, copy.data.tags).keys() == {0, 1}
     assert store.read(single, "spec.json") and store.register(single)[1]
 
 

@@ -277,7 +277,7 @@ def test_what_a_failing_store_does_not_take_is_delivered_once_by_resume(store, p
         patch.setattr(tracking.MlflowClient, "log_batch", failing)
         done = runs.run(plan, reporter=reporter)
     assert "No space left" in done["undelivered"] and len(reporter.trained) == 3
-    assert len([line for line in reporter.lines if "Training continues" in line]) == 1
+    assert len([line for line in reporter.lines if "delivered later" in line]) == 1
     assert store.entity(done["run_id"]).info.status == "FAILED" and file_of(done["run_id"]).exists()
     again = Stop()
     assert resume.resume(done["run_id"], reporter=again)["undelivered"] is None and again.trained == []

@@ -4,6 +4,7 @@ import functools
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import statistics
@@ -245,7 +246,14 @@ def test_runs_of_other_numbers_are_not_taken(store, plan, no_artifacts, monkeypa
     ]
     assert [select.finished(store, other) for other in others] == [{}] * 4
     monkeypatch.setattr(provenance, "code", lambda *_: {"tinycnn/train/loop.py:train": "0" * 12})
-    assert select.finished(store, plan) == {}
+    assert select.finished(store, replace(plan)) == {}
+
+
+def test_code_that_is_edited_while_runs_are_trained_is_not_what_ran(plan, monkeypatch):
+    before = plan.code
+    sent = pickle.dumps(plan)
+    monkeypatch.setattr(provenance, "code", lambda *_: {})  # as a process that reads the files later
+    assert pickle.loads(sent).code == before != {}
 
 
 # --- how runs end ----------------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tinycnn.errors import OverLimit, SpecError, UserError
+from tinycnn.errors import OverLimit, SpecError, StoreTrouble, UserError
 from tinycnn.spec import SGD, Adam, Conv, Head, MaxPool, Network, Spec
 from tinycnn.spec.sweep import BASE, Sweep, grid, load
-from tinycnn.track import close, resume
+from tinycnn.track import close, provenance, resume
 from tinycnn.track import mlflow_store as tracking
 from tinycnn.track import run as runs
 from tinycnn.track import sweep as sweeps
@@ -89,8 +89,50 @@ def test_a_sweep_whose_process_was_killed_is_listed_with_the_command_that_contin
     tracking.Store().client.update_run(result["run_id"], status="RUNNING")  # as SIGKILL leaves it
     (left,) = close.left_over()
     assert (left["run_id"], left["again"]) == (result["run_id"], "sweep rates")
-    with pytest.raises(UserError, match="`python -m tinycnn sweep rates` continues"):
-        resume.resume(result["run_id"])
+    child = tracking.Store().search({tracking.PARENT: result["run_id"]})[0].info.run_id
+    for run_id, command in ((result["run_id"], resume.resume), (child, resume.resume), (child, close.close)):
+        with pytest.raises(UserError, match="`python -m tinycnn sweep rates` continues"):
+            command(run_id)
+
+
+def test_a_sweep_that_ended_is_listed_as_long_as_it_has_a_checkpoint():
+    with pytest.raises(KeyboardInterrupt):
+        swept(a_sweep(), reporter=Watcher(most=3 * 256 + 64))
+    (left,) = close.left_over()
+    assert (left["status"], left["again"]) == ("ended", "sweep rates") and "seed-0.pt" in left["name"]
+
+
+def test_under_other_code_a_sweep_trains_anew_and_leaves_the_runs_there_are(monkeypatch):
+    first, _ = swept(a_sweep(seeds=1))
+    store = tracking.Store()
+    before = {each.info.run_id: each.data.tags for each in store.search({tracking.PARENT: first["run_id"]})}
+    monkeypatch.setattr(provenance, "code", lambda *_: {"tinycnn/train/loop.py:train": "0" * 12})
+    again, done = swept(a_sweep(seeds=1))
+    assert done == [(BASE, 0), ("fast", 0)] and again["run_id"] == first["run_id"]
+    after = {each.info.run_id: each.data.tags for each in store.search({tracking.PARENT: first["run_id"]})}
+    assert len(after) == 4 and {run_id: after[run_id] for run_id in before} == before
+
+
+def test_a_sweep_of_another_base_is_another_run():
+    first, _ = swept(a_sweep(seeds=1))
+    wider = TINY.but(model={"layers.0.channels": 3})
+    other, _ = swept(Sweep(name="rates", base=wider, arms={"fast": {"optimizer.lr": 0.05}}, seeds=1))
+    store = tracking.Store()
+    sizes = {run_id: store.entity(run_id).data.params["parameters"] for run_id in (first["run_id"], other["run_id"])}
+    assert len(set(sizes.values())) == 2 and not other["undelivered"]
+
+
+def test_what_the_store_does_not_take_of_a_sweep_is_delivered_by_the_same_command(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeps._SweepRecord, "_log_end", unreachable)
+        assert swept(a_sweep())[0]["undelivered"] == "gone"
+    result, done = swept(a_sweep())
+    assert result["undelivered"] is None and done == []
+    assert tracking.Store().entity(result["run_id"]).info.status == "FINISHED"
+
+
+def unreachable(*_):
+    raise StoreTrouble("gone")
 
 
 def test_workers_change_no_number():

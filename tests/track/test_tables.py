@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import networks
 import pytest
+import torch
+from torch import nn
 
 from tinycnn.data.catalog import DATASETS
 from tinycnn.network.profile import measure
-from tinycnn.spec import Conv, Head, Network, Repeat, Residual, Spec, Target
+from tinycnn.spec import Conv, Custom, Head, Network, Repeat, Residual, Spec, Target
 from tinycnn.track import tables
 from tinycnn.train.loop import EpochResult
 
@@ -30,7 +32,7 @@ TABLES = networks.NAMED | {
 @pytest.mark.parametrize("name", TABLES)
 def test_layer_tables_add_up_hold_every_kind_and_fit_a_terminal(name):
     found = measured(TABLES[name](), 3, 32)
-    table = tables.layer_table(found.layers)
+    table = tables.layer_table(found)
     assert max(map(len, table.splitlines())) <= 80
     rows = [[int(count.replace(",", "")) for count in row[3:]] for row in cells(table)[2:] if row[3]]
     assert [sum(row[i] for row in rows[:-1]) for i in (0, 1)] == rows[-1][:2] == [found.parameters, found.macs]
@@ -39,6 +41,22 @@ def test_layer_tables_add_up_hold_every_kind_and_fit_a_terminal(name):
     for row in cells(table)[2:-1]:
         kinds = [*kinds, row[1]] if row[3] else [*kinds[:-1], f"{kinds[-1]} {row[1]}"]  # one cut into lines
     assert kinds == [layer.kind for layer in found.layers]
+
+
+class Scaled(nn.Sequential):
+    """A network with a parameter that is in none of its layers."""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+        self.scale = nn.Parameter(torch.ones(10))
+
+    def forward(self, images):
+        return self.scale * super().forward(images)
+
+
+def test_the_totals_are_of_the_whole_network():
+    found = measured(Custom(Scaled))
+    assert found.parameters == 7860 and cells(tables.layer_table(found))[-1][3] == "7,860"
 
 
 @pytest.mark.parametrize("kind", ["test", "validation"])

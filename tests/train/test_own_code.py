@@ -170,14 +170,21 @@ def test_a_network_of_ones_own_without_its_name_is_one_line(changes):
 
 
 @pytest.mark.parametrize(
-    "line", ["from experiments.helper import *", "from .helper import Gain", "from . import helper"]
+    "line",
+    [
+        "from experiments.helper import *",
+        "from .helper import Gain",
+        "from . import helper",
+        "import experiments.helper",
+    ],
 )
 def test_what_is_imported_from_a_file_beside_it_counts(tmp_path, monkeypatch, line):
     folder = tmp_path / "experiments"
     folder.mkdir()
     monkeypatch.setattr(source, "ROOT", tmp_path)
     (folder / "__init__.py").write_text("")
-    (folder / "net.py").write_text(f"{line}\n\nclass Net:\n    gain = {'helper.' * line.endswith('helper')}Gain\n")
+    prefix = {"from . import helper": "helper.", "import experiments.helper": "experiments.helper."}.get(line, "")
+    (folder / "net.py").write_text(f"{line}\n\nclass Net:\n    gain = {prefix}Gain.value\n")
     found = []
     for value, other in ((1, 1), (1, 2), (2, 2)):
         (folder / "helper.py").write_text(

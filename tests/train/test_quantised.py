@@ -117,7 +117,7 @@ def test_c_is_as_accurate_after_a_rounded_epoch_as_after_another():
 def test_biases_are_corrected_unless_the_very_weights_were_trained_with_rounding(tiny_data, weights, epochs):
     network = fresh(SPEC.model, tiny_data.shape, 10).eval().requires_grad_(False)
     spec, facts = SPEC.but(quantise=Quantise(epochs)), (tiny_data.mean, tiny_data.std, {"weights": weights})
-    found = Subject(spec, network, *facts)
+    found = Subject(spec, network, tiny_data.shape, 10, *facts)
     found.__dict__["data"] = tiny_data  # in place of the whole data set
     graph, made = in_integers(found)
     plain = program_of(graph, tiny_data.train.images, corrected=False)

@@ -110,7 +110,7 @@ def described(outcome: dict, verbose: bool) -> tuple:
         counted = "1 spec has" if specs == 1 else f"{specs} specs have"
         lines.append(f"{counted} been evaluated on this {outcome['evaluated_on']} set so far.")
     if outcome["undelivered"]:
-        return "\n".join(lines), Undelivered(outcome["undelivered"], outcome["run_id"])
+        return "\n".join(lines), Undelivered(outcome["undelivered"], f"resume {outcome['run_id']}")
     return "\n".join([*lines, f"`make ui` shows the run {outcome['run_id']}"]), None
 
 

@@ -79,13 +79,17 @@ def _store():
     runs = Store().search({}, EVERY)
     checks = [_check("store", True, f"{shown}, {len(runs)} runs"), studies]
     folder = Path(os.environ.get("TINYCNN_CHECKPOINTS") or ROOT / "checkpoints")
-    kept = [*folder.glob("*/seed-*.pt"), *folder.glob("*/jobs")]
+    kept = [*folder.rglob("seed-*.pt"), *folder.glob("*/jobs")]
     if not kept and not any(run.info.status == "RUNNING" for run in runs):
         return checks
     from tinycnn.track import jobs
     from tinycnn.track.close import again, left_over  # with torch
 
-    for run_id, states in jobs.queued().items():
+    try:
+        queued = jobs.queued()
+    except UserError as error:  # Slurm's queue cannot be read here
+        return [*checks, _check("jobs in the queue", False, str(error))]
+    for run_id, states in queued.items():
         how = f"`python -m tinycnn {again(run_id)}` joins them"
         how += f", `python -m tinycnn close {run_id}` cancels them" if "resume" in how else ""
         found = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))

@@ -120,8 +120,9 @@ def spec_text(spec, found: dict) -> str:
         parent = f"   ({spec.parent}: {_plain(changes[name]['from'])})" if name in changes else ""
         value = changes[name]["to"] if name in changes else fields[name]
         lines.append(f"  {name:<{width}}{_plain(value)}{parent}")
-    rows = [SimpleNamespace(**row) for row in found["layers"]]
-    lines += ["", tables.layer_table(rows, (found["parameters"], found["macs"])), ""]
+    counts = {name: found[name] for name in ("parameters", "macs")}
+    measured = SimpleNamespace(layers=[SimpleNamespace(**row) for row in found["layers"]], **counts)
+    lines += ["", tables.layer_table(measured), ""]
     lines += [f"note: {notice}" for notice in found["notices"]]
     limit = "no limit" if found["parameter_limit"] is None else f"at most {found['parameter_limit']:,}"
     lines.append(f"{found['parameters']:,} parameters ({limit}), {found['macs']:,} multiply-accumulates an image")

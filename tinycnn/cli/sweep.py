@@ -26,5 +26,5 @@ def sweep(sweep, device, offline, workers, cluster, seeds):
         result = run_sweep(loaded, ready, seeds=seeds, **how)
     kind = result["arms"][0]["evaluated_on"]
     about = f"accuracy on {kind} images after the last epoch; differences by seed, with their 95 % intervals"
-    error = Undelivered(result["undelivered"], result["run_id"]) if result["undelivered"] else None
+    error = Undelivered(result["undelivered"], f"sweep {sweep}") if result["undelivered"] else None
     return result, f"{arms_table(result)}\n{about}\n`make ui` shows the run {result['run_id']}", error

@@ -26,13 +26,15 @@ _ORIGIN = ("experiment", "seed", "run", "weights", "data")
 class Subject:
     """A trained network on the CPU, in evaluation mode.
 
-    ``mean`` and ``std``: what its images are normalised with, by channel, white being 1. ``origin``: what its files say
-    about where it comes from, in words. ``on_test``: it is evaluated on the test set also where its spec holds out
-    validation images.
+    ``shape``: that of its images, (channels, height, width). ``mean`` and ``std``: what these are normalised with, by
+    channel, white being 1. ``origin``: what its files say about where it comes from, in words. ``on_test``: it is
+    evaluated on the test set also where its spec holds out validation images.
     """
 
     spec: Spec
     network: nn.Module
+    shape: tuple[int, ...]
+    classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     origin: dict[str, str]
@@ -75,8 +77,9 @@ def _from_checkpoint(path: Path, offline: bool) -> Subject:
     data = spec.data.load(offline=offline)
     words = spec.name, str(saved["seed"]), saved["run_id"]
     origin = dict(zip(_ORIGIN, (*words, "averaged" if averaged else "as trained", spec.data.short), strict=True))
-    network = _network(spec, averaged or saved["network"], path)
-    return Subject(spec, network, data.mean, data.std, origin, offline)
+    shape, classes = data.shape, len(data.classes)
+    network = _network(spec, shape, classes, averaged or saved["network"], path)
+    return Subject(spec, network, shape, classes, data.mean, data.std, origin, offline)
 
 
 def _from_folder(path: Path, offline: bool) -> Subject:
@@ -87,12 +90,17 @@ def _from_folder(path: Path, offline: bool) -> Subject:
         with safe_open(path / WEIGHTS, "pt") as file:
             said, state = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         mean, std = (tuple(json.loads(said[name])) for name in ("mean", "std"))
+        shape, classes = tuple(json.loads(said.get("shape", "[]"))), int(said.get("classes", 0))
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path / WEIGHTS}: cannot be read ({one_line(error)}); restore it") from None
     except (KeyError, ValueError):
         raise UserError(f"{path / WEIGHTS}: has no mean and std in its metadata; export it again") from None
     origin = {name: said[name] for name in _ORIGIN if name in said}
-    return Subject(spec, _network(spec, state, path / WEIGHTS), mean, std, origin, offline)
+    if not shape:  # as it was exported before December 2026
+        facts = spec.data.facts()
+        shape, classes = (facts.channels, facts.size, facts.size), len(facts.classes)
+    network = _network(spec, shape, classes, state, path / WEIGHTS)
+    return Subject(spec, network, shape, classes, mean, std, origin, offline)
 
 
 def _text(path: Path) -> str:
@@ -102,11 +110,9 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({one_line(error)}); restore it") from None
 
 
-def _network(spec, state: dict, path: Path) -> nn.Module:
+def _network(spec, shape, classes: int, state: dict, path: Path) -> nn.Module:
     """Build the network of a spec with these weights, of which shared ones may be given once. Raises UserError."""
-    known = spec.data.facts()
-    network = fresh(spec.model, (known.channels, known.size, known.size), len(known.classes))
-    network = network.to(memory_format=torch.contiguous_format)
+    network = fresh(spec.model, shape, classes).to(memory_format=torch.contiguous_format)
     names = _shared_names(network)
     try:
         network.load_state_dict({name: state.get(name, state.get(first)) for name, first in names.items()})
@@ -147,7 +153,8 @@ def save(subject: Subject, folder: Path) -> list[Path]:
 
     state = subject.network.state_dict()
     kept = {name: state[name].contiguous() for name, first in _shared_names(subject.network).items() if name == first}
-    facts = subject.origin | {"mean": json.dumps(subject.mean), "std": json.dumps(subject.std), "format": "pt"}
+    numbers = {name: json.dumps(getattr(subject, name)) for name in ("shape", "classes", "mean", "std")}
+    facts = subject.origin | numbers | {"format": "pt"}
     save_file(kept, folder / WEIGHTS, facts)
     (folder / SPEC).write_text(subject.spec.to_json(), encoding="utf-8")
     return [folder / WEIGHTS, folder / SPEC]

@@ -7,6 +7,7 @@ how much), and a training with one thread computes the same numbers in any of th
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import os
 import pickle
 import signal
@@ -75,7 +76,7 @@ def map_tasks(
                 number, task = worker.task
                 try:
                     what, content = pipe.recv()
-                except (EOFError, OSError, pickle.UnpicklingError):
+                except (EOFError, OSError):
                     lost = WorkerLost("a worker process was killed, and the others were interrupted")
                     if (task := retry(task, lost)) is None:
                         raise lost from None
@@ -94,9 +95,9 @@ def map_tasks(
         raise
     finally:
         for worker in team:
-            worker.pipe.close()  # which ends one that waits for a task
+            worker.end()
         for worker in team:
-            worker.process.join()
+            worker.wait()
     return [results[number] for number in range(len(tasks))]
 
 
@@ -105,21 +106,36 @@ class _Worker:
 
     def __init__(self, function, threads):
         self.pipe, theirs = _CONTEXT.Pipe()
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.process = _CONTEXT.Process(target=_work, args=(theirs, function, threads, environment))
         self.task = None
         _CONTEXT.set_forkserver_preload([name for name in sys.modules if name.startswith("tinycnn.")])
         with _environment(threads):
-            self.process = _CONTEXT.Process(target=_work, args=(theirs, function, threads, dict(os.environ)))
-            self.process.start()
+            multiprocessing.forkserver.ensure_running()
+        self.process.start()
         theirs.close()  # so that a process that ends closes the pipe
 
     def begin(self, task: tuple):
         self.task = task
-        self.pipe.send(task[1])
+        with contextlib.suppress(OSError):  # killed before; the next ``recv`` says so
+            self.pipe.send(task[1])
+
+    def end(self):
+        """Let the process end once it has no task."""
+        with contextlib.suppress(OSError):
+            self.pipe.send(None)
+
+    def wait(self):
+        """Wait until the process has ended, also where a signal to all has ended the one that would report this."""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self.pipe.recv()
+        self.process.join()
 
 
 @contextlib.contextmanager
 def _environment(threads):
-    """Start a process in this block that ignores the terminal's signals, which this one gets, and knows threads."""
+    """Start in this block the process that forks workers: all ignore the terminal's signals, which this one gets."""
     numbers = _TERMINAL if threading.current_thread() is threading.main_thread() else []
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     outer = os.environ.get("OMP_NUM_THREADS")
@@ -149,8 +165,7 @@ def _work(pipe, function, threads, environment):
             pipe.send((what, content))
 
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
-        while True:
-            task = pipe.recv()
+        while (task := pipe.recv()) is not None:
             try:
                 with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
                     result = function(task, lambda *event: send("event", event))

@@ -1,5 +1,6 @@
 """Runs that were left by the process that trained them: which there are, where they can be continued, closing one."""
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def close(run_id: str, announce=lambda line: None) -> str:
     Its jobs on a cluster are cancelled.
     """
     store = Store(announce)
-    entity = made_here(store.entity(run_id))
+    entity = made_here(store.entity(run_id), store)
     must_be_here(entity)
     deleted, ended = discard_checkpoints(entity), "had ended"
     for each in {each.info.run_id: each for each in [*seeds_of(store, entity), entity]}.values():
@@ -34,7 +35,8 @@ def left_over(announce=lambda line: None) -> list[dict]:
 
     ``where`` is "" for those that can be resumed from here; ``again`` is the command that continues a study or sweep.
     """
-    every = {each.info.run_id: each for each in Store(announce).search({}, ("RUNNING",))}
+    store = Store(announce)
+    every = {each.info.run_id: each for each in store.search({}, ("RUNNING",))}
     roles = *_ROLES, "study", "sweep"
     running = {i: each for i, each in every.items() if each.data.tags.get("tinycnn.role") in roles}
     left_to_jobs = jobs.queued()
@@ -48,10 +50,14 @@ def left_over(announce=lambda line: None) -> list[dict]:
             elif not _is_here(entity):
                 row["where"] = ", ".join(_begun(entity))
             found.append(row)
-    waiting = {path.parent.name: path for path in sorted(checkpoint.folder(".").glob("*/seed-*.pt"))}
+    root = checkpoint.folder(".")
+    waiting = {path.relative_to(root).parts[0]: path for path in sorted(root.rglob("seed-*.pt"))}
     for run_id, path in waiting.items():
         if run_id not in running.keys() | parents | left_to_jobs.keys() and not checkpoint.is_claimed(run_id):
             found.append({"run_id": run_id, "name": f"checkpoint {path}", "status": "ended", "where": ""})
+            if path.parent.parent != root:  # an arm of a sweep
+                with contextlib.suppress(UserError):  # whose run is in another store
+                    found[-1]["again"] = _continued_by(store.entity(run_id).data.tags)
     return found
 
 
@@ -60,10 +66,14 @@ def again(run_id: str) -> str:
     return _continued_by(Store().entity(run_id).data.tags) or f"resume {run_id}"
 
 
-def made_here(entity):
-    """Return a run that tinycnn made, and can make again. Raises UserError for any other."""
+def made_here(entity, store=None):
+    """Return a run that tinycnn made, and can make again. Raises UserError for any other.
+
+    With its ``store``, for one to be continued: what is below a sweep is not.
+    """
     run_id, tags = entity.info.run_id, entity.data.tags
-    if again := _continued_by(tags):
+    parent = tags.get(PARENT) if store else None
+    if again := _continued_by(tags) or (parent and _continued_by(store.entity(parent).data.tags)):
         raise UserError(f"run {run_id}: belongs to a study or sweep: `python -m tinycnn {again}` continues that")
     if tags.get("tinycnn.role") not in _ROLES:
         raise UserError(f"run {run_id}: was not made by tinycnn")
@@ -80,7 +90,7 @@ def seeds_of(store, entity) -> list:
     """Return the runs of one seed that a run consists of: itself, or a parent's children."""
     if entity.data.tags["tinycnn.role"] != "seeds":
         return [entity]
-    found = select.children(store, entity.info.run_id, entity.data.tags["tinycnn.spec_hash"])
+    found = select.children(store, entity.info.run_id, entity.data.tags)
     return [each for _, each in sorted(found.items())]
 
 

@@ -55,7 +55,7 @@ def begun(store, plan, parent: str, tasks: list) -> tuple[dict, list]:
     ``tasks``: of each seed, it and the id of the run to continue; that is here the one which a job, before it was
     requeued, may have begun.
     """
-    found, finished, left = select.children(store, parent, plan.spec.hash), {}, []
+    found, finished, left = select.children(store, parent, plan.tags), {}, []
     for seed, run_id in tasks:
         entity = found.get(seed)
         done = entity is not None and entity.info.status == "FINISHED"

@@ -68,9 +68,9 @@ class Plan:
         network = fresh(self.spec.model, self.data.shape, len(self.data.classes))
         return kernels(self.spec, self.device, network)
 
-    @property
+    @functools.cached_property
     def code(self) -> dict:
-        """The code that the numbers depend on; see ``provenance.code``."""
+        """The code that the numbers depend on, as it was when first asked for; see ``provenance.code``."""
         return provenance.code(self.spec, self.kernels[0])
 
     @property

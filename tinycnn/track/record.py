@@ -50,8 +50,7 @@ class Record(contextlib.ExitStack):
                 part()
         except StoreTrouble as error:
             if not self.run.failure:
-                waits = "Training continues; what the store does not take waits in a checkpoint"
-                self.reporter.warning(f"{error}. {waits}")
+                self.reporter.warning(f"{error}. No training is lost: what the store does not take is delivered later")
             self.run.failure = str(error)
             return False
         self.run.failure = ""
@@ -61,7 +60,7 @@ class Record(contextlib.ExitStack):
         plan = self.plan
         self.run.params(self._params)
         self._describe(None, None)
-        self.run.text("layers.md", tables.layer_table(plan.measured.layers))
+        self.run.text("layers.md", tables.layer_table(plan.measured))
         if difference := provenance.uncommitted():
             self.run.text("uncommitted.diff", difference)
         self.run.json("code.json", plan.code)

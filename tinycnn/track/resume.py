@@ -30,7 +30,7 @@ def resume(run_id: str, *, offline=False, workers=1, cluster=None, reporter=None
     """
     reporter = reporter or Reporter()
     store = Store(reporter.notice)
-    entity = made_here(store.entity(run_id))
+    entity = made_here(store.entity(run_id), store)
     tags, parent = entity.data.tags, entity.data.tags.get(PARENT)
     cluster = jobs.cluster_of(run_id, cluster) if tags["tinycnn.role"] == "seeds" else None
     plan = _plan(entity, offline, reporter, draw, elsewhere=bool(cluster))
@@ -82,7 +82,7 @@ def rerun(run_id: str, *, offline=False, reporter=None, draw=None) -> list[dict]
         with computing_with(int(facts(each)["machine.threads"])):
             summary, failure = train_seed(plan, int(each.data.tags["tinycnn.seed"]), lambda: store, reporter)
         if failure:
-            raise Undelivered(failure, summary["run_id"])
+            raise Undelivered(failure, f"resume {summary['run_id']}")
         compared.append(compare_runs(store, each.info.run_id, summary["run_id"]))
     return compared
 

@@ -64,7 +64,7 @@ def train_several(
     with computing_with(threads), ParentRecord(plan, seeds, done, store, reporter) as record:
         record.open(run_id)
         parent, summaries = record.run.id, {seed: done[seed] for seed in seeds if seed in done}
-        begun = select.children(store(), parent, plan.spec.hash) if run_id else {}
+        begun = select.children(store(), parent, plan.tags) if run_id else {}
         for seed, child in begun.items():
             if child.info.status == "FINISHED" and (summary := select.summary(store(), child, plan.spec.target)):
                 summaries[seed] = summary

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 from tinycnn.track import verdict
 from tinycnn.track.mlflow_store import EVERY, PARENT, Store, last
 
+_SAME = "tinycnn.spec_hash", "tinycnn.data_digest", "tinycnn.code_hash"
+
 
 def finished(store: Store, plan) -> dict[int, dict]:
     """Return the summaries of the runs that need not be made again, by seed."""
@@ -15,12 +17,14 @@ def finished(store: Store, plan) -> dict[int, dict]:
     return {each["seed"]: each for each in summaries if each}
 
 
-def children(store: Store, parent: str, spec_hash: str) -> dict:
+def children(store: Store, parent: str, tags: dict) -> dict:
     """Return the runs of a parent by seed, as MLflow's entities; of two with the same seed, a finished one.
 
-    Runs that are not seeds of this spec are left out: anybody may put a run below another.
+    Runs that are not seeds of the spec, data and code in ``tags`` are left out: they may be older, and anybody may put
+    a run below another.
     """
-    found = store.search({PARENT: parent, "tinycnn.role": "seed", "tinycnn.spec_hash": spec_hash}, EVERY)
+    same = {name: tags[name] for name in _SAME if name in tags}
+    found = store.search({PARENT: parent, "tinycnn.role": "seed", **same}, EVERY)
     found.sort(key=lambda entity: entity.info.status == "FINISHED")
     return {int(entity.data.tags["tinycnn.seed"]): entity for entity in found}
 

@@ -53,7 +53,7 @@ def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers=1, cl
     summaries = {label: select.finished(store(), plan) for label, plan in plans.items()}
     with _SweepRecord(sweep, plans, store, reporter) as record:
         parent = record.open()
-        begun = {label: select.children(store(), parent, plan.spec.hash) for label, plan in plans.items()}
+        begun = {label: select.children(store(), parent, plan.tags) for label, plan in plans.items()}
         todo = [(label, seed) for seed in wanted for label in plans if seed not in summaries[label]]
         reporter.sweep(sweep.name, plans, count, todo, parent)
         tasks = _tasks(plans, todo, begun, reporter)
@@ -68,17 +68,19 @@ def run_sweep(sweep: Sweep, plans: dict[str, Plan], *, seeds=None, workers=1, cl
             done = map_all(functools.partial(_train_arm, plans, codes, parent, record.folder), tasks, **how)
         except WorkerLost as error:
             raise UserError(f"sweep {sweep.name}: {error}; the same command continues from there") from None
-        diverged = dict.fromkeys(plans, 0)
+        diverged, failures = dict.fromkeys(plans, 0), []
         for label, seed, summary, failure in itertools.chain(*done):
             if summary is None:
                 diverged[label] += 1
             else:
                 summaries[label][seed] = summary
-            record.run.failure = record.run.failure or failure
+            failures += [failure] if failure else []
         chosen = {label: {s: each[s] for s in wanted if s in each} for label, each in summaries.items()}
-        result = results(sweep, plans, chosen, diverged) | {"run_id": parent, "undelivered": record.run.failure or None}
-        if not record.run.failure:
-            record.complete(result)
+        result = results(sweep, plans, chosen, diverged) | {"run_id": parent, "undelivered": None}
+        if failures:
+            record.run.failure = result["undelivered"] = failures[0]
+        elif not record.complete(result):
+            result["undelivered"] = record.run.failure
     return result
 
 
@@ -102,7 +104,8 @@ def _train_arm(plans, codes, parent, folder, task, send) -> list[tuple]:
     """
     label, seeds = task
     plan, reporter = plans[label], _Progress(send, live=not codes)
-    where = {"parent": parent, "folder": folder / plan.spec.hash}  # arms have the same seeds
+    own = f"{plan.spec.hash}-{plan.tags['tinycnn.code_hash']}"  # arms have the same seeds, and code may change
+    where = {"parent": parent, "folder": folder / own}
     if codes:
         trained = train_job(plan, codes[label], seeds, reporter, **where)
         send("images", reporter.count)
@@ -139,14 +142,15 @@ class _SweepRecord(Record):
     def open(self) -> str:
         """Make the run, or continue the sweep's, and return its id."""
         own = {"role": "sweep", "sweep": self.sweep.name}
-        before = self.store().search({f"tinycnn.{name}": value for name, value in own.items()}, EVERY)
+        same = own | {"spec_hash": self.plan.spec.hash}
+        before = self.store().search({f"tinycnn.{name}": value for name, value in same.items()}, EVERY)
         self._open("sweep", own, before[0].info.run_id if before else None)
         self.deliver()
         return self.run.id
 
-    def complete(self, result: dict):
+    def complete(self, result: dict) -> bool:
         """Add what the arms came to, and end the run."""
-        self.deliver(lambda: self._log_end(result), lambda: self.run.end("FINISHED"))
+        return self.deliver(lambda: self._log_end(result), lambda: self.run.end("FINISHED"))
 
     def _log_end(self, result):
         plan, table = self.plan, arms_table(result)

@@ -6,11 +6,11 @@ _WIDTH, _KIND = 80, 14
 """Characters of a table, and those of what a layer is that there is room for at least."""
 
 
-def layer_table(layers, totals: tuple[int, int] | None = None) -> str:
-    """Return ``Measured.layers`` as a Markdown table, a row for each layer, and their totals.
+def layer_table(measured) -> str:
+    """Return ``Measured.layers`` as a Markdown table, a row for each layer, and the totals of the whole network.
 
     ``params`` and ``MACs`` (multiply-accumulates for one picture) are counts, ``field`` is the receptive field's side
-    in pixels. ``totals``: parameters and multiply-accumulates of the whole network, where it has some in no layer.
+    in pixels. A network of one's own may have parameters that are in no layer.
     """
     head = ("layer", "kind", "output", "params", "MACs", "field")
     cells = [
@@ -22,11 +22,10 @@ def layer_table(layers, totals: tuple[int, int] | None = None) -> str:
             f"{row.macs:,}",
             str(row.receptive_field),
         )
-        for row in layers
+        for row in measured.layers
     ]
-    parameters, macs = totals or (sum(row.parameters for row in layers), sum(row.macs for row in layers))
-    field = str(max((row.receptive_field for row in layers), default=1))
-    cells.append(("total", "", "", f"{parameters:,}", f"{macs:,}", field))
+    field = str(max((row.receptive_field for row in measured.layers), default=1))
+    cells.append(("total", "", "", f"{measured.parameters:,}", f"{measured.macs:,}", field))
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     left = _WIDTH - 19 - sum(widths[2:])  # for name and kind; 19 are the frame's
     longest = min(widths[0], max(8, left - _KIND))
