@@ -34,10 +34,9 @@ def write(names: list[str], note, *, offline: bool = False) -> list[Path]:
     """Export every seed of experiments to C, try each program on the whole test set, and write ``device.csv``.
 
     ``names``: without any, of all whose name begins with ``record_`` and that have finished runs. ``note`` is told
-    each seed in a line. Rows of other experiments stay, and those of more seeds than the store has unless the
-    experiment is named. Returns the file, [] where nothing was measured. Raises
-    UserError for an experiment that is named but has no finished run on test images, SpecError for one that C cannot
-    express.
+    each seed in a line. Rows of other experiments stay, and so do those of more seeds than the store has, unless the
+    experiment is named. Returns the file, [] where nothing was measured. Raises UserError for an experiment that is
+    named but has no finished run on test images, SpecError for one that C cannot express.
     """
     wanted = names or [name for name in experiments.names() if name.startswith("record_")]
     every, path, written = runs.read(names=wanted), evidence.FOLDER / evidence.DEVICE, []

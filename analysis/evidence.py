@@ -87,7 +87,7 @@ def class_counts() -> dict[str, list[int]]:
 
 
 def references() -> pd.DataFrame:
-    """Return the published figures, as ``references.csv`` has them; ``experiment``: ours, of the original document."""
+    """Return the published figures, as in ``references.csv``; those of the original document have an ``experiment``."""
     return pd.read_csv(REFERENCES)
 
 

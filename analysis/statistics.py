@@ -64,7 +64,7 @@ def summarise(epochs: pd.DataFrame, spec=None, measured=None, not_judged: str = 
         **{name: np.nan if value is None else value for name, value in found.items()},
         "verdict": word,
         "reason": reason,
-        "target_accuracy": verdict.wanted(spec.target, data) if spec else None,
+        "target_accuracy": verdict.asked(spec.target, data) if spec else None,
     }
 
 

@@ -133,9 +133,7 @@ def _others(report, everything: bool) -> list[dict]:
     parts, count = (rest, report.variants), len(rest) + len(report.variants)
     if not count:
         return []
-    text = (
-        "Experiments without a chapter, specs that are no longer in experiments/, and runs with values set by --set."
-    )
+    text = "Experiments without a chapter, specs no longer in experiments/, and runs with values set by --set."
     if count > _MOST_ROWS and not everything:
         text += f" Some of {count}; make report ALL=1 shows all, or the latest {MOST_VARIANTS} variants."
         parts = [part.head(_MOST_ROWS // 2) for part in parts]

@@ -152,7 +152,7 @@ def _environment(threads):
 
 def _work(pipe, function, threads, environment):
     """Do tasks in a worker's process until the pipe is closed."""
-    os.environ.clear()  # what it has is that of the first workers
+    os.environ.clear()  # it is that of when the first workers began
     os.environ.update(environment)
     for number in _TERMINAL:
         signal.signal(number, signal.SIG_IGN)

@@ -171,7 +171,7 @@ class SeedRecord(Record):
         self._describe(summary, judged)
         log_mistakes(run, plan, state)
         if plan.draw:
-            target = verdict.wanted(plan.spec.target, plan.data.name)
+            target = verdict.asked(plan.spec.target, plan.data.name)
             for name, figure in plan.draw(history, plan.data, state.logits.cpu(), plan.measured, target):
                 run.figure(name, figure)
         identity = plan.identity(self.seed, run.id)

@@ -19,8 +19,8 @@ def summarise(history: list, target=None) -> dict:
     """Return last, best, best_epoch, min_last5 and first_epoch_at_target of one run's epochs; accuracies in percent."""
     accuracies = [result.accuracy for result in history]
     best = max(accuracies)
-    aim = None if target is None else target.accuracy
-    reached = [] if aim is None else [r.epoch for r in history if r.accuracy >= aim]
+    wanted = None if target is None else target.accuracy
+    reached = [] if wanted is None else [r.epoch for r in history if r.accuracy >= wanted]
     return {
         "last": accuracies[-1],
         "best": best,
@@ -47,7 +47,7 @@ def total(summaries: list[dict], images: int | None = None) -> dict:
     }
 
 
-def wanted(target, data: str) -> float | None:
+def asked(target, data: str) -> float | None:
     """Return the test accuracy that a target asks for on a data set; None where it is about another, or names none."""
     return target.accuracy if target is not None and target.data == data else None
 
@@ -70,7 +70,7 @@ def judge(spec, summaries: list[dict], *, kind: str, fallback: bool) -> tuple[st
     holding = sum(s["held"] >= target.accuracy for s in summaries)
     average = round(mean(s["last"] for s in summaries), 9)  # a mean of exactly 99.4 may be just below it in floats
     met = holding >= ACCEPTED_SHARE * n and average >= target.accuracy
-    goal = f"{target.accuracy:g} % in each of the last {target.last_epochs} epochs"
+    wanted = f"{target.accuracy:g} % in each of the last {target.last_epochs} epochs"
     if n == 1:
-        return (MET if met else MISSED), f"{goal}; the lowest of them was {summaries[0]['held']:.2f}"
-    return (MET if met else MISSED), f"{goal}: {holding} of {n} seeds; mean of the last epoch {average:.3f}"
+        return (MET if met else MISSED), f"{wanted}; the lowest of them was {summaries[0]['held']:.2f}"
+    return (MET if met else MISSED), f"{wanted}: {holding} of {n} seeds; mean of the last epoch {average:.3f}"
