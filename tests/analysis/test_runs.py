@@ -67,5 +67,5 @@ def test_only_runs_of_the_spec_as_it_is_count_for_it(two_seeds, plan, tiny):
 
 def test_runs_of_older_code_are_not_mixed_with_newer_ones(two_seeds, plan, tiny, monkeypatch):
     monkeypatch.setattr(provenance, "code", lambda *_: {"tinycnn/train/loop.py:train": "0" * 12})
-    newest = run.run(plan, first_seed=1)
+    newest = run.run(dataclasses.replace(plan), first_seed=1)
     assert runs.of_spec(runs.read(), tiny)["run_id"].tolist() == [newest["run_id"]]
