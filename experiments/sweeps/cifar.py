@@ -3,7 +3,8 @@
 Question  which ingredients of cifar_15, taken away one at a time, does the network owe its accuracy to, and which other
           kinds of layers would add to it?
 Fidelity  6 epochs on the 45,000 training images beside the validation split
-Analysis  none yet
+Analysis  four of five seeds so far: separable blocks bring 7 points, one cycle nearly 4 against steps, SiLU 2 against
+          ReLU. Gated pools and shared weights may add nearly one; of neither does the interval leave out zero
 Run       make sweep SWEEP=cifar (2 h on two cores)
 """
 
