@@ -56,8 +56,8 @@ def figures(folder: Path) -> list[Path]:
     saved = FigureFolder(folder, [])
     front(saved, summary, evidence.references(), "readme_accuracy_parameters")
     summary = summary[summary["data"] == summary["data"].iloc[0]]
-    records_first = {"key": lambda names: names.map(_limit).isna(), "kind": "stable"}
-    summary = summary.sort_values("experiment", **records_first)
+    # records are drawn first
+    summary = summary.sort_values("experiment", key=lambda names: names.map(_limit).isna(), kind="stable")
     epochs = pd.concat([own[name] for name in summary["experiment"]], ignore_index=True)
     learning_curves(saved, epochs, summary, "readme_learning_curves")
     return [folder / f"{name}.{kind}" for name in saved.names for kind in ("png", "csv")]
@@ -112,8 +112,10 @@ def with_table(text: str) -> str:
 def records_table() -> str:
     """Return the README's first table: the best network under each limit, beside the best that was published."""
     rows = []
-    for name in filter(_limit, evidence.names()):
-        epochs, limit = evidence.read(name), _limit(name)
+    for name, limit in ((name, _limit(name)) for name in evidence.names()):
+        if not limit:
+            continue
+        epochs = evidence.read(name)
         found = verdict.total([*statistics.runs_of(epochs).values()])
         data, parameters = (epochs[column].iloc[0] for column in ("data", "parameters"))
         others = evidence.references().query("data == @data and parameters < @limit").nlargest(1, "best")
