@@ -16,6 +16,7 @@ from tinycnn import ROOT
 from tinycnn.cli import commands, show
 from tinycnn.cli.main import as_called, note, program
 from tinycnn.errors import UserError
+from tinycnn.spec import StepLR
 from tinycnn.track import close as closing
 from tinycnn.track import jobs, mlflow_store, resume, run, seed
 from tinycnn.track.mlflow_store import EVERY, Store
@@ -328,14 +329,14 @@ def test_the_lines_of_a_study_are_broken_at_words(screen, columns):
             reporter.study(study, 30, 2, 0.05, 2, "a" * 32)
             for number, value in ((2, 0.04), (3, 0.045), (4, None)):
                 outcome = SimpleNamespace(value=value, accuracy=98.7, state="pruned", epochs=[1] * 5, seconds=34.2)
-                values = {"model.dropout": 0.0123, "schedule.step_size": 12, "optimizer.lr": 0.00749}
+                values = {"model.dropout": 0.0123, "schedule": StepLR(5), "optimizer.lr": 0.00749}
                 reporter.trial(number, outcome, values, 7872)
 
     lines = screen(columns, searched)
     assert max(map(len, lines)) <= columns and "30 trials (2 trained before)" in " ".join(lines)
     assert " ".join(lines).count(", best 0.04000") >= 3 and "trial 4: pruned after 5 epochs" in " ".join(lines)
     words = {word for line in lines for word in line.split()}
-    assert {"schedule.step_size"[9:], "0.00749),", "validation"} - words == {"validation"}
+    assert {"dropout", "schedule", "StepLR(step_size=5,", "0.00749),", "validation"} - words == {"validation"}
 
 
 @pytest.mark.parametrize("columns, rate", [(80, False), (120, True)])

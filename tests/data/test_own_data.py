@@ -8,6 +8,7 @@ from tinycnn.errors import SpecError, UserError
 from tinycnn.network.check import check
 from tinycnn.spec import Conv, Data, Head, MaxPool, Network, Spec, Target, Train
 from tinycnn.track import verdict
+from tinycnn.track.plan import prepare
 
 RANDOM = np.random.default_rng(0)
 GOOD = {
@@ -93,6 +94,12 @@ def test_what_is_wrong_with_an_npz_file_is_said_in_one_line(tmp_path, changed, w
     with pytest.raises(UserError) as caught:
         check(spec_of(Data(name="npz", path=path)))
     assert words in str(caught.value) and path in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_channel_that_is_the_same_everywhere_is_said_before_training(tmp_path):
+    colour = {name: np.stack([GOOD[name], GOOD[name], 0 * GOOD[name]], axis=1) for name in ("x_train", "x_test")}
+    with pytest.raises(UserError, match="mine: data: channel 2 of the training images is the same everywhere"):
+        prepare(spec_of(Data(name="npz", path=npz(tmp_path, **colour))))
 
 
 def test_a_folder_of_images_is_read_in_the_order_of_its_names(tmp_path):

@@ -4,6 +4,7 @@ import json  # noqa: I001
 
 import networks
 import pytest
+from torch import nn
 
 from tinycnn.data import files as data
 from tinycnn.errors import OVER_LIMIT, USAGE, OverLimit, SpecError
@@ -156,6 +157,10 @@ def test_a_derived_spec_cannot_have_what_a_spec_cannot():
         ({"trian": {"epochs": 3}}, "trian.epochs: no such field; did you mean 'train.epochs'?"),
         ({"train": {"epoch": 3}}, "train.epoch: no such field; did you mean 'epochs'?"),
         ({"optimizer": StepLR()}, "optimizer: must be a Optimizer or a dict"),
+        ({"schedule": StepLR}, "schedule: must be a Schedule, got StepLR; write StepLR()"),
+        ({"model": nn.Flatten}, "model: must be a Model, got Flatten; write Custom(Flatten)"),
+        ({"model": nn.Flatten()}, "model: must be a Model, got Flatten; write Custom(Flatten)"),
+        ({"loss": nn.MSELoss()}, "loss: must be a Loss, got MSELoss; derive it from tinycnn.spec.Loss"),
         ({"name": "Two Words"}, "name: "),
     ):
         with pytest.raises(SpecError) as caught:

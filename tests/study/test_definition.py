@@ -73,12 +73,19 @@ def test_a_base_outside_its_ranges_is_told(exp3):
     assert found.base_parameters() == {"model.dropout": 0.003}
 
 
+def test_a_field_that_is_inherited_has_no_value_of_its_own_to_begin_with(exp3):
+    found = study(exp3, {"model.layers.0.dropout": Float(0.0, 0.1)})
+    assert check_study(found) == ["model.layers.0.dropout: exp3's own value is outside the range"]
+    assert found.base_parameters() == {}
+
+
 @pytest.mark.parametrize(
     "make, words",
     [
         (lambda: Float(1, 1), "low must be below high"),
         (lambda: Float(0, 1, log=True), "with log, low above 0"),
         (lambda: Int(1, 8, step=7, log=True), "no step"),
+        (lambda: Int(1, 8, step=0), "a step 1 or more"),
     ],
 )
 def test_a_range_that_is_none_is_refused(make, words):
@@ -101,6 +108,14 @@ def test_items_of_a_list_are_searched_by_their_index(exp3):
     assert check_study(found) == [] and found.base_parameters() == {"model.widths.0": 8, "model.widths.1": 12}
     trained = found.trained.with_values(found.values({"model.widths.0": 4, "model.widths.1": 8}))
     assert trained.model.widths == [4, 8]
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_lists_are_chosen_as_lists_or_tuples_and_trial_0_is_the_base(exp3, kind):
+    rows = [kind(row) for row in [(8, 12), (8, 8)]]
+    found = study(exp3.but(model=Custom(wide)), {"model.widths": Choice(*rows)})
+    assert check_study(found) == [] and found.values(found.base_parameters()) == {"model.widths": rows[0]}
+    assert found.trained.with_values({"model.widths": rows[1]}).model.widths == [8, 8]
 
 
 def test_layers_rows_of_layers_and_sections_are_chosen_like_anything_else(exp3):

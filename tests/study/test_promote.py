@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from scipy import stats
 
 from tinycnn import ROOT
 from tinycnn.errors import SpecError, UserError
-from tinycnn.spec import BlurPool, Conv, Repeat
+from tinycnn.spec import BlurPool, Conv, OneCycle, Repeat
 from tinycnn.spec import load as experiments
 from tinycnn.study import definition, promote, storage
 from tinycnn.study.definition import Choice, Float, Int, Study
@@ -104,6 +105,51 @@ def test_nothing_is_overwritten_and_no_bad_file_is_left(study, folder):
     assert {path: path.read_text() for path in folder.iterdir()} == before
 
 
+def test_changes_that_the_study_made_to_its_base_are_promoted_too(study, monkeypatch):
+    base = study.base.but(augment={"rotation": 15.0}, optimizer={"lr": 0.02})  # not renamed
+    study = study.model_copy(update={"base": base})
+    monkeypatch.setitem(sys.modules, "experiments.studies.some", SimpleNamespace(STUDY=study))
+    searched(study, ({"model.layers.0.channels": 6}, 0.4))
+    promote.promote(study, "exp9")
+    assert experiments.load("exp9").difference(base) == {"model.layers.0.channels": (8, 6)}
+
+
+OWN = """
+from torch import nn
+from experiments.exp3 import SPEC as EXP3
+from tinycnn.spec import Conv, Custom, Head, Layer, MaxPool
+from tinycnn.study import Choice, Study
+
+class Mix(Layer):
+    groups: int = 2
+    def build(self, shape):
+        return nn.ChannelShuffle(self.groups)
+
+def other(width=8):
+    return nn.Sequential(nn.Conv2d(1, width, 5, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144 * width, 10))
+
+STUDY = Study(name="own", base=EXP3, ranges={
+    "model": Choice(EXP3.model, Custom(other, width=2)),
+    "model.layers": Choice(EXP3.model.layers, (Conv(8), Mix(groups=4), Conv(8), Head())),
+})
+"""
+
+
+@pytest.mark.parametrize("field", ["model", "model.layers"])
+def test_classes_and_networks_of_the_study_s_own_file_are_found_by_another_process(tmp_path, field):
+    (tmp_path / "own.py").write_text(OWN)
+    own = definition.load(str(tmp_path / "own.py"))
+    choice = own.ranges[field]
+    study = own.model_copy(update={"ranges": {field: choice}})
+    searched(study, ({field: choice.words[1]}, 0.4))
+    promote.promote(study, "exp9")
+    for name in [name for name, module in sys.modules.items() if getattr(module, "STUDY", None) == own]:
+        del sys.modules[name]
+    spec = experiments.load("exp9")
+    promoted = spec.model if field == "model" else spec.model.layers
+    assert repr(promoted) == repr(choice.values[1])
+
+
 def test_the_base_itself_and_a_study_not_begun_are_told(study):
     with pytest.raises(UserError, match="search some` begins it"):
         promote.promote(study, "exp9")
@@ -139,6 +185,24 @@ def test_both_are_trained_with_the_same_fresh_seeds_on_the_test_set_and_compared
     assert clusters == [None, None, "there", "there"]
     assert asked[2:] == [(("exp3", 3), 2, 1000, True), (("exp9", 3), 2, 1000, True)]
     assert result == storage.opened(study).user_attrs["comparison"], "the comparison of other specs is not kept"
+
+
+@pytest.mark.parametrize(
+    "data, against", [({"name": "mnist5k"}, "own"), ({"images": 5000}, "own"), ({}, "exp3")], ids=str
+)
+def test_a_derived_base_is_compared_as_its_experiment_unless_that_has_other_images(monkeypatch, data, against):
+    base = experiments.load("exp3").but(name="own", data=data, schedule=OneCycle(), target={"accuracy": None})
+    study = Study(name="some", base=base, ranges={"optimizer.lr": Float(0.001, 0.1, log=True)})
+    monkeypatch.setitem(sys.modules, "experiments.studies.some", SimpleNamespace(STUDY=study))
+    searched(study)
+    with pytest.raises(UserError, match="is own itself: there is nothing to promote"):
+        promote.promote(study, "exp9")
+    searched(study, ({"optimizer.lr": 0.02}, 0.4))
+    promote.promote(study, "exp9")
+    monkeypatch.setattr(promote.run, "prepare", lambda spec, **_: spec)
+    monkeypatch.setattr(promote.run, "run", lambda plan, **_: {"seeds": [{"last": 99.0}]})
+    result = promote.confirm(study, "exp9", 1, settings={})
+    assert list(result["accuracies"]) == [against, "exp9"] and result["base"] == against
 
 
 def test_the_interval_is_students_over_pairs_by_seed():

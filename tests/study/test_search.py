@@ -4,15 +4,18 @@ import contextlib
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import optuna
 import pytest
+import torch
 from matplotlib.figure import Figure
 from optuna.trial import TrialState
 from postgres import postgresql  # noqa: F401
+from torch import nn
 
 from tinycnn.data import files as data
 from tinycnn.errors import DataMissing, Diverged, OverLimit, StoreTrouble, UserError
-from tinycnn.spec import AvgPool, Conv, Head, MaxPool, Network, Repeat
+from tinycnn.spec import AvgPool, Conv, Head, Layer, MaxPool, Network, Repeat
 from tinycnn.study import results, storage, worker
 from tinycnn.study.definition import Choice, Float, Int, Study
 from tinycnn.track.mlflow_store import EVERY, Run
@@ -145,6 +148,37 @@ def test_values_that_do_not_go_together_are_refused_and_not_counted(trained, sma
     assert deep and all(spec.model.layers[1].times <= 12 for spec, _ in trained)
     for trial in deep:
         assert storage.state(trial) == "invalid" and "below 1×1" in trial.user_attrs["reason"]
+
+
+class Masked(Layer):
+    """Multiplies with what is no torch tensor, as a layer of one's own may: PyTorch's meta device refuses that."""
+
+    def build(self, shape):
+        return _Mask(np.ones(shape, np.float32))
+
+
+class _Mask(nn.Module):
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = torch.from_numpy(mask)
+
+    def forward(self, images):
+        return images * self.mask if float(images.sum()) > -1e9 else images
+
+
+def test_a_layer_of_one_s_own_that_computes_with_numbers_is_searched_as_any_other(trained, small):
+    base = small.base.but(model=Network(Conv(4), Masked(), Conv(4), Head()), target={"parameter_limit": 8000})
+    result = worker.run(Study(name="masked", base=base, ranges={"model.layers.0.channels": Int(2, 8)}, trials=2))
+    assert result["states"] == {"complete": 2}
+
+
+def test_a_search_in_which_nothing_goes_together_names_the_reason(trained, small, monkeypatch):
+    monkeypatch.setattr(storage, "REFUSED", 9)
+    deep = Network(Conv(4), Repeat(Conv(4), times=2), Head())
+    layout = small.base.but(model=deep, target={"parameter_limit": 8000})
+    ranges = {"model.layers.1.times": Int(30, 40)}
+    with pytest.raises(OverLimit, match="'invalid': 30.*The last that do not: .*below 1×1"):
+        worker.run(Study(name="layout", base=layout, ranges=ranges, trials=3))
 
 
 def test_a_study_begun_with_another_definition_or_data_set_is_refused(trained, small, no_data, monkeypatch):

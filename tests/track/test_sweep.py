@@ -182,7 +182,8 @@ def test_wrong_arms_are_refused_by_name(tmp_path):
     for arms, said in (
         ({"x": {"optimizer.rate": 1}}, "arms.x: optimizer.rate: no such field"),
         ({"x": 3}, "arms.x: must be a dict"),
-        ({"x": {"optimizer.lr": 0.01}}, "'x' is the same as 'base'"),
+        ({"x": {"optimizer.lr": 0.01}}, "each is the same as the base; change something"),
+        ({"base": {"optimizer.lr": 0.02}}, "'base' is the base itself; give this arm another label"),
         ({"a": {"optimizer.lr": 0.02}, "b": {"optimizer.lr": 0.02}}, "'b' is the same as 'a'"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -191,6 +192,11 @@ def test_wrong_arms_are_refused_by_name(tmp_path):
         sweeps.plans(a_sweep(wide={"model.layers.0.channels": 400}))
     with pytest.raises(SpecError, match="no sweep or .py file is called 'nothing'"):
         load("nothing")
+
+
+def test_the_combination_of_a_grid_that_is_the_base_is_the_base():
+    found = Sweep(name="rates", base=TINY, arms=grid(**{"optimizer.lr": [TINY.optimizer.lr, 0.5]}))
+    assert [*found.specs()] == [BASE, "lr=0.5"]
 
 
 def test_a_grid_has_an_arm_for_each_combination():

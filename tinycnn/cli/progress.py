@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from tinycnn.cli.main import as_called, fitted
 from tinycnn.errors import Interrupted
+from tinycnn.study.definition import as_stored
 from tinycnn.track import tables
 from tinycnn.track.plan import Plan, Reporter
 
@@ -128,7 +129,7 @@ class StudyTerminal(_OnTerminal):
         if value is not None and (self.best is None or (value < self.best) == self.smallest):
             self.best = value
         result = outcome.state if value is None else f"{value:.5f}, {outcome.accuracy:.2f} %"
-        fields = ", ".join(f"{name.partition('.')[2]} {each}" for name, each in values.items())
+        fields = ", ".join(f"{name.partition('.')[2] or name} {as_stored(each)}" for name, each in values.items())
         best = "" if self.best is None else f"best {self.best:.5f}"
         line = f"trial {number}: {result} after {len(outcome.epochs)} epochs, {outcome.seconds:.0f} s ({fields})"
         _print(f"{line}{best and ', ' + best}")

@@ -14,6 +14,7 @@ from tinycnn.errors import SpecError
 from tinycnn.network.startup import postpone_compiler
 from tinycnn.spec import Network, Repeat, Residual
 from tinycnn.spec.build import evaluation, output, result
+from tinycnn.spec.section import is_ours
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,10 @@ def measure(spec, facts) -> Measured:
 
 
 def count_parameters(spec, facts) -> int:
-    """Count the parameters of the network of ``spec``; those of a ``Network`` without computing anything."""
+    """Count the parameters of the network of ``spec``; those of the project's own layers without computing anything."""
     shape, classes = (facts.channels, facts.size, facts.size), len(facts.classes)
-    with prefixed(spec), torch.device("meta") if isinstance(spec.model, Network) else contextlib.nullcontext():
+    ours = isinstance(spec.model, Network) and all(map(is_ours, spec.model.used()))
+    with prefixed(spec), torch.device("meta") if ours else contextlib.nullcontext():
         return sum(p.numel() for p in spec.model.build(shape, classes).parameters())
 
 

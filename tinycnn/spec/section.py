@@ -67,22 +67,23 @@ class Kind(Section):
         return {self.tag: name_of(type(self)), **first, **fields}
 
     def __reduce_ex__(self, protocol):  # another process imports a class of an experiment's file by its reference
-        ours = next(each for each in type(self).__mro__ if _is_ours(each))
+        ours = next(each for each in type(self).__mro__ if is_ours(each))
         return super().__reduce_ex__(protocol) if type(self) is ours else (made, (ours, self.model_dump(mode="json")))
 
     @classmethod
     def kinds(cls) -> dict[str, type]:
         """Return the kinds of this project by their tag."""
-        return {each.__name__: each for each in _subclasses(cls) if _is_ours(each)}
+        return {each.__name__: each for each in _subclasses(cls) if is_ours(each)}
 
 
-def _is_ours(cls) -> bool:
+def is_ours(cls) -> bool:
+    """Tell whether a class is of this project, not of a user's file."""
     return cls.__module__.startswith("tinycnn.")
 
 
 def name_of(cls) -> str:
     """Return the tag of a kind."""
-    return cls.__name__ if _is_ours(cls) else source.reference(cls)
+    return cls.__name__ if is_ours(cls) else source.reference(cls)
 
 
 own_name = property(lambda section: name_of(type(section)), doc="The tag of a kind.")
@@ -141,7 +142,7 @@ def made(base, values):
         if base.tag not in values:
             raise SpecError(f"missing; known: {', '.join(base.kinds())}")
         cls = kind(base, values[base.tag])
-        if not (base.tag in cls.model_fields and _is_ours(cls)):  # a field of data sets
+        if not (base.tag in cls.model_fields and is_ours(cls)):  # a field of data sets
             values = {name: value for name, value in values.items() if name != base.tag}
     return cls.model_validate_json(json.dumps(values))
 

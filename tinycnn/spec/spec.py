@@ -77,6 +77,8 @@ class Spec(Section):
         # a whole before its parts, and a kind before its fields
         for dotted in sorted(changes, key=lambda name: (name.count("."), not name.endswith((".name", ".kind")))):
             (section, *path), value = dotted.split("."), changes[dotted]
+            if dotted in BASES and callable(value):
+                raise _no_section(dotted, value)
             if section in _FIXED or section not in values or not (path or isinstance(value, Section | dict)):
                 raise self._no_field(dotted)
             values[section] = to_jsonable_python(values[section]) if path else value
@@ -176,6 +178,16 @@ class Spec(Section):
         # a reference such as folder/exp7.py:Mixup counts without its folder
         text = re.sub(r'"[^"]*/([^"/]*\.py:[^"/]*")', r'"\1', json.dumps(numbers, sort_keys=True))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _no_section(field: str, value) -> SpecError:
+    """Return the error for a class, a function or a torch module in place of a section."""
+    name = getattr(value, "__name__", type(value).__name__)
+    if isinstance(value, type) and issubclass(value, Section):
+        cure = f"write {name}()"
+    else:
+        cure = f"write Custom({name})" if field == "model" else f"derive it from tinycnn.spec.{BASES[field].__name__}"
+    return SpecError(f"{field}: must be a {BASES[field].__name__}, got {name}; {cure}")
 
 
 def _flat(values, prefix: str = "") -> dict:

@@ -40,15 +40,25 @@ class Sweep(Section):
     @model_validator(mode="after")
     def _arms_differ(self):
         labels = {}
-        for label, spec in self.specs().items():
+        if BASE in self.arms:
+            raise ValueError(f"arms: {BASE!r} is the base itself; give this arm another label")
+        specs = self.specs()
+        if len(specs) == 1:
+            raise ValueError("arms: each is the same as the base; change something")
+        for label, spec in specs.items():
             if spec.hash in labels:
                 raise ValueError(f"arms: {label!r} is the same as {labels[spec.hash]!r}; remove one of them")
             labels[spec.hash] = label
         return self
 
     def specs(self) -> dict[str, Spec]:
-        """Return the spec of each arm by its label, the base first; all are named after the sweep."""
-        return {label: self._spec(label, arm) for label, arm in {BASE: {}, **self.arms}.items()}
+        """Return the spec of each arm by its label, the base first, which stands for arms that are the same as it.
+
+        All are named after the sweep.
+        """
+        base = self._spec(BASE, {})
+        arms = {label: self._spec(label, arm) for label, arm in self.arms.items()}
+        return {BASE: base} | {label: spec for label, spec in arms.items() if spec.hash != base.hash}
 
     def _spec(self, label: str, arm) -> Spec:
         try:
@@ -63,7 +73,8 @@ class Sweep(Section):
 def grid(**values) -> dict[str, dict]:
     """Return an arm for each combination of some values: ``grid(**{"optimizer.lr": [0.01, 0.02], ...})``.
 
-    The label is e.g. ``lr=0.01 epochs=7``; the dotted names in full where their last parts agree.
+    The label is e.g. ``lr=0.01 epochs=7``; the dotted names in full where their last parts agree. A combination that is
+    the base itself is no arm of its own.
     """
     last = [name.rpartition(".")[2] for name in values]
     names = last if len(set(last)) == len(last) else [*values]

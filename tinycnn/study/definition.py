@@ -27,11 +27,12 @@ class Float:
     log: bool = False
 
     def __post_init__(self):
-        if not self.low < self.high or (self.log and (self.low <= 0 or getattr(self, "step", 1) != 1)):
-            raise ValueError(f"{self}: low must be below high; with log, low above 0 and no step")
+        step = getattr(self, "step", 1)
+        if not self.low < self.high or step < 1 or (self.log and (self.low <= 0 or step != 1)):
+            raise ValueError(f"{self}: low must be below high, a step 1 or more; with log, low above 0 and no step")
 
     def __contains__(self, value) -> bool:
-        return self.low <= value <= self.high
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
     def trained(self, value):
         """Return what is trained for a suggested value: ``DIGITS`` significant digits, within the range."""
@@ -76,8 +77,13 @@ class Choice(Section):
 
 
 def as_stored(value):
-    """Return a value as Optuna stores it: layers and sections as the code that makes them."""
-    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+    """Return a value as Optuna stores it: layers and sections as the code that makes them, lists as tuples."""
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(_tuples(value))
+
+
+def _tuples(value):
+    """Return lists, which JSON has in place of tuples, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def classes(value) -> list[type]:

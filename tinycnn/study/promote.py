@@ -5,9 +5,12 @@ import functools
 import textwrap
 from pathlib import Path
 
+from pydantic_core import to_jsonable_python
+
 from tinycnn.errors import SpecError, UserError
-from tinycnn.spec import Spec
+from tinycnn.spec import Custom, Spec
 from tinycnn.spec import load as experiments
+from tinycnn.spec.section import is_ours
 from tinycnn.study import storage
 from tinycnn.study.definition import Study, as_stored, classes
 from tinycnn.study.results import duration, results
@@ -36,8 +39,9 @@ def promote(study: Study, name: str, number: int | None = None) -> Path:
     values, own = study.values(trial.params), study.own
     changes = {field: value for field, value in values.items() if as_stored(value) != own[field]}
     spec = study.base.with_values(changes, name=name, parent=base.name, notes="")
-    if not spec.difference(base):
-        raise UserError(f"study {study.name}: trial {number} is {base.name} itself: there is nothing to promote")
+    for other in (study.base, base):
+        if not spec.difference(other):
+            raise UserError(f"study {study.name}: trial {number} is {other.name} itself: there is nothing to promote")
     path.write_text(_file(study, base, spec, changes, trial, result), encoding="utf-8")
     try:
         experiments.load(name)
@@ -53,6 +57,12 @@ def _experiment(base: Spec) -> Spec:
         if name in experiments.names():
             return experiments.load(name)
     raise UserError(f"the base {base.name} is no experiment of {experiments.FOLDER}: make it one, then promote")
+
+
+def _compared_with(base: Spec) -> Spec:
+    """Return what a promoted spec is compared with: its parent, or the study's base where that has other images."""
+    parent = _experiment(base)
+    return parent if parent.data == base.data else base
 
 
 def _file(study, base, spec, changes, trial, result) -> str:
@@ -71,18 +81,27 @@ def _file(study, base, spec, changes, trial, result) -> str:
     wrap = functools.partial(textwrap.fill, width=110, break_long_words=False, break_on_hyphens=False)
     lines = [wrap(f"{head:<10}{words}", subsequent_indent=" " * 10) for head, words in notes.items()]
     imports, parent = {f"experiments.{base.name}": {f"SPEC as {base.name.upper()}"}}, base.name.upper()
-    if study.base.name != base.name:
+    if study.base.difference(base):
         imports, parent = {f"experiments.studies.{study.name}": {"STUDY"}}, "STUDY.base"
-    for kind in classes(tuple(changes.values())):
-        module = "tinycnn.spec" if kind.__module__.startswith("tinycnn.") else kind.__module__
-        imports.setdefault(module, set()).add(kind.__name__)
+    if used := {kind.__name__ for value in changes.values() if not _of_own_file(value) for kind in classes(value)}:
+        imports["tinycnn.spec"] = used
     return "\n".join([
         f'"""{base.name} with what the study {study.name} found best.\n', *lines, '"""\n',
         *(f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())),
         f"\nSPEC = {parent}.with_values(", "    {",
-        *(wrap(f'        "{field}": {value!r},', subsequent_indent=" " * 12) for field, value in changes.items()),
+        *(wrap(f'        "{field}": {_code(value)},', subsequent_indent=" " * 12) for field, value in changes.items()),
         "    },", f'    name="{spec.name}",', f'    parent="{base.name}",', ")\n",
     ])  # fmt: skip
+
+
+def _of_own_file(value) -> bool:
+    """Tell whether a value has classes or functions of a file outside ``tinycnn``."""
+    return any(kind is Custom or not is_ours(kind) for kind in classes(value))
+
+
+def _code(value) -> str:
+    """Return a value as code; one of the user's own classes as a dict that refers to their file."""
+    return repr(to_jsonable_python(value) if _of_own_file(value) else value)
 
 
 def _short(value) -> str:
@@ -98,7 +117,7 @@ def confirm(
     (values by dotted name) change both specs. On a ``cluster`` each seed is a job. ``how``: device
     and offline, as ``run.prepare`` takes them.
     """
-    reporter, base, promoted = reporter or run.Reporter(), _experiment(study.base), experiments.load(name)
+    reporter, base, promoted = reporter or run.Reporter(), _compared_with(study.base), experiments.load(name)
     found = storage.opened(study)
     if promoted.hash == base.hash:
         raise SpecError(f"{name}: is {base.name} itself; give --name the spec that was promoted")

@@ -75,10 +75,13 @@ def run(
         result = results.results(study, found) | {"run_id": run_id, "budget": budget}
         record.record_study(tracked, study, found, result, draw, reporter)
     if storage.given_up(found, budget):
+        trials = found.get_trials(deepcopy=False)
+        invalid = [trial.user_attrs["reason"] for trial in trials if storage.state(trial) == "invalid"]
         raise OverLimit(
             f"study {study.name}: given up after {result['trained']} of {budget} trials, because most values have more "
             f"parameters than target.parameter_limit = {study.base.target.parameter_limit} or do not go together: "
-            f"{result['states']}. Search smaller widths, or raise the limit"
+            f"{result['states']}. "
+            + (f"The last that do not: {invalid[-1]}" if invalid else "Search smaller widths, or raise the limit")
         )
     if result["trained"] < budget:
         reporter.notice(f"{result['trained']} of {budget} trials are trained, others run elsewhere; search again then")

@@ -168,6 +168,9 @@ def prepare(spec, *, device="auto", offline=False, fallback=True, settings="", r
         spec = spec.with_values({"data.name": stand_in, "data.images": None})  # it has too few to choose from
         measured, _ = check(spec)
         data = spec.data.load(offline=offline)
+    if 0.0 in data.std:
+        channel = f"channel {data.std.index(0.0)} of the training images is the same everywhere"
+        raise UserError(f"{spec.name}: data: {channel}, so it cannot be normalised; leave it out")
     plan = Plan(spec, data, measured, device, missing, settings, draw=draw)
     if plan.kernels[1]:
         # "tinycnn" against "tinycnn, torch's kernels" in reports/bench.md, which `make bench` writes
