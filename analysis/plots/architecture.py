@@ -33,7 +33,7 @@ def architecture(measured, shape) -> Figure:
         _box(axes, row, side, shape[1], style.SKY if convolution else style.ORANGE if pool else style.BACKDROP)
         if convolution:
             words = [word for word in words if word not in (*common, str(layer.output[0]))]
-        kind = style.wrapped(", ".join(words).replace(" to classes", ""), 21, 1)
+        kind = style.wrapped(", ".join(words).replace(" to classes", "").replace("padding", "pad"), 21, 1)
         parameters, field = f"{layer.parameters:,}" if layer.parameters else "", layer.receptive_field
         _texts(axes, row, kind, "×".join(map(str, layer.output)), parameters, f"{field}×{field}")
         width = _BAR * layer.parameters / largest

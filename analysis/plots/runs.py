@@ -24,11 +24,12 @@ _ONE_RUN = {"color": style.GREY, "linewidth": 0.9, "linestyle": (0, (2.5, 1))}
 
 
 @style.styled
-def learning_curves(epochs: pd.DataFrame, target: float | None = None) -> Figure:
+def learning_curves(epochs: pd.DataFrame, target: float | None = None, words: str = "target") -> Figure:
     """Draw the test errors of each experiment over its epochs: the mean over seeds, and a band from lowest to highest.
 
-    ``target``: an accuracy in percent, drawn where the errors come near it; below, its neighbourhood is drawn again,
-    larger and without bands. Of more experiments than can be told apart the last ones are grey, and means only.
+    ``target``: an accuracy in percent, called ``words`` in the legend, drawn where the errors come near it; below, its
+    neighbourhood is drawn again, larger and without bands. Of more experiments than can be told apart the last ones are
+    grey, and means only.
     """
     runs = _with_errors(epochs)
     names, means = _names(runs), runs.groupby(["experiment", "epoch"])["errors"].mean().reset_index()
@@ -52,7 +53,7 @@ def learning_curves(epochs: pd.DataFrame, target: float | None = None) -> Figure
     for errors in wanted:
         for axes in figure.axes:
             axes.axhline(errors, **style.TARGET)
-        entries.append((f"target {target:g} %", style.TARGET))
+        entries.append((f"{words} {target:g} %", style.TARGET))
     axis.legend(figure, entries)
     return figure
 

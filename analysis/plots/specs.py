@@ -92,7 +92,8 @@ def accuracy_against(summary: pd.DataFrame, references: pd.DataFrame, cost: str,
 def _points(axes, own, published, column, crowd=None, accuracies=True) -> tuple[list, list]:
     """Draw the points of one panel, with their fronts; return what ``label_points`` takes.
 
-    Intervals are drawn where there are enough seeds. Points of equal cost are moved apart sideways. ``crowd``: the ends
+    Intervals are drawn where there are enough seeds. Of points of equal cost the best stays, and the others are moved
+    to its left. ``crowd``: the ends
     of the axis, where that is not to hold all; ``accuracies``: whether these stand on the right.
     """
     own = own.dropna(subset=[column]).astype({column: float})
@@ -114,9 +115,10 @@ def _points(axes, own, published, column, crowd=None, accuracies=True) -> tuple[
             axes.plot(part[column], axis.errors_of(shown[part.index]), **mark)
         named = published["name"].where(published.index.isin(theirs), "")
         labels = _labels(published[[column]].assign(name=named), shown, style.GREY)
+    own = own.sort_values("last", ascending=False, kind="stable")
     equal = own.groupby(column)[column]
-    place = (equal.cumcount() - (equal.transform("size") - 1) / 2) / equal.transform("size")
-    own = own.assign(**{column: own[column] * (right / left) ** (0.03 * place)})
+    place = equal.cumcount() / equal.transform("size")
+    own = own.assign(**{column: own[column] * (left / right) ** (0.03 * place)})
     known = own[own["n"] >= axis.FEWEST].dropna(subset=["last_low", "last_high"])
     bars = axis.errors_of(known["last_high"]), axis.errors_of(known["last_low"])
     axes.vlines(known[column], *bars, color=_OWN["color"], linewidth=1)
@@ -131,7 +133,7 @@ def _points(axes, own, published, column, crowd=None, accuracies=True) -> tuple[
 def _labels(points, accuracies, color) -> list[tuple]:
     """Return what ``label_points`` takes. ``points``: cost and name."""
     rows = zip(points.itertuples(index=False), axis.errors_of(accuracies), strict=True)
-    return [(x, float(y), style.short(name, 20), color) for (x, name), y in rows]
+    return [(x, float(y), style.short(name, 22), color) for (x, name), y in rows]
 
 
 def _kinds(published) -> list[tuple]:
@@ -156,20 +158,26 @@ def _front_line(axes, costs, accuracies, options) -> list[tuple]:
 def changes(changes: pd.DataFrame) -> Figure:
     """Draw what each experiment gained on its parent, in points of the last epoch's accuracy, with a 95 % interval.
 
-    A filled point is paired by seed, a hollow one is not. Intervals are drawn where there are enough seeds.
+    A filled point is paired by seed, a hollow one is not. Intervals are drawn where there are enough seeds. A parent
+    that all have in common is named once.
     """
     figure, (axes,) = axis.column(0.75 + 0.22 * len(changes))
-    kinds = {True: ("paired by seed, 95 % interval", _PAIRED), False: ("not paired", _UNPAIRED)}
+    interval = ", 95 % interval" * bool((changes["n"] >= axis.FEWEST).any())
+    kinds = {True: (f"paired by seed{interval}", _PAIRED), False: (f"not paired{interval}", _UNPAIRED)}
+    parents = changes["parent"].unique()
     for row, change in enumerate(changes.itertuples()):
         options = kinds[bool(change.paired)][1]
         if change.n >= axis.FEWEST:
             axes.plot([change.low, change.high], [row, row], **options | {"marker": ""})
         axes.plot(change.difference, row, **options)
     axes.axvline(0, **style.LIMIT)
-    names = [f"{style.short(row.experiment, 12)} – {style.short(row.parent, 12)} (n={row.n:g})"
-             for row in changes.itertuples()]  # fmt: skip
+    names = [
+        f"{style.short(row.experiment, 26)} (n={row.n:g})" if len(parents) == 1 else
+        f"{style.short(row.experiment, 12)} – {style.short(row.parent, 12)} (n={row.n:g})"
+        for row in changes.itertuples()
+    ]  # fmt: skip
     axis.row_axis(axes, names, 6.5)
     axes.margins(x=0.08)
-    axes.set_xlabel("points of accuracy")
+    axes.set_xlabel("points of accuracy" + (f" against {style.short(parents[0])}" if len(parents) == 1 else ""))
     axis.legend(figure, [kinds[kind] for kind in (True, False) if kind in set(changes["paired"].astype(bool))])
     return figure

@@ -1,4 +1,4 @@
-"""The chapters of a report: an iteration in its five parts, and the studies."""
+"""The chapters of a report: an iteration in its five parts, the studies and the sweeps."""
 
 import pandas as pd
 
@@ -7,10 +7,11 @@ from analysis.report import figures
 from analysis.report.document import bullets, heading, number, paragraph, table
 from analysis.report.document import figures as figure_group
 from analysis.statistics import as_text, difference_as_text
+from analysis.sweeps import differences
 from tinycnn.track.description import parse_notes
 
-_MOST_STUDIES = 3
-"""Studies with a figure unless everything is asked for; first those compared on the test set."""
+_MOST_STUDIES, _MOST_SWEEPS = 3, 2
+"""With figures unless everything is asked for: first studies compared on the test set, and sweeps of the most seeds."""
 
 
 def iteration(report, name: str, saved, pictured: bool, everything: bool) -> list[dict]:
@@ -73,12 +74,13 @@ def studies(found: dict, saved, everything: bool) -> list[dict]:
 
 
 def sweeps(found: dict, saved, everything: bool) -> list[dict]:
-    """Return a section for each sweep, or the two of the most seeds: its arms, and what each brings.
+    """Return a row for each sweep, and a section for each, or for the two of the most seeds: what each arm brings.
 
     ``found``: by name.
     """
-    sections, seeds = [], {name: max(arm["n"] for arm in result["arms"]) for name, result in found.items()}
-    for name in sorted(found, key=lambda each: -seeds[each])[: None if everything else 2]:
+    seeds = {name: max(arm["n"] for arm in result["arms"]) for name, result in found.items()}
+    sections = [_all_sweeps(found, seeds)] if len(found) > 1 else []
+    for name in sorted(found, key=lambda each: -seeds[each])[: None if everything else _MOST_SWEEPS]:
         result, several = found[name], seeds[name]
         arms = result["arms"]
         rows = [
@@ -96,6 +98,18 @@ def sweeps(found: dict, saved, everything: bool) -> list[dict]:
         sections += [heading(3, f"Sweep {name}"), paragraph(text), table(head, rows, "<>>>>>><")]
         sections += [figure_group(figures.sweep(name, result, saved))] * (several > 1)
     return sections
+
+
+def _all_sweeps(found: dict, seeds: dict) -> dict:
+    """Return the table of all sweeps, with the best arm of each against its base."""
+    rows = []
+    for name, result in found.items():
+        best = [(row.experiment, difference_as_text(row._asdict())) for row in differences(result).head(1).itertuples()]
+        arms = result["arms"]
+        counts = len(arms) - 1, seeds[name], arms[0]["evaluated_on"]
+        rows.append((name, result["base"], result["data"], *counts, *(best or [("-", "-")])[0]))
+    head = ("sweep", "base", "data", "arms", "n", "images", "best arm (of many, so optimistic)", "against the base")
+    return table(head, rows, "<<<>><<<")
 
 
 def _study(result: dict) -> list[dict]:

@@ -152,7 +152,7 @@ def _sources(report, best, everything: bool) -> list[dict]:
     if not everything:
         shown = shown[shown["name"].isin([theirs.name for *_, theirs in best if theirs])]
     columns = ["name", "source", "note", "recipe"][: 4 if everything else 3]
-    head = ("published", "source", "how selected", "recipe")[: len(columns)]
+    head = ("published", "source", "how its best was selected", "recipe")[: len(columns)]
     found = [heading(2, "Sources and notes"), table(head, shown[columns].to_numpy(), "<" * len(columns))]
     notes = report.notes if everything else report.notes[:_MOST_NOTES]
     left = len(report.notes) - len(notes)

@@ -50,17 +50,20 @@ class FigureFolder:
 def learning_curves(saved: FigureFolder, epochs, summary, name: str) -> list[dict]:
     """Draw the learning curves of the experiments of one data set."""
     caption = "Test errors over the epochs: means over seeds, in a band from the lowest to the highest seed."
-    wanted = summary["target_accuracy"].dropna().mode()
-    target = float(wanted.iloc[0]) if len(wanted) else None
+    wanted = summary["target_accuracy"].dropna()
+    target, words = (float(wanted.mode().iloc[-1]), "target") if len(wanted) else (None, "")
+    owners = summary.loc[summary["target_accuracy"] == target, "experiment"]
+    if len(owners) < len(wanted):
+        words += f" of {len(owners) if len(owners) > 1 else style.short(owners.iloc[0])}:"
     data = epochs[["experiment", "data", "seed", "epoch", "test_accuracy"]]
-    return saved.add(name, caption, data, lambda: runs.learning_curves(data, target))
+    return saved.add(name, caption, data, lambda: runs.learning_curves(data, target, words))
 
 
 def front(saved: FigureFolder, summary, references, name: str) -> list[dict]:
     """Draw accuracy against parameters with the front over the budgets, a panel for each data set."""
     caption = (
         "Test errors against parameters, and the front: networks that none of as few parameters surpasses. Blue: "
-        "tinycnn's means; networks of equal size stand side by side. Grey: published, by how they were selected."
+        "tinycnn's means; of networks of equal size the best stands right. Grey: published, by how they were selected."
     )
     summary = summary.dropna(subset=["parameters"])
     if summary.empty:  # none was recorded
@@ -217,5 +220,6 @@ def study(name: str, trials, result: dict, saved: FigureFolder) -> list[dict]:
     """Draw what an Optuna study tried, if it has a complete trial."""
     if result.get("best") is None:
         return []
-    caption = f"{name}: objective over each searched field, with its share of the variation. Star: the best trial."
+    share = ", with its share of the variation" if result.get("importances") else ""
+    caption = f"{name}: objective over each searched field{share}. Star: the best trial."
     return saved.add(f"study_{name}_slices", caption, trials, lambda: studies.slices(trials, result))

@@ -10,6 +10,7 @@ from analysis.report.data import in_order
 from analysis.report.document import number, with_epoch
 from analysis.report.figures import FigureFolder, front, learning_curves
 from tinycnn import ROOT
+from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import UserError
 from tinycnn.track import verdict
 from tinycnn.track.tables import markdown
@@ -110,7 +111,7 @@ def with_table(text: str) -> str:
 
 
 def records_table() -> str:
-    """Return the README's first table: the best network under each limit, beside the best that was published."""
+    """Return the README's first table: the record under each limit, beside the best figure that was published."""
     rows = []
     for name, limit in ((name, _limit(name)) for name in evidence.names()):
         if not limit:
@@ -140,21 +141,23 @@ def results_table() -> str:
     published = evidence.references().dropna(subset=["experiment"])
     for row in published.itertuples():
         best, train = with_epoch(row.best, row.best_epoch), f"{row.train:.2f} (best)"
-        rows.append((row.experiment, "original", f"{row.parameters:,.0f}", "1", train, "-", "-", "-", best, "-"))
+        counts = f"{row.parameters:,.0f}", "1"
+        rows.append((row.experiment, row.data, "original", *counts, train, "-", "-", "-", best, "-"))
         rows += [_row(row.experiment)] if row.experiment in names else []
     rows += [_row(name) for name in names if name not in set(published["experiment"])]
-    head = ("iteration", "whose", "parameters", "n", "train %", "test % (last epoch)", "std", "min", "best % (epoch)",
-            "min of last 5")  # fmt: skip
-    return markdown(head, rows, "<<" + ">" * 8)
+    rows.sort(key=lambda row: [*DATASETS, row[1]].index(row[1]))
+    head = ("iteration", "data set", "whose", "parameters", "n", "train %", "test % (last epoch)", "std", "min",
+            "best % (epoch)", "min of last 5")  # fmt: skip
+    return markdown(head, rows, "<<<" + ">" * 8)
 
 
 def _row(name: str) -> tuple:
     epochs = evidence.read(name)
     found = verdict.total([*statistics.runs_of(epochs).values()])
-    parameters, device = (epochs[column].iloc[0] for column in ("parameters", "device"))
+    data, parameters, device = (epochs[column].iloc[0] for column in ("data", "parameters", "device"))
     whose = "tinycnn" if device == "cpu" else f"tinycnn, {device}"
     return (
-        name, whose, number(parameters, 0), str(found["n"]),
+        name, data, whose, number(parameters, 0), str(found["n"]),
         number(found["clean_train"]), number(found["last"], 3), number(found["last_std"], 3), number(found["last_min"]),
         with_epoch(found["best"], found["best_epoch"]), number(found["min_last5"]),
     )  # fmt: skip

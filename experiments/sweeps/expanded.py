@@ -5,7 +5,7 @@ A convolution into four times the channels and a 1×1 convolution, with nothing 
 
 Question  does record_2k learn more with expanded convolutions, as a network of 15,050 parameters did on CIFAR-10?
 Fidelity  none: the whole training, on the 50,000 images beside the validation split
-Analysis  no: eight pairs of seeds come out alike, within 0.07 points, at either rate
+Analysis  no: over eight seeds the means come out alike, with intervals that end within 0.07 points, at either rate
 Run       make sweep SWEEP=expanded (20 min on two cores)
 """
 

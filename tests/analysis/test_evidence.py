@@ -114,4 +114,4 @@ def test_what_a_gpu_trained_is_named_in_the_table(trained):
     assert "| tiny " in readme.results_table() and "cuda" not in readme.results_table()
     epochs.assign(device="cuda").to_csv(path, index=False)
     (row,) = [line for line in readme.results_table().splitlines() if line.startswith("| tiny ")]
-    assert row.split("|")[2].strip() == "tinycnn, cuda"
+    assert [cell.strip() for cell in row.split("|")[2:4]] == [epochs["data"][0], "tinycnn, cuda"]

@@ -65,11 +65,13 @@ def test_what_a_published_figure_is_its_mark_says_and_a_crowd_is_drawn_twice():
     assert {"exp0", "exp1", "exp2", "exp3"} <= {text.get_text() for axes in figure.axes for text in axes.texts}
 
 
-def test_networks_of_equal_size_stand_side_by_side_and_two_seeds_have_no_interval():
+def test_of_networks_of_equal_size_the_best_stands_at_its_size_and_two_seeds_have_no_interval():
     summary = frames.summary(2).assign(parameters=7_872, n=[2, 3])
     axes = specs.accuracy_against_parameters(summary, frames.references()[:0]).axes[0]
     (points,) = (line for line in axes.lines if line.get_marker() == "o")
-    assert points.get_xdata()[0] < 7_872 < points.get_xdata()[1]
+    best = int(summary["last"].argmax())
+    assert points.get_xdata()[list(points.get_ydata()).index(min(points.get_ydata()))] == 7_872
+    assert sorted(points.get_xdata())[0] < 7_872 and best == 1
     (bars,) = axes.collections
     low, high = (100 * (100 - summary[end][1]) for end in ("last_low", "last_high"))
     assert [bar[:, 1].tolist() for bar in bars.get_segments()] == [pytest.approx([high, low])]
@@ -85,6 +87,16 @@ def test_changes_are_drawn_as_the_legend_says_hollow_where_not_paired():
     assert [float(dot.get_xdata()[0]) for dot in dots] == pytest.approx(frame["difference"])
     assert [dot.get_markerfacecolor() == "white" for dot in dots] == [False, True, True]  # the last: one seed a side
     assert {dot.get_color() for dot in dots} == {handle.get_color() for handle in legend}
+
+
+def test_what_all_changes_are_against_is_named_once_and_intervals_only_where_there_are_any():
+    frame = frames.changes(2).assign(parent="base", n=2)
+    frame["experiment"] = ["early and wide, 2 epochs", "early and wide, 5 epochs"]
+    figure = specs.changes(frame)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["early and wide, 2 epochs (n=2)", "early and wide, 5 epochs (n=2)"]
+    assert figure.axes[0].get_xlabel() == "points of accuracy against base"
+    assert not any("interval" in text.get_text() for text in figure.legends[0].get_texts())
 
 
 def test_the_losses_are_means_over_the_seeds():

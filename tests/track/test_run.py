@@ -8,6 +8,7 @@ import pickle
 import signal
 import socket
 import statistics
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -137,6 +138,23 @@ def test_the_record_says_with_what_and_where_in_at_most_a_dozen_tags(single, pla
     assert found["version.torch"] == torch.__version__.partition("+")[0] and found["device"] == "cpu"
     assert found["machine.threads"] == torch.get_num_threads() and found["host"] == socket.gethostname()
     assert single.info.status == "FINISHED" and single.info.run_name == "tiny, seed 6"
+
+
+def test_code_that_git_does_not_know_yet_counts_as_uncommitted(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    git = functools.partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "exp1.py").write_text("1\n")
+    for words in (["init"], ["add", "."], [*author, "commit", "-m", "first"]):
+        git(["git", *words])
+    assert provenance.uncommitted.__wrapped__() == ""
+    (tmp_path / "notes.txt").write_text("no code")
+    assert provenance.uncommitted.__wrapped__() == ""
+    (tmp_path / "experiments" / "small.py").write_text("2\n")
+    assert provenance.uncommitted.__wrapped__() == "not in git:\nexperiments/small.py\n"
+    (tmp_path / "experiments" / "exp1.py").write_text("3\n")
+    assert "-1\n+3\nnot in git:\nexperiments/small.py\n" in provenance.uncommitted.__wrapped__()
 
 
 def test_the_description_has_target_result_and_analysis(single):

@@ -31,7 +31,7 @@ def export(subject, to, output, offline):
     from tinycnn.export.export import export, text
 
     with tempfile.TemporaryDirectory() as folder:
-        is_run = re.fullmatch("[0-9a-f]{4,32}", subject) and not Path(subject).exists()
+        is_run = re.fullmatch("([0-9a-f]{4,32})?", subject) and not (subject and Path(subject).exists())
         source = _fetched(subject, Path(folder)) if is_run else Path(subject)
         facts = export(source, to, Path(output), offline=offline)
     return facts, text(facts)

@@ -32,8 +32,9 @@ def commit() -> str:
 
 @functools.cache
 def uncommitted() -> str | None:
-    """Return the difference between the commit and the files that git tracks; "" when there is none."""
-    return git("diff", "HEAD")
+    """Return how the files here differ from the commit, "" for not at all; of code that is new only the names."""
+    difference, new = git("diff", "HEAD"), git("ls-files", "--others", "--exclude-standard", "experiments", "tinycnn")
+    return difference if not new else f"{difference or ''}not in git:\n{new}"
 
 
 def code(spec, kernels: str, more: tuple = ()) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError, UserError, shown
+from tinycnn.track import mlflow_store
 from tinycnn.zoo import card, record
 
 _SEED = ("seed", "run_id", "last", "clean_train")
@@ -32,6 +33,7 @@ def add(store, run_id: str, name: str, folder: Path, *, offline: bool = False) -
     if not outcome.get("seeds"):
         raise UserError(f"run {run_id}: its summary.json cannot be had from the store")
     about = {"name": name, "run": run_id, "commit": tags.get("mlflow.source.git.commit")}
+    about |= {"dirty": mlflow_store.facts(entity).get("git_dirty") == "true"}
     about |= {"settings": tags.get("tinycnn.settings", ""), "seeds": _seeds(outcome), "chosen": choose(outcome)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
