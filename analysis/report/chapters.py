@@ -104,12 +104,13 @@ def _all_sweeps(found: dict, seeds: dict) -> dict:
     """Return the table of all sweeps, with the best arm of each against its base."""
     rows = []
     for name, result in found.items():
-        best = [(row.experiment, difference_as_text(row._asdict())) for row in differences(result).head(1).itertuples()]
-        arms = result["arms"]
-        counts = len(arms) - 1, seeds[name], arms[0]["evaluated_on"]
-        rows.append((name, result["base"], result["data"], *counts, *(best or [("-", "-")])[0]))
-    head = ("sweep", "base", "data", "arms", "n", "images", "best arm (of many, so optimistic)", "against the base")
-    return table(head, rows, "<<<>><<<")
+        best, brought = "-", "-"
+        for row in differences(result).head(1).itertuples():
+            interval = "" if pd.isna(row.low) else f" ({row.low:+.2f} to {row.high:+.2f})"
+            best, brought = row.experiment, f"{row.difference:+.2f}{interval}"
+        rows.append((name, result["base"], len(result["arms"]) - 1, seeds[name], best, brought))
+    head = ("sweep", "base", "arms", "n", "best arm (of many, so optimistic)", "points, 95 % interval")
+    return table(head, rows, "<<>><<")
 
 
 def _study(result: dict) -> list[dict]:
