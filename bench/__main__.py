@@ -50,6 +50,7 @@ def measure(chosen, names: list, out: Path | None) -> dict:
     spec, repeats = experiments.load(chosen.experiment), chosen.repeats
     functions = {
         "throughput": lambda: measures.throughput(spec, repeats),
+        "cifar": lambda: measures.throughput(experiments.load("record_cifar"), repeats),
         "arithmetic": lambda: measures.arithmetic(spec, repeats),
         "layers": lambda: layers.layers(spec, repeats),
         "time_to": lambda: measures.time_to(99.4, spec, chosen.plain_seeds, chosen.sprint_seeds, say),
@@ -90,7 +91,7 @@ def write(out: Path, found: dict):
     found = {name: found[name] for name in report.SECTIONS if name in found}
     (out / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
     (out / "bench.md").write_text(report.render(found))
-    if out == REPORTS and set(found) >= set(report.SECTIONS) - {"start_up", "layers"}:
+    if out == REPORTS and set(found) >= set(report.SECTIONS) - {"start_up", "layers", "cifar"}:
         page = ROOT / "docs" / "speed.md"
         page.write_text(report.with_summary(page.read_text(encoding="utf-8"), found), encoding="utf-8")
 

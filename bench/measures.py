@@ -97,7 +97,8 @@ def throughput(spec, repeats: int) -> dict:
         },
     )
     better = spread(map(max, *(found[f"plain loop, {workers} workers"]["values"] for workers in (0, 2))))
-    return {"images_per_second": found, "ratio": {name: ratio(values, better) for name, values in found.items()}}
+    ratios = {name: ratio(values, better) for name, values in found.items()}
+    return {"experiment": spec.name, "images_per_second": found, "ratio": ratios}
 
 
 def matrix_peak() -> float:

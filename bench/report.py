@@ -41,7 +41,7 @@ def _throughput(found) -> str:
         {"": name, "images/s": _range(values, 0), "against the better plain loop": _range(found["ratio"][name])}
         for name, values in found["images_per_second"].items()
     ]
-    return f"""## Training images per second
+    return f"""## Training images per second, {found["experiment"]}
 
 Augmentation included. The plain loop is `bench/plain_loop.py`: torchvision's data set, a transform for each image, \
 a `DataLoader`, eager float32; the same network, optimizer and kinds of augmentation.
@@ -209,7 +209,11 @@ What `--seeds` does (`tinycnn/launch/local.py`): each seed with one thread, as m
 
 def summary(found: dict) -> str:
     """Return what `docs/speed.md` says of a whole run of the benchmark."""
-    start = ""
+    start = colour = ""
+    if "cifar" in found:
+        rate, times = (found["cifar"][each]["tinycnn"]["median"] for each in ("images_per_second", "ratio"))
+        name = found["cifar"]["experiment"]
+        colour = f" **{times:.1f} times** on CIFAR-10 with {name}'s, {rate:,.0f} images per second."
     if "start_up" in found:
         seconds = {name: each["median"] for name, each in found["start_up"]["seconds"].items()}
         start = (
@@ -222,8 +226,9 @@ def summary(found: dict) -> str:
     beside = found["side_by_side"]["kernels"]["native"]["ratio"]
     return (
         f"- **{fast['median']:.1f} times** the training images per second of a plain loop (torchvision's data set and "
-        "transforms, a `DataLoader`, eager float32) on exp3's network, augmentation included. Forward and backward run "
-        f"at {100 * native['median']:.0f} % of the processor's float32 matrix-product peak.\n"
+        "transforms, a `DataLoader`, eager float32) on exp3's network, augmentation included."
+        f"{colour} Forward and backward run at {100 * native['median']:.0f} % of the processor's float32 "
+        "matrix-product peak.\n"
         f"- **{reached['target']} % in {reached['sprint_seconds']['median']:.0f} s** of training: `make sprint`, "
         f"{reached['sprint_accuracy']['mean']:.3f} % after the last epoch as a mean over {len(reached['sprint'])} "
         f"seeds (min {reached['sprint_accuracy']['min']:.2f}). A plain loop with exp3's recipe takes "
@@ -249,6 +254,7 @@ def with_summary(text: str, found: dict) -> str:
 SECTIONS = {
     "where": _where,
     "throughput": _throughput,
+    "cifar": _throughput,
     "arithmetic": _arithmetic,
     "layers": _layers,
     "tried": _tried,

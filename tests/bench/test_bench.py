@@ -36,18 +36,23 @@ def test_an_unknown_section_is_refused_in_one_line(monkeypatch, capsys):
 def test_the_committed_report_and_page_are_what_the_json_says():
     found = json.loads((ROOT / "reports" / "bench.json").read_text())
     assert list(found) == [name for name in report.SECTIONS if name in found]
-    assert set(report.SECTIONS) - set(found) <= {"start_up", "layers"}
+    assert set(report.SECTIONS) - set(found) <= {"start_up", "layers", "cifar"}
     assert (ROOT / "reports" / "bench.md").read_text() == report.render(found)
     page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
     assert page == report.with_summary(page, found) and report.summary(found) in page
 
 
-def test_start_up_stands_in_the_report_and_the_summary_once_it_is_measured():
+def test_start_up_and_cifar_stand_in_the_report_and_the_summary_once_they_are_measured():
     found = json.loads((ROOT / "reports" / "bench.json").read_text())
     names = ("first line", "first batch", "import torch", "list", "doctor")
     seconds = {name: measures.spread([number + 0.25]) for number, name in enumerate(names)}
     found["start_up"] = {"seconds": seconds, "ratio": measures.spread([1.5])}
     assert "The first line appears 0.2 s after the command" in report.summary(found)
+    found["cifar"] = {"experiment": "record_cifar"} | {
+        each: {"tinycnn": measures.spread([value])} for each, value in (("images_per_second", 3000.0), ("ratio", 4.25))
+    }
+    assert "**4.2 times** on CIFAR-10 with record_cifar's, 3,000 images per second." in report.summary(found)
+    assert "## Training images per second, record_cifar" in report.render(found)
     assert "| `doctor`, to its end" in report.render(found) and "4.25 (4.25 to 4.25)" in report.render(found)
 
 
