@@ -43,7 +43,7 @@ def test_terminal_readme_report_comparison_and_mlflow_say_the_same(
     evidence.write()
     readme.write()
     in_readme = cells(readme.README.read_text())
-    assert [in_readme[3], *in_readme[5:]] == ["3", mean, deviation, least, best, worst]
+    assert [in_readme[4], *in_readme[6:]] == ["3", mean, deviation, least, best, worst]
     fresh_clone()
     for text in (from_store, compare.text(compare.compare([tiny]))):
         assert cells(text)[2:7] == ["3", mean, deviation, least, worst] and f"tiny: 95 % interval {interval}" in text
