@@ -93,8 +93,8 @@ def _points(axes, own, published, column, crowd=None, accuracies=True) -> tuple[
     """Draw the points of one panel, with their fronts; return what ``label_points`` takes.
 
     Intervals are drawn where there are enough seeds. Of points of equal cost the best stays, and the others are moved
-    to its left. ``crowd``: the ends
-    of the axis, where that is not to hold all; ``accuracies``: whether these stand on the right.
+    to its left. ``crowd``: the ends of the axis, where that is not to hold all; ``accuracies``: whether these stand on
+    the right.
     """
     own = own.dropna(subset=[column]).astype({column: float})
     shown = published["last"].fillna(published["best"]) if len(published) else own["last"][:0]

@@ -111,7 +111,7 @@ def _short(value) -> str:
 def confirm(
     study: Study, name: str, seeds: int, *, settings: dict, workers=1, cluster=None, reporter=None, draw=None, **how
 ) -> dict:
-    """Train base and promoted spec with the same fresh seeds on all training images and compare them on the test set.
+    """Train the base, see ``_compared_with``, and the promoted spec with the same new seeds; compare them on test data.
 
     What was trained before is not trained again. The result is also kept in the study's storage, unless ``settings``
     (values by dotted name) change both specs. On a ``cluster`` each seed is a job. ``how``: device

@@ -53,7 +53,7 @@ this record. The weights and the code are under the MIT licence of the repositor
 
 ## How it was made
 
-From commit {facts["commit"] or "unknown"}{" and files that were not in it" * facts.get("dirty", False)}, with \
+From commit {facts["commit"] or "unknown"}{" with uncommitted changes" * facts.get("dirty", False)}, with \
 `spec.json` beside this card:
 
 ```sh
