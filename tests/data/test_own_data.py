@@ -1,5 +1,8 @@
 """Your own data, an npz file or a folder of images: read, split and recorded like others; errors are one line."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -86,7 +89,7 @@ def test_other_content_has_another_digest_and_the_same_hash(tmp_path):
         ({"y_train": np.arange(59) % 3}, "the labels of train are int64 (59,), not an integer for each"),
         ({"y_test": np.arange(12) % 4}, "the test label 3 has no training image"),
         ({"y_train": np.array([{}] * 60, dtype=object)}, "Object arrays cannot be loaded"),
-        ({"classes": np.array(["a", "b"])}, "labels of train are 0, 1, 2"),
+        ({"classes": np.array(["a", "b"])}, "classes has 2 names; labels of train are 0 to 2, so give 3"),
     ],
 )
 def test_what_is_wrong_with_an_npz_file_is_said_in_one_line(tmp_path, changed, words):
@@ -94,6 +97,14 @@ def test_what_is_wrong_with_an_npz_file_is_said_in_one_line(tmp_path, changed, w
     with pytest.raises(UserError) as caught:
         check(spec_of(Data(name="npz", path=path)))
     assert words in str(caught.value) and path in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_npz_is_called_so(tmp_path):
+    np.save(tmp_path / "array.npy", GOOD["x_train"])
+    (tmp_path / "text.npz").write_text("no arrays")
+    for name in ("array.npy", "text.npz"):
+        with pytest.raises(UserError, match=f"{name}: is no npz file"):
+            Data(name="npz", path=str(tmp_path / name)).load()
 
 
 def test_a_channel_that_is_the_same_everywhere_is_said_before_training(tmp_path):
@@ -127,6 +138,36 @@ def test_what_is_wrong_with_a_folder_is_said_in_one_line(tmp_path):
     (tmp_path / "train" / "cat" / "y.png").unlink()
     (tmp_path / "test" / "bird").mkdir()
     refused("test/bird has no train/bird", size=20)
+    (tmp_path / "train" / "bird").mkdir()
+    refused("train/bird has no images", size=20)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_folder_without_classes_is_said_by_name(tmp_path, part):
+    shutil.rmtree(Path(images_in(tmp_path)) / part)
+    (tmp_path / part).mkdir()
+    with pytest.raises(UserError, match=f"{part} has no images; put them into {part}/CLASS"):
+        Data(name="folder", path=str(tmp_path)).load()
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F", "RGBA", "LA", "P"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_that_would_change_on_reading_are_refused(tmp_path, mode, channels):
+    images_in(tmp_path)
+    name = tmp_path / "train" / "cat" / ("x.tiff" if mode in "IF" else "x.png")
+    options = {"transparency": 0} if mode == "P" else {}
+    Image.new(mode, (20, 20)).save(name, **options)  # of RGBA and LA: transparent everywhere
+    with pytest.raises(UserError, match="x.(png|tiff) (has more than 8 bits a pixel|is transparent)"):
+        Data(name="folder", path=str(tmp_path), channels=channels).load()
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "RGBA", "LA"])
+def test_opaque_images_of_any_mode_keep_their_pixels(tmp_path, mode):
+    images_in(tmp_path)
+    grey = Image.new("L", (20, 20), 255).convert(mode)
+    grey.save(tmp_path / "train" / "cat" / "0.png")
+    first = Data(name="folder", path=str(tmp_path)).load().train.images[0]
+    assert (first == 255).all()
 
 
 def test_name_and_path_go_together(tmp_path):

@@ -189,6 +189,14 @@ def test_the_code_that_a_run_used_identifies_it_and_no_other(folder, old, new, n
     assert not {"Unused", "GatedPool", "OneCycle", "DATASETS", "nearest"} & used
 
 
+def test_the_reader_of_your_own_files_is_part_of_the_code_of_runs_that_use_it_only():
+    def files(data):
+        return {name.rpartition(":")[0] for name in provenance.code(experiments.load("exp3").but(data=data), "torch")}
+
+    assert "tinycnn/data/own.py" in files({"name": "npz", "path": "mine.npz"})
+    assert "tinycnn/data/own.py" not in files({"name": "mnist"}) and "tinycnn/data/files.py" in files({"name": "mnist"})
+
+
 def test_a_run_keeps_the_source_of_its_file_and_rerun_refuses_another(folder, store, few_images, no_artifacts):
     (folder / "own.py").write_text(LAYERS)
     fast = {"epochs": 1, "batch_size": 32, "kernels": "torch"}

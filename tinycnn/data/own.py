@@ -2,9 +2,11 @@
 
 npz     arrays ``x_train`` and ``x_test``, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, ``y_train`` and
         ``y_test``, integers (N,) from 0 to k - 1, optionally ``classes``, k names
-folder  ``train/CLASS/*.png`` and ``test/CLASS/*.png`` (or other formats of Pillow), the classes in alphabetical order
+folder  ``train/CLASS/*.png`` and ``test/CLASS/*.png`` (or other formats of Pillow), 8 bits a channel and opaque; the
+        classes in alphabetical order
 """
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -63,18 +65,24 @@ def _validated(path: Path | None, data):
     if train != test or train[1] != train[2]:
         raise ValueError(f"images of train are {_by(train)}, of test {_by(test)}; make them square and all of one size")
     present = np.unique(parts["train"][1]).tolist()
-    count = len(present) if names is None else len(names)
+    count = len(present)
     if count < 2 or present != list(range(count)):
         found = ", ".join(map(str, present[:12]))
         raise ValueError(f"labels of train are {found}; they must be all of 0 to k - 1, k > 1")
+    if names is not None and len(names) != count:
+        raise ValueError(f"classes has {len(names)} names; labels of train are 0 to {count - 1}, so give {count}")
     if (extra := np.setdiff1d(parts["test"][1], present)).size:
         raise ValueError(f"the test label {extra[0]} has no training image")
     return tuple(map(str, range(count) if names is None else names)), parts
 
 
 def _npz(path: Path, data):
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = dict(archive)
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("is no npz file; numpy.savez writes one")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
     missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")
@@ -89,6 +97,10 @@ def _folder(path: Path, data):
         if others := set(names[part]) - set(names["train"]):
             raise ValueError(f"{part}/{min(others)} has no train/{min(others)}")
         files = [(folder, file) for folder in folders for file in sorted(folder.iterdir()) if file.name[0] != "."]
+        if part == "train" and (empty := set(folders) - {folder for folder, _ in files}):
+            raise ValueError(f"train/{min(empty).name} has no images")
+        if not files:
+            raise ValueError(f"{part} has no images; put them into {part}/CLASS")
         images = [_image(file, data.size, data.channels) for _, file in files]
         if len(shapes := sorted({image.shape for image in images})) > 1:
             raise ValueError(f"{part} has images of {_by(shapes[0])} and of {_by(shapes[1])}; give data.size, e.g. 28")
@@ -101,6 +113,10 @@ def _image(file: Path, size: int | None, channels: int):
 
     try:
         with Image.open(file) as image:
+            if image.mode[0] in "IF":
+                raise ValueError(f"{file} has more than 8 bits a pixel; scale it to 0 to 255 first")
+            if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
+                raise ValueError(f"{file} is transparent; put a background behind it first")
             image = image.convert("L" if channels == 1 else "RGB")
             if size is not None and image.size != (size, size):
                 image = image.resize((size, size), Image.Resampling.BILINEAR)

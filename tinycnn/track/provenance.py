@@ -8,6 +8,7 @@ import subprocess
 from importlib import metadata
 
 from tinycnn import ROOT, source
+from tinycnn.data.catalog import DATASETS
 from tinycnn.spec.build import fresh
 
 PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "optuna", "pydantic", "pandas", "mlxtend")
@@ -45,7 +46,7 @@ def code(spec, kernels: str, more: tuple = ()) -> dict[str, str]:
     """
     more = (*more, *_of_quantised_epochs(spec)) if spec.quantise.epochs else more
     used = [each if isinstance(each, str) else source.reference(each) for each in (*spec.used(), *more)]
-    return _code(tuple(used), kernels.startswith("native")) | spec.loss.used()
+    return _code(tuple(used), kernels.startswith("native"), spec.data.name in DATASETS) | spec.loss.used()
 
 
 def _of_quantised_epochs(spec) -> list:
@@ -59,9 +60,11 @@ def _of_quantised_epochs(spec) -> list:
 
 
 @functools.cache
-def _code(used: tuple, native: bool) -> dict[str, str]:
-    python = [f"network/native/{each.name}" for each in _KERNELS.glob("*.py")]
-    found = source.used_by((*_LOOP, *used), without=() if native else tuple(python))
+def _code(used: tuple, native: bool, published: bool) -> dict[str, str]:
+    """``published``: whether the data set is one that ``data.files`` reads."""
+    unused = [] if native else [f"network/native/{each.name}" for each in _KERNELS.glob("*.py")]
+    unused += ["data/own.py"] if published else []
+    found = source.used_by((*_LOOP, *used), without=tuple(unused))
     for path in sorted((*_KERNELS.glob("*.cpp"), *_KERNELS.glob("*.h"))) if native else ():
         found[path.relative_to(ROOT).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return found
