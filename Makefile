@@ -9,8 +9,9 @@ STUDY  ?= dropout_lr
 quote   = '$(subst ','\'',$(strip $(value $(1))))'
 each    = $(foreach word,$(value $(1)),$(call quote,word))
 set     = $(if $(1)$(value SET),--set $(1) $(call each,SET))
-options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(if $(value WORKERS),--workers $(call quote,WORKERS)) \
-          $(if $(value DEVICE),--device $(call quote,DEVICE)) $(launch)
+options = $(if $(value SEEDS),--seeds $(call quote,SEEDS)) $(workers) $(device) $(launch)
+workers = $(if $(value WORKERS),--workers $(call quote,WORKERS))
+device  = $(if $(value DEVICE),--device $(call quote,DEVICE))
 launch  = $(if $(value LAUNCH),--launch $(call quote,LAUNCH)) $(if $(value SLURM),--slurm $(call quote,SLURM))
 python  = .venv/bin/python
 # Optuna Dashboard takes the storage as an argument only, and everybody may read the arguments of a process.
@@ -19,22 +20,38 @@ DASHBOARD = 'import os, runpy, sys, optuna; address = os.environ["OPTUNA_STORAGE
     "://" in address and optuna.storages.get_storage(address); sys.argv = ["optuna-dashboard", *sys.argv[1:], address]; \
     runpy.run_path(".venv/bin/optuna-dashboard", run_name="__main__")'
 
-# A variable on the command line that nothing reads is a mistake, and ends here. What the programs read from the
-# environment (OTHERS) may stand there too.
-KNOWN   = PYTHON TORCH_INDEX PORT STUDY SWEEP SEEDS WORKERS DEVICE SET ARGS TRIALS EXPERIMENTS ALL RUN TO \
-          LAUNCH SLURM
-OTHERS  = SHELL MAKE% MLFLOW_% OPTUNA_% TINYCNN_% OMP_% CUDA_% CXX
-UNKNOWN := $(strip $(foreach name,$(filter-out $(KNOWN) $(OTHERS),$(.VARIABLES)),\
-             $(if $(filter command,$(origin $(name))),$(name))))
-ifneq ($(UNKNOWN),)
-$(error $(UNKNOWN): no such variable; known: $(KNOWN); a field of the spec: SET="train.epochs=3 optimizer.lr=0.02")
-endif
-
 # Each file in experiments/ is a target.
 TARGETS     = help setup quick test test-slow lint records ui evidence report figures bench export study sweep dashboard \
               list doctor resume rerun close register deliver zoo device
 FILES       = $(sort $(filter experiments/%.py,$(wildcard experiments/*.py)))
 NAMES       = $(filter-out $(TARGETS) _%,$(patsubst experiments/%.py,%,$(FILES)))
+
+# A variable on the command line that no target of it reads is a mistake, and ends here. What the programs read from the
+# environment (OTHERS) may stand there too.
+TRAINING       = SEEDS WORKERS DEVICE LAUNCH SLURM
+READS_any      = PYTHON TORCH_INDEX ARGS
+READS_quick    = $(TRAINING) SET
+READS_records  = $(TRAINING)
+READS_study    = STUDY TRIALS $(filter-out SEEDS,$(TRAINING))
+READS_sweep    = SWEEP $(TRAINING)
+READS_resume   = RUN WORKERS LAUNCH SLURM
+READS_rerun    = RUN
+READS_close    = RUN
+READS_register = RUN
+READS_export   = RUN TO
+READS_report   = EXPERIMENTS ALL
+READS_device   = EXPERIMENTS
+READS_ui       = PORT
+READS_dashboard = PORT
+$(foreach name,$(NAMES),$(eval READS_$(name) = $(TRAINING) SET))
+OTHERS         = SHELL MAKE% MLFLOW_% OPTUNA_% TINYCNN_% OMP_% CUDA_% CXX
+READ           = $(sort $(foreach goal,any $(MAKECMDGOALS),$(READS_$(goal))))
+UNREAD        := $(strip $(foreach name,$(filter-out $(READ) $(OTHERS),$(.VARIABLES)),\
+                   $(if $(filter command,$(origin $(name))),$(name))))
+ifneq ($(if $(filter-out $(TARGETS) $(NAMES),$(MAKECMDGOALS)),,$(UNREAD)),)
+$(error $(UNREAD): not read by make $(MAKECMDGOALS), which reads $(READ)$(if $(filter SET,$(READ)),; a field of the \
+spec: SET="train.epochs=3 optimizer.lr=0.02"))
+endif
 
 # The first two would add other packages to those of .venv. With the third, which images of containers often set, every
 # start compiles MLflow and torch again, which takes longer than anything else that is done before the first batch.
@@ -130,8 +147,7 @@ zoo: setup ## list the trained networks in zoo/ and verify each of their files (
 
 study: setup ## an Optuna study, by default STUDY=dropout_lr; run again to continue it (30 min)
 	$(python) -m tinycnn search $(call quote,STUDY) $(if $(value TRIALS),--trials $(call quote,TRIALS)) \
-	    $(if $(value WORKERS),--workers $(call quote,WORKERS)) $(if $(value DEVICE),--device $(call quote,DEVICE)) \
-	    $(launch) $(call each,ARGS)
+	    $(workers) $(device) $(launch) $(call each,ARGS)
 
 sweep: setup ## the variants of a spec in experiments/sweeps/SWEEP.py, each with the same seeds; run again to continue
 	$(python) -m tinycnn sweep $(call quote,SWEEP) $(options) $(call each,ARGS)
@@ -147,7 +163,7 @@ rerun: setup ## repeat the run RUN and compare every number
 close: setup ## end the interrupted run RUN for good, and delete its checkpoint
 register: setup ## put the model of RUN into MLflow's model registry (10 s)
 resume rerun close register:
-	$(python) -m tinycnn $@ $(call quote,RUN) $(if $(filter resume,$@),$(launch)) $(call each,ARGS)
+	$(python) -m tinycnn $@ $(call quote,RUN) $(if $(filter resume,$@),$(workers) $(launch)) $(call each,ARGS)
 
 deliver: setup ## copy the finished runs in mlflow.db to the server MLFLOW_TRACKING_URI, each once (1 s a run)
 	$(python) -m tinycnn deliver $(call each,ARGS)

@@ -30,7 +30,7 @@ def compare(specs: list) -> dict:
         summaries = statistics.runs_of(epochs)
         last.append({seed: run["last"] for seed, run in summaries.items()})
         rows.append(_row(spec, specs[0], record, epochs, summaries))
-    evaluated = [(spec.data.name, spec.data.path, spec.data.validation) for spec in specs]
+    evaluated = [spec.evaluation_images() for spec in specs]
     for row, mine, images in zip(rows, last, evaluated, strict=True):
         row["against_base"] = difference(mine, last[0]) if images == evaluated[0] else None
     return {"base": specs[0].name, "experiments": rows, "notes": notes}
@@ -59,7 +59,7 @@ def _row(spec, base, record, epochs: pd.DataFrame, summaries: dict) -> dict:
     return {
         "experiment": spec.name,
         "source": record.source,
-        "data": spec.data.short,
+        "data": runs.data_name(spec.data.short, spec.data.path),
         "evaluated_on": kind,
         "seeds": [int(seed) for seed in summaries],
         "parameters": check(spec)[0].parameters,

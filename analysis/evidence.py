@@ -130,6 +130,8 @@ def write(experiment_names: list[str] | None = None) -> list[Path]:
     every = runs.read(runs.EVERY, notes)
     for name in experiment_names or experiments.names():
         spec = experiments.load(name)
+        if experiment_names and spec.data.validation:
+            raise UserError(f"{name}: holds out validation images (data.validation); evidence is of test images")
         mine = runs.of_spec(every[every["status"] == "FINISHED"], spec)
         path = FOLDER / f"{spec.name}.csv"
         if mine.empty and experiment_names:
@@ -160,9 +162,10 @@ def _write_mistakes(mine: pd.DataFrame, spec) -> list[Path]:
     recorded, folder = mine["class_counts"].dropna(), FOLDER / "mistakes"
     if recorded.empty:
         return []
-    sizes = pd.DataFrame({"data": spec.data.short, "images": recorded.iloc[0].split()})
+    data = mine["data"].iloc[0]
+    sizes = pd.DataFrame({"data": data, "images": recorded.iloc[0].split()})
     path = folder / CLASSES
     if path.exists():
         known = read_csv(path)
-        sizes = pd.concat([known[known["data"] != spec.data.short], sizes]).sort_values("data", kind="stable")
+        sizes = pd.concat([known[known["data"] != data], sizes]).sort_values("data", kind="stable")
     return [save(runs.mistakes(mine), folder / f"{spec.name}.csv"), save(sizes, path)]

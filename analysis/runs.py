@@ -4,8 +4,10 @@ A store may also hold runs of others: a run whose record is incomplete is left o
 """
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
+from pathlib import Path
 
 import pandas as pd
 
@@ -32,6 +34,11 @@ MISTAKES = ["experiment", "data", "seed", "index", "label", "predicted"]
 _MOST_NOTES = 10
 
 
+def data_name(name: str, path: str | None) -> str:
+    """Return what a data set is called beside others: of your own files, which share a name, also theirs."""
+    return f"{name}_{re.sub(r'[^0-9a-zA-Z]+', '_', Path(path).stem)}" if path else name
+
+
 def read(statuses=("FINISHED",), notes: list | None = None, names: list | None = None) -> pd.DataFrame:
     """Return a row per run of one seed with one of these statuses, the oldest first. A missing store has no rows.
 
@@ -54,6 +61,8 @@ def read(statuses=("FINISHED",), notes: list | None = None, names: list | None =
         if missing := [name for name in _REQUIRED if not row[name]]:
             invalid.append(f"run {info.run_id}: left out, its record has no {', '.join(missing)}.")
             continue
+        path = data.params.get("data.path", "None")  # as MLflow writes it
+        row["data"] = data_name(row["data"], None if path == "None" else path)
         row["images"] = sum(map(int, row["class_counts"].split())) if row["class_counts"] else None
         row["spec"] = json.dumps(row["spec"])
         now = hash_now(row["spec"], row["spec_hash"])  # that of a spec of version 1 has changed since

@@ -10,6 +10,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
+from analysis.runs import data_name
 from tinycnn.track import verdict
 from tinycnn.track.statistics import difference, images
 
@@ -64,8 +65,13 @@ def summarise(epochs: pd.DataFrame, spec=None, measured=None, not_judged: str = 
         **{name: np.nan if value is None else value for name, value in found.items()},
         "verdict": word,
         "reason": reason,
-        "target_accuracy": verdict.asked(spec.target, data) if spec else None,
+        "target_accuracy": _target(spec, data) if spec else None,
     }
+
+
+def _target(spec, data: str) -> float | None:
+    own = data == data_name(spec.data.short, spec.data.path)
+    return verdict.asked(spec.target, spec.data.short if own else data)
 
 
 def images_of(epochs: pd.DataFrame) -> int:
@@ -111,7 +117,7 @@ def judge(epochs: pd.DataFrame, spec) -> tuple[str, str]:
     """Return the verdict on the runs of ``epochs`` by the acceptance rule, and its reason in words."""
     if spec is None:
         return verdict.NOT_JUDGED, "the spec of these runs is not known"
-    if spec.data.short != epochs["data"].iloc[0]:
+    if data_name(spec.data.short, spec.data.path) != epochs["data"].iloc[0]:
         return verdict.NOT_JUDGED, f"trained on the fallback data set {epochs['data'].iloc[0]}"
     if (epochs.groupby("seed")["test_accuracy"].count() < spec.train.epochs).any():
         return verdict.NOT_JUDGED, "the record of an epoch is missing"

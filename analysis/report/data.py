@@ -71,11 +71,12 @@ def collect(names: list[str] | None = None, everything: bool = False) -> ReportD
             notes.append(f"{name}: no finished run on test images; make {name} makes one.")
     epochs = _epochs(selected, notes)
     if epochs.empty:
+        held_out = [name for name in names or () if specs[name] and specs[name].data.validation]
         which = f" of {', '.join(names)}" if names else ""
-        raise UserError(
-            f"nothing to report: no finished run{which} in store or evidence{invalid}; "
-            f"make {names[0] if names else 'exp3'} makes one"
-        )
+        cure = f"make {names[0] if names else 'exp3'} makes one"
+        if held_out:
+            which, cure = f" on test images{which}", f"{held_out[0]} holds out validation images (data.validation)"
+        raise UserError(f"nothing to report: no finished run{which} in store or evidence{invalid}; {cure}")
     return _report_data(epochs, selected, specs, frame, names, everything or bool(names), notes)
 
 

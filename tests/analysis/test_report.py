@@ -151,6 +151,15 @@ def test_without_runs_or_with_an_unknown_name_there_is_a_line(repository):
         report.write(["tniy"], repository)
 
 
+def test_of_what_holds_out_validation_images_report_and_evidence_say_so(repository, tiny, monkeypatch):
+    held_out = tiny.but(data={"validation": 0.2})
+    monkeypatch.setattr(experiments, "load", lambda name: held_out)
+    with pytest.raises(UserError, match=r"no finished run on test images of tiny .*tiny holds out validation images"):
+        report.write(["tiny"], repository)
+    with pytest.raises(UserError, match="tiny: holds out validation images"):
+        evidence.write(["tiny"])
+
+
 def test_failed_validation_and_fallback_runs_are_left_out_and_noted(repository, plan, no_artifacts, store):
     run.run(dataclasses.replace(plan, fallback="FALLBACK: mnist is missing"))
     found = data.collect()  # shown only while there is nothing else

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from foreign import TAGS, foreign_run
 from mlflow import MlflowClient
 
-from analysis import runs
+from analysis import evidence, runs, statistics
+from tinycnn.spec import Target
 from tinycnn.track import provenance, run
 
 
@@ -34,6 +36,20 @@ def test_runs_and_epochs_are_what_mlflow_itself_says(theirs):
         mine = epochs[epochs["run_id"] == run_id]
         assert mine[["epoch", "test_accuracy"]].values.tolist() == [[each.step, each.value] for each in history]
         assert mine["train_loss"].isna().all()
+
+
+def test_data_sets_of_your_own_are_told_apart_by_their_files(tmp_path, database, no_artifacts, tiny):
+    images, labels = np.arange(20 * 28 * 28).astype(np.uint8).reshape(20, 28, 28), np.arange(20) % 10
+    for name in ("one", "two"):
+        np.savez(tmp_path / f"{name}.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+        data = {"name": "npz", "path": str(tmp_path / f"{name}.npz")}
+        spec = tiny.but(name=name, data=data, train={"epochs": 1, "batch_size": 10}, target=Target(accuracy=1.0))
+        run.run(run.prepare(spec, device="cpu"))
+    frame = runs.read()
+    assert frame["data"].tolist() == ["npz_one", "npz_two"]
+    assert evidence.evaluations(frame).set_index("data")["specs"].loc[["npz_one", "npz_two"]].tolist() == [1, 1]
+    summary = statistics.summarise(evidence.of_runs(frame[frame["experiment"] == "two"]), spec)
+    assert summary["verdict"] in ("met", "missed") and summary["target_accuracy"] == 1.0
 
 
 def test_a_missing_store_has_no_runs_and_is_not_created(tmp_path):

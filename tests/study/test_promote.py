@@ -205,6 +205,15 @@ def test_a_derived_base_is_compared_as_its_experiment_unless_that_has_other_imag
     assert list(result["accuracies"]) == [against, "exp9"] and result["base"] == against
 
 
+def test_what_is_evaluated_on_other_images_is_not_compared(study, monkeypatch):
+    searched(study, ({"optimizer.lr": 0.02}, 0.4))
+    other = experiments.load("exp3").but(name="exp9", data={"name": "mnist5k"}, target={"accuracy": None})
+    monkeypatch.setattr(promote.experiments, "load", lambda name: other if name == "exp9" else study.base)
+    with pytest.raises(SpecError, match="exp9: is evaluated on other images than exp3"):
+        promote.confirm(study, "exp9", 1, settings={})
+    assert "comparison" not in storage.opened(study).user_attrs
+
+
 def test_the_interval_is_students_over_pairs_by_seed():
     before, after = [99.40, 99.45, 99.52, 99.38, 99.50], [99.47, 99.46, 99.60, 99.49, 99.51]
     found = promote.compared("a", "b", before, after)

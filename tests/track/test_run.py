@@ -228,6 +228,14 @@ def test_the_outcome_is_plain_values_with_all_that_is_promised(recorded):
     assert recorded["several"]["best_epoch"] == statistics.median(best)
 
 
+def test_specs_are_counted_by_the_images_that_evaluate_them_not_by_those_that_train_them(database, no_artifacts, tiny):
+    count = [
+        runs.run(runs.prepare(tiny.with_values({"train.epochs": 1} | changes), device="cpu"))["specs_evaluated"]
+        for changes in ({"data.images": 200}, {"data.images": 300}, {"data.images": 300}, {"data.validation": 0.5})
+    ]
+    assert count == [1, 2, 2, 1]
+
+
 def test_the_last_of_many_seeds_must_be_one(plan):
     with pytest.raises(SpecError, match=r"train\.seed"):
         runs.run(plan, seeds=2, first_seed=2**32 - 1)

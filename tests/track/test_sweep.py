@@ -62,6 +62,12 @@ def test_every_arm_gets_every_seed_in_one_parent_run_and_is_compared_by_seed():
     assert store.entity(result["run_id"]).info.status == "FINISHED"
 
 
+def test_an_arm_that_is_evaluated_on_other_images_is_not_compared():
+    arms = {"fast": {"optimizer.lr": 0.05}, "fewer": {"data.images": 128}, "other": {"data.validation": 0.1}}
+    result, _ = swept(a_sweep(seeds=1, **arms))
+    assert [bool(arm["against_base"]) for arm in result["arms"]] == [False, True, True, False]
+
+
 def test_what_has_been_trained_anywhere_is_not_trained_again():
     first, _ = swept(a_sweep())
     again, done = swept(a_sweep())
@@ -84,7 +90,8 @@ def test_an_interrupted_sweep_goes_on_where_it_was_with_the_same_numbers(tmp_pat
     assert [arm["accuracies"] for arm in result["arms"]] == [arm["accuracies"] for arm in whole["arms"]]
 
 
-def test_a_sweep_whose_process_was_killed_is_listed_with_the_command_that_continues_it():
+def test_a_sweep_whose_process_was_killed_is_listed_with_the_command_that_continues_it(monkeypatch):
+    monkeypatch.setattr(close, "names", lambda folder: ["rates"])
     result, _ = swept(a_sweep())
     tracking.Store().client.update_run(result["run_id"], status="RUNNING")  # as SIGKILL leaves it
     (left,) = close.left_over()
@@ -99,7 +106,8 @@ def test_a_sweep_that_ended_is_listed_as_long_as_it_has_a_checkpoint():
     with pytest.raises(KeyboardInterrupt):
         swept(a_sweep(), reporter=Watcher(most=3 * 256 + 64))
     (left,) = close.left_over()
-    assert (left["status"], left["again"]) == ("ended", "sweep rates") and "seed-0.pt" in left["name"]
+    assert (left["status"], left["again"]) == ("ended", "sweep PATH/rates.py"), "it is not in experiments/sweeps"
+    assert "seed-0.pt" in left["name"]
 
 
 def test_under_other_code_a_sweep_trains_anew_and_leaves_the_runs_there_are(monkeypatch):

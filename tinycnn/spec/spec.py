@@ -137,6 +137,11 @@ class Spec(Section):
         """Return the whole spec as indented JSON."""
         return self.model_dump_json(indent=2) + "\n"
 
+    def evaluation_images(self) -> dict:
+        """Return the fields that say on which images this is evaluated: where they differ, nothing can be compared."""
+        training = "data.images", "data.fallback"
+        return {name: v for name, v in self.flat().items() if name.startswith("data.") and name not in training}
+
     def flat(self) -> dict:
         """Return every field but the notes by its dotted name, e.g. ``{"train.epochs": 15}``."""
         return _flat(self.model_dump(mode="json", exclude=_FIXED))

@@ -122,6 +122,8 @@ def confirm(
     if promoted.hash == base.hash:
         raise SpecError(f"{name}: is {base.name} itself; give --name the spec that was promoted")
     specs = [spec.with_values(settings) for spec in (base, promoted)]
+    if specs[0].evaluation_images() != specs[1].evaluation_images():
+        raise SpecError(f"{name}: is evaluated on other images than {base.name}, so that they cannot be compared")
     expected = sum(seconds_of(study, found, spec) for spec in specs) * seeds / min(workers, seeds)
     about = f", about {duration(expected)} at the speed of the trials" if expected else ""
     reporter.notice(f"training {base.name} and {name} with {seeds} seeds each, those that have not finished yet{about}")
@@ -145,7 +147,7 @@ def seconds_of(study: Study, found, spec: Spec) -> float:
     result, data = results(study, found), study.trained.data
     all_of_them = data.facts().train
     images = result["epochs_trained"] * (data.images or all_of_them * (1 - data.validation))
-    return result["trial_seconds"] / images * all_of_them * spec.train.epochs if images else 0.0
+    return result["trial_seconds"] / images * (spec.data.images or all_of_them) * spec.train.epochs if images else 0.0
 
 
 def compared(base: str, promoted: str, before: list[float], after: list[float]) -> dict:

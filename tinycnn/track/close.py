@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tinycnn.errors import UserError
 from tinycnn.launch import slurm
+from tinycnn.spec.load import FOLDER, names
 from tinycnn.track import jobs, select
 from tinycnn.track.mlflow_store import PARENT, Store, facts
 from tinycnn.train import checkpoint
@@ -81,9 +82,14 @@ def made_here(entity, store=None):
 
 
 def _continued_by(tags) -> str:
-    """Return the command that continues the study or sweep whose run this is, "" for other runs."""
-    commands = {"search": tags.get("tinycnn.study"), "sweep": tags.get("tinycnn.sweep")}
-    return next((f"{command} {name}" for command, name in commands.items() if name), "")
+    """Return the command that continues the study or sweep whose run this is, "" for other runs.
+
+    Of one that is not in its folder, as it was given as a file, the path is not known.
+    """
+    for command, kind, folder in (("search", "study", "studies"), ("sweep", "sweep", "sweeps")):
+        if name := tags.get(f"tinycnn.{kind}"):
+            return f"{command} {name if name in names(FOLDER / folder) else f'PATH/{name}.py'}"
+    return ""
 
 
 def seeds_of(store, entity) -> list:

@@ -122,7 +122,7 @@ def outcome(plan: Plan, summaries: list[dict], run_id: str, store, undelivered: 
         from tinycnn.track import select
 
         with contextlib.suppress(StoreTrouble):
-            evaluated = select.specs_evaluated(store(), plan.data.digest)
+            evaluated = select.specs_evaluated(store(), plan)
     return {
         "experiment": plan.spec.name,
         "specs_evaluated": evaluated,

@@ -29,10 +29,15 @@ def children(store: Store, parent: str, tags: dict) -> dict:
     return {int(entity.data.tags["tinycnn.seed"]): entity for entity in found}
 
 
-def specs_evaluated(store: Store, data_digest: str) -> int:
-    """Return how many different specs have been evaluated on this data set's test (or validation) images so far."""
-    runs = store.search({"tinycnn.data_digest": data_digest, "tinycnn.role": "seed"}, EVERY)
-    return len({entity.data.tags.get("tinycnn.spec_hash") for entity in runs} - {None})
+def specs_evaluated(store: Store, plan) -> int:
+    """Return how many different specs have been evaluated on this plan's test (or validation) images so far.
+
+    On whatever images they were trained.
+    """
+    images = {name: str(value) for name, value in plan.spec.evaluation_images().items()}
+    runs = store.search({"tinycnn.evaluated_on": plan.data.kind, "tinycnn.role": "seed"}, EVERY)
+    same = [each.data for each in runs if images.items() <= each.data.params.items()]
+    return len({each.tags.get("tinycnn.spec_hash") for each in same} - {None})
 
 
 def summary(store: Store, entity, target) -> dict | None:

@@ -162,9 +162,12 @@ class _SweepRecord(Record):
 def results(sweep: Sweep, plans: dict[str, Plan], summaries: dict, diverged: dict) -> dict:
     """Return what each arm came to, as plain values: accuracies of the last epoch in percent, and against the base's.
 
-    ``summaries``: by label and seed. Differences are paired, with intervals of 95 %; what cannot be said is None.
+    ``summaries``: by label and seed. Differences are paired, with intervals of 95 %; what cannot be said, as of an arm
+    that is evaluated on other images, is None.
     """
     last = {label: {seed: each["last"] for seed, each in sorted(s.items())} for label, s in summaries.items()}
+    images = {label: plan.spec.evaluation_images() for label, plan in plans.items()}
+    comparable = [label for label in plans if label != BASE and images[label] == images[BASE] and last[BASE]]
     arms = [
         {
             "arm": label,
@@ -177,7 +180,7 @@ def results(sweep: Sweep, plans: dict[str, Plan], summaries: dict, diverged: dic
             "diverged": diverged[label],
             "accuracies": own,
             **(over_seeds([*own.values()]) if own else {"n": 0}),
-            "against_base": difference(own, last[BASE]) if label != BASE and own and last[BASE] else None,
+            "against_base": difference(own, last[BASE]) if own and label in comparable else None,
         }
         for label, plan in plans.items()
         for own in (last[label],)
