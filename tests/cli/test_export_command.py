@@ -9,7 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_errors import refused
+from torch import nn
 
+from tinycnn.errors import SpecError
 from tinycnn.export import host, load, onnx_file, subject
 from tinycnn.spec import Average, Conv, Data, Head, Network, Repeat, Spec
 from tinycnn.track import mlflow_store as tracking
@@ -60,6 +62,33 @@ def test_safetensors_are_the_weights_of_the_runs_result(one, checkpoint, tinycnn
     assert facts["origin"]["weights"] == "averaged" and facts["origin"]["run"] == one["run_id"]
     assert facts["accuracy"] == facts["float_accuracy"] == pytest.approx(one["last"])
     assert facts["other_predictions"] == 0 and facts["largest_difference"] == 0
+
+
+class Views(nn.Module):
+    """``fixed``: the number of images is taken by ``len``, which torch makes a constant on exporting."""
+
+    def __init__(self, fixed):
+        super().__init__()
+        self.linear, self.fixed = nn.Linear(784, 10), fixed
+        self.register_buffer("rows", torch.ones(2, 784))
+        self.register_buffer("row", self.rows[0])
+
+    def forward(self, images):
+        return self.linear(images.reshape(len(images) if self.fixed else images.shape[0], 784) * self.row)
+
+
+def test_views_are_exported_and_a_fixed_number_of_images_is_refused_in_one_line(tmp_path, tiny, tiny_data, monkeypatch):
+    monkeypatch.setattr(Data, "load", lambda section, offline: tiny_data)
+    free, fixed = (
+        subject.Subject(tiny, Views(each).eval(), (1, 28, 28), 10, (0.1,), (0.3,), {"experiment": "tiny"})
+        for each in (False, True)
+    )
+    subject.save(free, tmp_path)
+    assert load_file(tmp_path / "weights.safetensors")["row"].shape == (784,)
+    onnx_file.save(tmp_path / "free.onnx", free)
+    with pytest.raises(SpecError, match=r"write x\.shape\[0\] in place of len\(x\)"):
+        onnx_file.save(tmp_path / "fixed.onnx", fixed)
+    assert not (tmp_path / "fixed.onnx").exists()
 
 
 @pytest.mark.skipif(not host.compiler(), reason="no C compiler")

@@ -71,6 +71,12 @@ PLAIN = {
         nn.Hardswish(), nn.Softsign(), nn.AvgPool2d((2, 3), stride=(1, 2)), nn.BatchNorm2d(6), nn.ReLU(),
         nn.Flatten(), nn.Dropout(), nn.LazyLinear(8), nn.BatchNorm1d(8), nn.PReLU(8), nn.Linear(8, 10),
     ),
+    "a module that is used three times": lambda: used_again(nn.PReLU(), nn.MaxPool2d([2, 2])),
+    "depthwise convolutions after curves": lambda: nn.Sequential(
+        nn.Conv2d(1, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU6(),
+        nn.Conv2d(6, 6, 3, groups=6), nn.BatchNorm2d(6), nn.Softplus(),
+        nn.Conv2d(6, 6, 3, groups=6), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10),
+    ),
     "a linear layer alone": lambda: nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10)),
     "logits after an activation": lambda: nn.Sequential(nn.Conv2d(1, 10, 28), nn.ReLU(), nn.Flatten()),
     "logits that are averages": lambda: nn.Sequential(
@@ -78,6 +84,12 @@ PLAIN = {
     ),
 }  # fmt: skip
 NAMES = [*LAYERED, *PLAIN]
+
+
+def used_again(function, pool):
+    """Return a network that uses modules several times."""
+    twice = nn.Conv2d(1, 4, 3), function, pool, nn.Conv2d(4, 6, 3), function, pool
+    return nn.Sequential(*twice, function, nn.Flatten(), nn.Linear(150, 10))
 
 
 @functools.cache

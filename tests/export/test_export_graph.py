@@ -82,6 +82,7 @@ class Doubled(nn.Module):
         (nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Linear(784, 10)), "model.1: BatchNorm1d"),
         (nn.Sequential(nn.Conv2d(1, 10, 3), nn.Flatten()), "model: ends with"),
         (nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False)), "model.0: BatchNorm2d"),
+        (nn.Sequential(nn.utils.spectral_norm(nn.Conv2d(1, 10, 28))), "model.0: Conv2d with hooks has no rule"),
     ],
 )
 def test_what_has_no_rule_is_one_line_that_names_the_module(network, word):

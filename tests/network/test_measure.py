@@ -4,21 +4,25 @@ from dataclasses import replace
 
 import networks
 import pytest
+import torch
 from torch import nn
 
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError
+from tinycnn.network.check import check
 from tinycnn.network.profile import count_parameters, measure
 from tinycnn.spec import (
     AvgPool,
     BlurPool,
     Conv,
+    Custom,
     Depthwise,
     GatedPool,
     Head,
     Layer,
     MaxPool,
     Network,
+    Optimizer,
     Pointwise,
     Repeat,
     Residual,
@@ -178,3 +182,25 @@ def test_an_impossible_network_is_refused_in_one_line_that_names_the_layer(layer
 def test_a_network_without_a_number_for_each_class_is_refused(layers):
     with pytest.raises(SpecError, match=r"^some: model\.layers: gives \(2, 10, .* for 2 pictures; \(2, 10\) is needed"):
         measure(spec_of(Network(*layers)), MNIST)
+
+
+class Auxiliary(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(784, 10)
+
+    def forward(self, images):
+        logits = self.linear(images.flatten(1))
+        return (logits, logits) if self.training else logits
+
+
+class ByClosure(Optimizer):
+    def build(self, parameters):
+        return torch.optim.LBFGS(parameters)
+
+
+def test_what_could_not_be_trained_is_refused_before(tiny):
+    with pytest.raises(SpecError, match="network: gives a tuple in training mode; return the logits alone"):
+        measure(tiny.but(model=Custom(Auxiliary)), MNIST)
+    with pytest.raises(SpecError, match="tiny: optimizer: its step needs a closure"):
+        check(tiny.but(optimizer=ByClosure()))

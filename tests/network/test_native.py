@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import prune
 
 from tinycnn.network import native
 from tinycnn.network.native import library
@@ -142,6 +143,48 @@ def test_before_and_after_a_layer_of_ones_own_the_kernels_compute():
     torch.testing.assert_close(logits.double(), wanted, atol=1e-5, rtol=1e-5)
     for mine, theirs in zip(network.parameters(), exact.parameters(), strict=True):
         torch.testing.assert_close(mine.grad.double(), theirs.grad, atol=1e-3, rtol=1e-3)
+
+
+def halve(module, _, output):
+    return output / 2
+
+
+def orthogonal(network):
+    network[-1].weight = nn.Parameter(torch.linalg.svd(torch.randn(10, 6), full_matrices=False)[0].T.contiguous().T)
+    assert not network[-1].weight.is_contiguous()
+
+
+CHANGES = {
+    "a hook": lambda network: network[0].register_forward_hook(halve),
+    "a hook of several layers": lambda network: network[1].register_forward_hook(halve),
+    "spectral norm": lambda network: nn.utils.spectral_norm(network[0]),
+    "weight norm": lambda network: nn.utils.weight_norm(network[0]),
+    "pruning": lambda network: prune.l1_unstructured(network[0], "weight", 0.5),
+    "weights by column": orthogonal,
+    "windows as lists": lambda network: network.insert(1, nn.MaxPool2d([2, 2], padding=[0, 0])),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_torch_does_around_a_layer_is_done(change):
+    torch.manual_seed(1)
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.Sequential(nn.ReLU(), nn.Conv2d(4, 6, 3), nn.SiLU()),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10),
+    )  # fmt: skip
+    CHANGES[change](network)
+    images, found = torch.randn(20, 1, 12, 12), []
+    for call in (network, native.Native(network)):
+        call.eval()
+        with torch.no_grad():
+            found.append([call(images)])
+        call.train()
+        if change != "spectral norm":  # which changes its estimate
+            call(images).square().sum().backward()
+            found[-1] += [parameter.grad.clone() for parameter in network.parameters()]
+            network.zero_grad()
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
 
 def test_what_the_kernels_cannot_take_torch_computes_or_refuses():

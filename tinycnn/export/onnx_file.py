@@ -36,6 +36,8 @@ def save(path: Path, subject: Subject) -> None:
             model = made.model_proto
     except Exception as error:  # torch has many kinds for what a network may contain
         raise SpecError(f"model: torch cannot export it to ONNX ({one_line(error)})") from error
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise SpecError("model: torch fixes the number of images in ONNX; write x.shape[0] in place of len(x)")
     _bare(model)  # torch notes the exporting machine's paths, in twice the size of the weights
     onnx.helper.set_model_props(model, subject.origin)
     onnx.checker.check_model(model)

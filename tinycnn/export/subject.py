@@ -151,8 +151,8 @@ def save(subject: Subject, folder: Path) -> list[Path]:
     """Write ``spec.json`` and ``weights.safetensors``, shared weights once; return both paths."""
     from safetensors.torch import save_file
 
-    state = subject.network.state_dict()
-    kept = {name: state[name].contiguous() for name, first in _shared_names(subject.network).items() if name == first}
+    state, first = subject.network.state_dict(), _shared_names(subject.network)
+    kept = {name: state[name].clone().contiguous() for name in state if first[name] == name}
     numbers = {name: json.dumps(getattr(subject, name)) for name in ("shape", "classes", "mean", "std")}
     facts = subject.origin | numbers | {"format": "pt"}
     save_file(kept, folder / WEIGHTS, facts)

@@ -121,7 +121,8 @@ def _conv(conv: ops.Conv, taken: Format, out: Format, shape) -> kernels.Conv:
     if conv.function is None:
         return kernels.Conv(*values)
     (by,), last = fixed.multipliers(1 / (np.atleast_1d(out.scale) * 2**fixed.CURVE_OUTPUT))
-    curve = {"table": fixed.curve_table(conv.function), "by": by, "by_shift": last, "zeros": np.atleast_1d(out.zero)}
+    zeros = np.broadcast_to(out.zero, by.shape)  # C reads one beside each multiplier
+    curve = {"table": fixed.curve_table(conv.function), "by": by, "by_shift": last, "zeros": zeros}
     return kernels.Curved(*values, **curve)
 
 

@@ -41,7 +41,7 @@ def graph_of(network: nn.Module, shape, classes: int, mean, std, learning: bool 
 
 @rule(nn.Sequential)
 def _sequential(walk, module, value):
-    for name, each in module.named_children():
+    for name, each in module._modules.items():  # ``named_children`` has a module that is used twice only once
         value = walk(each, value, name)
     return value
 
@@ -151,8 +151,8 @@ def _table(walk, module, value):
 def _window(walk, module, value):
     """Return value, size, stride and output shape of a pool."""
     value = walk.map(module, value)
-    pairs = [side if isinstance(side, tuple) else (side, side) for side in (module.kernel_size, module.stride)]
-    plain = module.padding in (0, (0, 0)) and not module.ceil_mode
+    pairs = [(side, side) if isinstance(side, int) else tuple(side) for side in (module.kernel_size, module.stride)]
+    plain = module.padding in (0, (0, 0), [0, 0]) and not module.ceil_mode
     if not plain or getattr(module, "dilation", 1) not in (1, (1, 1)) or getattr(module, "divisor_override", None):
         raise walk.refusal(module, "with padding, dilation, ceil_mode or a divisor has no rule")
     sides = [(n - size) // step + 1 for n, size, step in zip(value.shape[1:], *pairs, strict=True)]

@@ -53,6 +53,8 @@ class Walk:
         function = RULES.get(type(module))
         if function is None:
             raise self.refusal(module, "has no rule")
+        if module._forward_pre_hooks or module._forward_hooks:
+            raise self.refusal(module, "with hooks has no rule")
         found = function(self, module, value)
         self.path.pop()
         return found

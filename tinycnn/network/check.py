@@ -1,10 +1,13 @@
 """Whether a spec can be run as it is, before any training and before the published data sets are read."""
 
+import inspect
+
 from tinycnn.data.files import held_out
 from tinycnn.errors import OverLimit, SpecError
 from tinycnn.integers.rules import graph_of
 from tinycnn.network.profile import Measured, measure
 from tinycnn.spec.build import fresh
+from tinycnn.spec.section import is_ours
 
 
 def check(spec) -> tuple[Measured, list[str]]:
@@ -31,6 +34,7 @@ def check(spec) -> tuple[Measured, list[str]]:
     except SpecError as error:
         raise SpecError(f"{spec.name}: {error}") from None
     check_steps(spec, spec.data.images or training)
+    _check_optimizer(spec, facts)
     if spec.quantise.epochs:
         _check_rules(spec, facts)
     return measured, list(_warnings(spec))
@@ -45,6 +49,16 @@ def check_steps(spec, images: int) -> int:
             f"{spec.data.short}; use at most that"
         )
     return steps
+
+
+def _check_optimizer(spec, facts) -> None:
+    """Raise SpecError where an optimizer of one's own must be given a closure, as L-BFGS must."""
+    if is_ours(type(spec.optimizer)):
+        return
+    network = fresh(spec.model, (facts.channels, facts.size, facts.size), len(facts.classes))
+    closure = inspect.signature(spec.optimizer.build(network.parameters()).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise SpecError(f"{spec.name}: optimizer: its step needs a closure, which it is not given; use another one")
 
 
 def _check_rules(spec, facts) -> None:

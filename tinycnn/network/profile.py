@@ -69,6 +69,10 @@ def measure(spec, facts) -> Measured:
         network = spec.model.build(shape, classes)
         layered = isinstance(spec.model, Network)
         check_output(network, shape, classes, "layers" if layered else "network")
+        with torch.no_grad():  # all else here is of evaluation mode
+            given = network.train()(torch.rand(2, *shape))
+        if not isinstance(given, torch.Tensor):
+            raise SpecError(f"network: gives a {type(given).__name__} in training mode; return the logits alone")
         table = _Table(network, shape)
         if layered:
             table.walk(spec.model.filled, network, "", shape, _Field())

@@ -7,13 +7,24 @@ from tinycnn.spec import modules
 
 def leaves(network) -> list[nn.Module]:
     """Return the layers of nested ``nn.Sequential`` in order."""
-    return [leaf for child in network for leaf in leaves(child)] if type(network) is nn.Sequential else [network]
+    opened = type(network) is nn.Sequential and not hooked(network)
+    return [leaf for child in network for leaf in leaves(child)] if opened else [network]
 
 
 def supported(layer) -> bool:
-    """Return whether the kernels compute this layer, for maps of a fitting shape."""
+    """Return whether the kernels compute this layer, for maps of a fitting shape.
+
+    They call no hooks, and read parameters row by row.
+    """
     check = _CHECKS.get(type(layer))
-    return check is not None and check(layer)
+    if check is None or hooked(layer):
+        return False
+    return check(layer) and all(each.is_contiguous() for each in (*layer.parameters(), *layer.buffers()))
+
+
+def hooked(layer) -> bool:
+    """Return whether torch calls functions of the user's around this layer; weight norm and pruning are such."""
+    return any((layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks))
 
 
 def parts(network) -> list[tuple[bool, list[nn.Module]]]:
@@ -28,7 +39,7 @@ def parts(network) -> list[tuple[bool, list[nn.Module]]]:
 
 def square(value):
     """Return the side of a square window, None for another."""
-    sides = set(value) if isinstance(value, tuple) else {value}
+    sides = set(value) if isinstance(value, tuple | list) else {value}
     return sides.pop() if len(sides) == 1 and all(type(side) is int for side in sides) else None
 
 
@@ -46,9 +57,7 @@ def padding_of(conv):
 
 
 def _is_pool(pool) -> bool:
-    whole = (
-        pool.padding in (0, (0, 0)) and not pool.ceil_mode and None not in (square(pool.kernel_size), stride_of(pool))
-    )
+    whole = square(pool.padding) == 0 and not pool.ceil_mode and None not in (square(pool.kernel_size), stride_of(pool))
     return whole and (getattr(pool, "dilation", 1) == 1 and getattr(pool, "divisor_override", None) is None)
 
 
