@@ -174,6 +174,8 @@ def test_what_torch_does_around_a_layer_is_done(change):
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10),
     )  # fmt: skip
     CHANGES[change](network)
+    if change == "a hook":
+        assert native.coverage(network) == (5, 6, "Conv2d with hooks")
     images, found = torch.randn(20, 1, 12, 12), []
     for call in (network, native.Native(network)):
         call.eval()

@@ -15,7 +15,7 @@ from torch import nn
 from tinycnn.network.native import plan
 from tinycnn.network.native.augment import augmented
 from tinycnn.network.native.buffers import Buffers
-from tinycnn.network.native.layers import parts
+from tinycnn.network.native.layers import hooked, parts
 from tinycnn.network.native.library import PROCESSOR, load, missing
 
 __all__ = ["Native", "augmented", "coverage", "missing"]
@@ -29,7 +29,7 @@ def coverage(network) -> tuple[int, int, str]:
         total += len(layers)
         taken += len(layers) if native else 0
         if not native and not first:
-            first = type(layers[0]).__name__
+            first = f"{type(layers[0]).__name__}{' with hooks' if hooked(layers[0]) else ''}"
     return taken, total, first
 
 
