@@ -194,6 +194,11 @@ class Auxiliary(nn.Module):
         return (logits, logits) if self.training else logits
 
 
+class Failing(Auxiliary):
+    def forward(self, images):
+        return self.linear(images.flatten(2) if self.training else images.flatten(1)[0])[None].expand(len(images), 10)
+
+
 class ByClosure(Optimizer):
     def build(self, parameters):
         return torch.optim.LBFGS(parameters)
@@ -202,5 +207,7 @@ class ByClosure(Optimizer):
 def test_what_could_not_be_trained_is_refused_before(tiny):
     with pytest.raises(SpecError, match="network: gives a tuple in training mode; return the logits alone"):
         measure(tiny.but(model=Custom(Auxiliary)), MNIST)
+    with pytest.raises(SpecError, match="network: fails in training mode (.*expand.*)"):
+        measure(tiny.but(model=Custom(Failing)), MNIST)
     with pytest.raises(SpecError, match="tiny: optimizer: its step needs a closure"):
         check(tiny.but(optimizer=ByClosure()))

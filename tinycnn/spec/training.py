@@ -25,7 +25,7 @@ def _fields(section, cls) -> dict:
 class Optimizer(Kind):
     """The optimizer, with learning rate ``lr``.
 
-    One of your own defines ``build(parameters)``, which returns a ``torch.optim.Optimizer``.
+    One of your own defines ``build(parameters)``, which returns a ``torch.optim.Optimizer`` that needs no closure.
     """
 
     name = own_name
