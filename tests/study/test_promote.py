@@ -143,7 +143,8 @@ def test_classes_and_networks_of_the_study_s_own_file_are_found_by_another_proce
     study = own.model_copy(update={"ranges": {field: choice}})
     searched(study, ({field: choice.words[1]}, 0.4))
     promote.promote(study, "exp9")
-    for name in [name for name, module in sys.modules.items() if getattr(module, "STUDY", None) == own]:
+    defining = [name for name, module in sys.modules.items() if vars(module).get("STUDY") == own]
+    for name in defining:  # asked by ``vars``, since getattr would import what some modules load when it is needed
         del sys.modules[name]
     spec = experiments.load("exp9")
     promoted = spec.model if field == "model" else spec.model.layers
