@@ -204,10 +204,17 @@ class ByClosure(Optimizer):
         return torch.optim.LBFGS(parameters)
 
 
+class Misspelt(Optimizer):
+    def build(self, parameters):
+        return torch.optim.SGD(parameters, lr=self.lr, momentun=0.9)
+
+
 def test_what_could_not_be_trained_is_refused_before(tiny):
     with pytest.raises(SpecError, match="network: gives a tuple in training mode; return the logits alone"):
         measure(tiny.but(model=Custom(Auxiliary)), MNIST)
     with pytest.raises(SpecError, match="network: fails in training mode (.*expand.*)"):
         measure(tiny.but(model=Custom(Failing)), MNIST)
+    with pytest.raises(SpecError, match=r"tiny: optimizer: cannot be built \(.*unexpected keyword"):
+        check(tiny.but(optimizer=Misspelt()))
     with pytest.raises(SpecError, match="tiny: optimizer: its step needs a closure"):
         check(tiny.but(optimizer=ByClosure()))

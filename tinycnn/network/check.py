@@ -3,7 +3,7 @@
 import inspect
 
 from tinycnn.data.files import held_out
-from tinycnn.errors import OverLimit, SpecError
+from tinycnn.errors import OverLimit, SpecError, one_line
 from tinycnn.integers.rules import graph_of
 from tinycnn.network.profile import Measured, measure
 from tinycnn.spec.build import fresh
@@ -52,11 +52,14 @@ def check_steps(spec, images: int) -> int:
 
 
 def _check_optimizer(spec, facts) -> None:
-    """Raise SpecError where an optimizer of one's own must be given a closure, as L-BFGS must."""
+    """Raise SpecError where an optimizer of one's own cannot be built, or must be given a closure, as L-BFGS must."""
     if is_ours(type(spec.optimizer)):
         return
     network = fresh(spec.model, (facts.channels, facts.size, facts.size), len(facts.classes))
-    closure = inspect.signature(spec.optimizer.build(network.parameters()).step).parameters.get("closure")
+    try:
+        closure = inspect.signature(spec.optimizer.build(network.parameters()).step).parameters.get("closure")
+    except Exception as error:  # whatever its author did wrong
+        raise SpecError(f"{spec.name}: optimizer: cannot be built ({one_line(error)})") from error
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise SpecError(f"{spec.name}: optimizer: its step needs a closure, which it is not given; use another one")
 
