@@ -211,9 +211,9 @@ class Misspelt(Optimizer):
 
 def test_what_could_not_be_trained_is_refused_before(tiny):
     with pytest.raises(SpecError, match="network: gives a tuple in training mode; return the logits alone"):
-        measure(tiny.but(model=Custom(Auxiliary)), MNIST)
+        check(tiny.but(model=Custom(Auxiliary)))
     with pytest.raises(SpecError, match="network: fails in training mode (.*expand.*)"):
-        measure(tiny.but(model=Custom(Failing)), MNIST)
+        check(tiny.but(model=Custom(Failing)))
     with pytest.raises(SpecError, match=r"tiny: optimizer: cannot be built \(.*unexpected keyword"):
         check(tiny.but(optimizer=Misspelt()))
     with pytest.raises(SpecError, match="tiny: optimizer: its step needs a closure"):

@@ -16,7 +16,7 @@ from tinycnn.errors import Undelivered
 def sweep(sweep, device, offline, workers, cluster, seeds):
     """Train variants of a spec, each with the same seeds, and compare them; continues what was begun."""
     from tinycnn.cli.progress import SweepTerminal
-    from tinycnn.spec.sweep import BASE, load
+    from tinycnn.spec.sweep import load
     from tinycnn.track.sweep import arms_table, plans, run_sweep
 
     loaded = load(sweep)
@@ -24,10 +24,10 @@ def sweep(sweep, device, offline, workers, cluster, seeds):
         ready = plans(loaded, device=device, offline=offline, fallback=False, reporter=reporter)
         how = {"workers": processes(workers), "cluster": cluster, "reporter": reporter}
         result = run_sweep(loaded, ready, seeds=seeds, **how)
-    kind = result["arms"][0]["evaluated_on"]
+    base, *arms = result["arms"]
+    kind = base["evaluated_on"]
     about = f"accuracy on {kind} images after the last epoch; differences by seed, with their 95 % intervals"
-    images = {label: plan.spec.evaluation_images() for label, plan in ready.items()}
-    if others := [label for label, own in images.items() if own != images[BASE]]:
+    if others := [arm["arm"] for arm in arms if base["n"] and arm["n"] and not arm["against_base"]]:
         about += f"\non other images than the base, so no difference: {', '.join(others)}"
     error = Undelivered(result["undelivered"], f"sweep {sweep}") if result["undelivered"] else None
     return result, f"{arms_table(result)}\n{about}\n`make ui` shows the run {result['run_id']}", error

@@ -2,10 +2,12 @@
 
 import inspect
 
+import torch
+
 from tinycnn.data.files import held_out
 from tinycnn.errors import OverLimit, SpecError, one_line
 from tinycnn.integers.rules import graph_of
-from tinycnn.network.profile import Measured, measure
+from tinycnn.network.profile import Measured, measure, prefixed
 from tinycnn.spec.build import fresh
 from tinycnn.spec.section import is_ours
 
@@ -34,7 +36,7 @@ def check(spec) -> tuple[Measured, list[str]]:
     except SpecError as error:
         raise SpecError(f"{spec.name}: {error}") from None
     check_steps(spec, spec.data.images or training)
-    _check_optimizer(spec, facts)
+    _check_training(spec, facts)
     if spec.quantise.epochs:
         _check_rules(spec, facts)
     return measured, list(_warnings(spec))
@@ -51,14 +53,22 @@ def check_steps(spec, images: int) -> int:
     return steps
 
 
-def _check_optimizer(spec, facts) -> None:
-    """Raise SpecError where an optimizer of one's own cannot be built, or must be given a closure, as L-BFGS must."""
+def _check_training(spec, facts) -> None:
+    """Raise SpecError where code of one's own fails in training mode, or an optimizer needs what it is not given."""
+    shape = facts.channels, facts.size, facts.size
+    network = fresh(spec.model, shape, len(facts.classes))
+    with prefixed(spec), torch.no_grad(), torch.random.fork_rng([]):
+        try:
+            given = network.train()(torch.rand(2, *shape))
+        except Exception as error:  # whatever its author did wrong
+            raise SpecError(f"network: fails in training mode ({one_line(error)})") from error
+        if not isinstance(given, torch.Tensor):
+            raise SpecError(f"network: gives a {type(given).__name__} in training mode; return the logits alone")
     if is_ours(type(spec.optimizer)):
         return
-    network = fresh(spec.model, (facts.channels, facts.size, facts.size), len(facts.classes))
     try:
         closure = inspect.signature(spec.optimizer.build(network.parameters()).step).parameters.get("closure")
-    except Exception as error:  # whatever its author did wrong
+    except Exception as error:
         raise SpecError(f"{spec.name}: optimizer: cannot be built ({one_line(error)})") from error
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise SpecError(f"{spec.name}: optimizer: its step needs a closure, which it is not given; use another one")

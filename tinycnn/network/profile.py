@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tinycnn.errors import SpecError, one_line
+from tinycnn.errors import SpecError
 from tinycnn.network.startup import postpone_compiler
 from tinycnn.spec import Network, Repeat, Residual
 from tinycnn.spec.build import evaluation, output, result
@@ -69,7 +69,6 @@ def measure(spec, facts) -> Measured:
         network = spec.model.build(shape, classes)
         layered = isinstance(spec.model, Network)
         check_output(network, shape, classes, "layers" if layered else "network")
-        _check_training(network, shape)
         table = _Table(network, shape)
         if layered:
             table.walk(spec.model.filled, network, "", shape, _Field())
@@ -109,17 +108,6 @@ def check_output(network: nn.Module, shape, classes: int, where: str = "network"
         raise SpecError(f"{where}: gives {given} for 2 pictures; {(2, classes)} is needed, a number for each class")
     if not torch.isfinite(logits).all():
         raise SpecError(f"{where}: gives numbers that are infinite or NaN before any training")
-
-
-def _check_training(network: nn.Module, shape) -> None:
-    """Raise SpecError where a network cannot take two images in training mode, or returns more than logits."""
-    try:
-        with torch.no_grad():
-            given = network.train()(torch.rand(2, *shape))
-    except Exception as error:  # whatever the author of a network did wrong
-        raise SpecError(f"network: fails in training mode ({one_line(error)})") from error
-    if not isinstance(given, torch.Tensor):
-        raise SpecError(f"network: gives a {type(given).__name__} in training mode; return the logits alone")
 
 
 class _Table:
