@@ -145,7 +145,7 @@ device: setup ## the C program of every seed of the records, or of EXPERIMENTS, 
 zoo: setup ## list the trained networks in zoo/ and verify each of their files (1 min for each)
 	$(python) -m tinycnn zoo $(call each,ARGS)
 
-study: setup ## an Optuna study, by default STUDY=dropout_lr; run again to continue it (30 min)
+study: setup ## an Optuna study, by default STUDY=dropout_lr; run again to continue it (40 min)
 	$(python) -m tinycnn search $(call quote,STUDY) $(if $(value TRIALS),--trials $(call quote,TRIALS)) \
 	    $(workers) $(device) $(launch) $(call each,ARGS)
 
@@ -168,7 +168,7 @@ resume rerun close register:
 deliver: setup ## copy the finished runs in mlflow.db to the server MLFLOW_TRACKING_URI, each once (1 s a run)
 	$(python) -m tinycnn deliver $(call each,ARGS)
 
-list: setup ## experiments, studies, layers and data sets (2 s)
+list: setup ## experiments, studies, sweeps, layers and data sets (2 s)
 	$(python) -m tinycnn list $(call each,ARGS)
 
 doctor: setup ## check this machine: packages, data, store, compiler (5 s)

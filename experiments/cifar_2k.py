@@ -1,6 +1,6 @@
-"""CIFAR-10 in 60 epochs with fewer than 2,000 parameters: a point of the front.
+"""CIFAR-10 in 60 epochs with fewer than 2,000 parameters: accuracy against parameters.
 
-Target    no accuracy is asked for: accuracy against parameters, all else the same.
+Target    none; all but the parameters is that of record_cifar.
 Change    a quarter of the parameters of record_cifar: its channels by a half.
 Analysis  a quarter of the parameters cost eleven points, and seeds differ by more: 70.06 to 72.47.
 Run       make cifar_2k SEEDS=3 ARGS="--first-seed 1000" (30 min)

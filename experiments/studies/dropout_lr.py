@@ -2,7 +2,7 @@
 
 Question  how much dropout, which learning rate, and when and how far should it drop?
 Fidelity  all 15 epochs, on 20,000 of the 50,000 training images beside the validation split
-Run       make study STUDY=dropout_lr (30 min)
+Run       make study STUDY=dropout_lr (40 min)
 """
 
 from experiments.exp3 import SPEC as EXP3

@@ -2,7 +2,7 @@
 
 Question  how are so few parameters best shared out, if most layers are separable blocks?
 Fidelity  6 epochs on the 50,000 training images beside the validation split, without augmentation
-Run       make study STUDY=layout_1k (10 min)
+Run       make study STUDY=layout_1k (25 min)
 """
 
 from experiments.sweeps.separable import RECORD_1K

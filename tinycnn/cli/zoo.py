@@ -17,7 +17,7 @@ from tinycnn.errors import DONE, UserError
     click.option("--page", is_flag=True, help="Write the page index.html anew."),
     click.option("--folder", metavar="FOLDER", help="Another zoo than zoo/."),
     OFFLINE,
-    examples=("zoo", "zoo mnist_8k", "zoo --add 98597d8b --as mnist_8k"),
+    examples=("zoo", "zoo mnist_8k", "zoo --add 98597d8b --as mnist_exp3"),
 )  # fmt: skip
 def zoo(names, only_list, add, name, page, folder, offline):
     """List the trained networks in zoo/, and verify that each file is as accurate as its card states.
