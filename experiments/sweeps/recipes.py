@@ -1,6 +1,6 @@
 """How one network of fewer than 8,000 parameters is trained: rates, decay, augmentation, averages.
 
-Question  which change of the recipe raises the accuracy of convolutions of 8-10-10-10 channels, a pool, and 12-14-16, with SiLU?
+Question  which change of the recipe raises the accuracy of 8-10-10-10 channels, a pool and 12-14-16, with SiLU?
 Fidelity  12 epochs on the 50,000 training images beside the validation split
 Analysis  none; more decay and smoothed labels are worse, and less augmentation probably is
 Run       make sweep SWEEP=recipes DEVICE=cuda (5 min; 4 h on two cores)

@@ -158,6 +158,14 @@ def test_doctor_tells_a_queue_that_cannot_be_read_from_a_store_that_cannot(tinyc
     assert re.search("^BAD +jobs in the queue +Slurm's queue cannot be read here: no squeue$", out, re.MULTILINE)
 
 
+def test_doctor_shows_the_store_beside_jobs_of_another(tinycnn, store, monkeypatch, tmp_path):
+    (tmp_path / "checkpoints" / ("a" * 32) / "jobs").mkdir(parents=True)
+    monkeypatch.setattr(jobs, "queued", lambda: {"a" * 32: {"PENDING": 2}})
+    code, out, _ = tinycnn("doctor")
+    assert code == 0 and re.search("^ok +store ", out, re.MULTILINE)
+    assert re.search(f"^ok +jobs in the queue +{'a' * 32} 2 PENDING$", out, re.MULTILINE) and "not in the store" in out
+
+
 # --- run, resume, rerun -----------------------------------------------------------------------------------------------
 
 

@@ -81,7 +81,7 @@ def test_a_job_that_is_not_the_one_recorded_for_its_task_does_nothing(processes,
     ("words", "problem"),
     [
         ("partitoin=gpu", "'partitoin' is not known; did you mean 'partition'?"),
-        ("timeout_min", "timeout_min has no value"),
+        ("timeout_min", "'timeout_min' has no value"),
         ("nodes=2", "not known"),
         ("timeout_min=long", "timeout_min=long is not a number"),
     ],
@@ -90,8 +90,8 @@ def test_an_option_that_slurm_has_not_is_one_line(words, problem):
     with pytest.raises(SpecError) as raised:
         launch.options_of(words)
     assert problem in str(raised.value) and "\n" not in str(raised.value)
-    assert launch.options_of("partition=a timeout_min=5 mem_gb=1.5") == {
-        "partition": "a", "timeout_min": 5, "mem_gb": 1.5,
+    assert launch.options_of("partition=a timeout_min=5 mem_gb=1.5 exclusive=True") == {
+        "partition": "a", "timeout_min": 5, "mem_gb": 1.5, "exclusive": True,
     }  # fmt: skip
 
 

@@ -105,6 +105,15 @@ def test_nothing_is_overwritten_and_no_bad_file_is_left(study, folder):
     assert {path: path.read_text() for path in folder.iterdir()} == before
 
 
+def test_a_base_that_no_file_can_import_is_one_line(folder):
+    base = experiments.load("exp3").but(name="my-net")
+    (folder / "my-net.py").write_text("from experiments.exp3 import SPEC as EXP3\nSPEC = EXP3.but(name='my-net')\n")
+    study = Study(name="some", base=base, ranges={"optimizer.lr": Float(0.001, 0.1, log=True)})
+    searched(study, ({"optimizer.lr": 0.02}, 0.4))
+    with pytest.raises(SpecError, match="my-net: no file can import a name with -; rename it with _"):
+        promote.promote(study, "exp9")
+
+
 def test_changes_that_the_study_made_to_its_base_are_promoted_too(study, monkeypatch):
     base = study.base.but(augment={"rotation": 15.0}, optimizer={"lr": 0.02})  # not renamed
     study = study.model_copy(update={"base": base})
@@ -167,7 +176,9 @@ def test_both_are_trained_with_the_same_fresh_seeds_on_the_test_set_and_compared
     def run(plan, *, seeds, first_seed, missing, cluster, **_):
         asked.append((plan, seeds, first_seed, missing))
         clusters.append(cluster)
-        return {"seeds": [{"last": 99.4 + 0.01 * i + 0.1 * (plan[0] == "exp9")} for i in range(seeds)]}
+        last = [99.4 + 0.01 * i + 0.1 * (plan[0] == "exp9") for i in range(seeds)]
+        lacking = "full" if plan == ("exp9", 15) else None
+        return {"seeds": [{"last": each} for each in last], "run_id": plan[0], "undelivered": lacking}
 
     monkeypatch.setattr(promote.run, "run", run)
     monkeypatch.setattr(
@@ -178,6 +189,7 @@ def test_both_are_trained_with_the_same_fresh_seeds_on_the_test_set_and_compared
     reporter.notice = said.append
     result = promote.confirm(study, "exp9", 3, settings={}, reporter=reporter)
     assert asked == [(("exp3", 15), 3, 1000, True), (("exp9", 15), 3, 1000, True)]
+    assert result.pop("undelivered") == {"exp9": "full"}
     assert result == storage.opened(study).user_attrs["comparison"]
     assert result["difference"] == pytest.approx(0.1)
     # two trials of a second, each 15 epochs of 1,000 images; now 6 seeds, each 15 epochs of 60,000
@@ -201,7 +213,7 @@ def test_a_derived_base_is_compared_as_its_experiment_unless_that_has_other_imag
     searched(study, ({"optimizer.lr": 0.02}, 0.4))
     promote.promote(study, "exp9")
     monkeypatch.setattr(promote.run, "prepare", lambda spec, **_: spec)
-    monkeypatch.setattr(promote.run, "run", lambda plan, **_: {"seeds": [{"last": 99.0}]})
+    monkeypatch.setattr(promote.run, "run", lambda plan, **_: {"seeds": [{"last": 99.0}], "undelivered": None})
     result = promote.confirm(study, "exp9", 1, settings={})
     assert list(result["accuracies"]) == [against, "exp9"] and result["base"] == against
 

@@ -18,7 +18,7 @@ from tinycnn.errors import DataMissing, Diverged, OverLimit, StoreTrouble, UserE
 from tinycnn.spec import AvgPool, Conv, Head, Layer, MaxPool, Network, Repeat
 from tinycnn.study import results, storage, worker
 from tinycnn.study.definition import Choice, Float, Int, Study
-from tinycnn.track.mlflow_store import EVERY, Run
+from tinycnn.track.mlflow_store import EVERY, Run, Store
 from tinycnn.train.loop import EpochResult
 
 
@@ -218,6 +218,14 @@ def test_ctrl_c_gives_the_trial_back_and_the_study_goes_on(trained, small, store
     assert found(small)[2].params == found(small)[1].params
 
 
+def test_a_trial_killed_while_it_is_stored_is_tried_again(trained, small):
+    worker.run(small, trials=1)
+    trial, *_ = storage.ask(storage.opened(small), small, worker=1)
+    trial.set_user_attr("state", "complete")  # which is stored before Optuna is told
+    assert states(small) == ["complete", "running"]
+    assert worker.run(small)["trained"] == 3 and states(small) == ["complete", "lost", "complete", "complete"]
+
+
 def test_a_trial_that_fails_is_tried_three_times(trained, small, monkeypatch):
     failing(monkeypatch, RuntimeError("out of memory"), lambda spec, number: spec.optimizer.lr == 0.01)
     for _ in range(3):
@@ -255,7 +263,10 @@ def test_a_store_in_trouble_does_not_stop_the_study(trained, small, store, monke
     with monkeypatch.context() as patch:
         patch.setattr(Run, "params", refuse)
         assert worker.run(small, reporter=reporter)["trained"] == 3
-    assert "trial 0 is not in the store" in lines[0]
+        assert "trial 0 is not in the store" in lines[0] and len(lines) == 4  # each at its end, then the first again
+        patch.setattr(Store, "entity", refuse)
+        with pytest.raises(StoreTrouble):  # and no second run of the study is made
+            worker.run(small)
     result = worker.run(small)  # what is missing is recorded when the study is looked at again, once
     assert worker.run(small)["best_run"] == result["best_run"]
     for trial, row in zip(found(small), results.trials(small, storage.opened(small)), strict=True):

@@ -261,6 +261,17 @@ def test_missing_trains_only_the_seeds_that_are_missing_and_takes_the_others_as_
     assert len(store.search({"tinycnn.role": "seed"})) == 3
 
 
+def test_a_parent_has_the_seeds_it_was_asked_for_whoever_trained_them(store, plan, few_images, no_artifacts):
+    before = runs.run(plan, seeds=3)["seeds"]
+    parent = runs.run(plan, seeds=2, first_seed=1, missing=True)  # none is trained, and seed 0 is not one of them
+    assert parent["seeds"] == before[1:] and resume.resume(parent["run_id"])["seeds"] == before[1:]
+    store.client.set_tag(parent["run_id"], "tinycnn.seeds_taken", "0 1 2")  # as parents were recorded before
+    assert resume.resume(parent["run_id"])["seeds"] == before[1:]
+    again = resume.rerun(parent["run_id"])
+    assert [each["run_id"] for each in again] == [each["run_id"] for each in before[1:]]
+    assert all(each["same"] for each in again)
+
+
 def test_runs_of_other_numbers_are_not_taken(store, plan, no_artifacts, monkeypatch):
     runs.run(plan)
     assert list(select.finished(store, plan)) == [0]
@@ -280,6 +291,20 @@ def test_code_that_is_edited_while_runs_are_trained_is_not_what_ran(plan, monkey
     sent = pickle.dumps(plan)
     monkeypatch.setattr(provenance, "code", lambda *_: {})  # as a process that reads the files later
     assert pickle.loads(sent).code == before != {}
+
+
+def test_code_that_is_edited_in_the_first_epoch_is_not_what_ran(store, plan, no_artifacts, monkeypatch):
+    def edit(seed, count):
+        monkeypatch.setattr(provenance, "code", lambda *_: {})
+        monkeypatch.setattr(provenance, "git", lambda *_: "an edit")
+
+    monkeypatch.setattr(provenance, "git", lambda *_: "")
+    monkeypatch.setattr(provenance, "uncommitted", functools.cache(provenance.uncommitted.__wrapped__))
+    reporter, plan = Recorder(), replace(plan)
+    reporter.images = edit
+    entity = store.entity(runs.run(plan, reporter=reporter)["run_id"])
+    environment = json.loads((artifacts(entity) / "environment.json").read_text())
+    assert environment["git_dirty"] == "false" and json.loads((artifacts(entity) / "code.json").read_text())
 
 
 # --- how runs end ----------------------------------------------------------------------------------------------------

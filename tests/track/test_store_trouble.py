@@ -223,4 +223,4 @@ def test_eight_runs_started_at_once_on_a_new_store_all_finish(undisturbed, spec,
     assert [each.returncode for each in children] == [0] * 8, said
     found = tracking.Store().search({"tinycnn.role": "seed"})
     assert len(found) == 8 and all(recorded(each.info.run_id) == expected for each in found)
-    assert close.left_over() == []
+    assert close.left_over(tracking.Store()) == []

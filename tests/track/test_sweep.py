@@ -94,7 +94,7 @@ def test_a_sweep_whose_process_was_killed_is_listed_with_the_command_that_contin
     monkeypatch.setattr(close, "names", lambda folder: ["rates"])
     result, _ = swept(a_sweep())
     tracking.Store().client.update_run(result["run_id"], status="RUNNING")  # as SIGKILL leaves it
-    (left,) = close.left_over()
+    (left,) = close.left_over(tracking.Store())
     assert (left["run_id"], left["again"]) == (result["run_id"], "sweep rates")
     child = tracking.Store().search({tracking.PARENT: result["run_id"]})[0].info.run_id
     for run_id, command in ((result["run_id"], resume.resume), (child, resume.resume), (child, close.close)):
@@ -105,7 +105,7 @@ def test_a_sweep_whose_process_was_killed_is_listed_with_the_command_that_contin
 def test_a_sweep_that_ended_is_listed_as_long_as_it_has_a_checkpoint():
     with pytest.raises(KeyboardInterrupt):
         swept(a_sweep(), reporter=Watcher(most=3 * 256 + 64))
-    (left,) = close.left_over()
+    (left,) = close.left_over(tracking.Store())
     assert (left["status"], left["again"]) == ("ended", "sweep PATH/rates.py"), "it is not in experiments/sweeps"
     assert "seed-0.pt" in left["name"]
 

@@ -76,7 +76,8 @@ def _store():
         return [_check("store", True, f"{shown} will be made by the first run"), studies]
     from tinycnn.track.mlflow_store import EVERY, Store
 
-    runs = Store().search({}, EVERY)
+    store = Store()
+    runs = store.search({}, EVERY)
     checks = [_check("store", True, f"{shown}, {len(runs)} runs"), studies]
     folder = Path(os.environ.get("TINYCNN_CHECKPOINTS") or ROOT / "checkpoints")
     kept = [*folder.rglob("seed-*.pt"), *folder.glob("*/jobs")]
@@ -90,11 +91,14 @@ def _store():
     except UserError as error:  # Slurm's queue cannot be read here
         return [*checks, _check("jobs in the queue", False, str(error))]
     for run_id, states in queued.items():
-        how = f"`python -m tinycnn {again(run_id)}` joins them"
-        how += f", `python -m tinycnn close {run_id}` cancels them" if "resume" in how else ""
+        try:
+            how = f"`python -m tinycnn {again(run_id)}` joins them"
+            how += f", `python -m tinycnn close {run_id}` cancels them" if "resume" in how else ""
+        except UserError as error:  # in another store
+            how = str(error)
         found = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         checks.append(_check("jobs in the queue", True, f"{run_id} {found}", note=how))
-    for run in left_over():
+    for run in left_over(store):
         run_id = run["run_id"]
         cure = f"`python -m tinycnn resume {run_id}` continues it, `python -m tinycnn close {run_id}` ends it"
         if "again" in run:

@@ -58,12 +58,13 @@ def device(experiments, offline):
 
 def _fetched(run_id: str, folder: Path) -> Path:
     """Return the checkpoint of the finished run whose id begins so, brought from the store. Raises UserError."""
-    from tinycnn.track.mlflow_store import PARENT, Store
+    from tinycnn.track.close import seeds_of
+    from tinycnn.track.mlflow_store import Store
 
     run_id, store = full_id(None, None, run_id), Store(note)
     entity = store.entity(run_id)
     if entity.data.tags.get("tinycnn.role") == "seeds":
-        seeds = [each.info.run_id for each in store.search({PARENT: run_id})]
+        seeds = [each.info.run_id for each in seeds_of(store, entity) if each.info.status == "FINISHED"]
         raise UserError(f"run {run_id}: has several seeds; export one of them: {', '.join(seeds) or 'none finished'}")
     if entity.info.status != "FINISHED":
         raise UserError(f"run {run_id}: has not finished; resume it first")

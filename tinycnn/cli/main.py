@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -98,8 +99,8 @@ def as_called(text: str) -> str:
         text = re.sub(rf"{PROGRAM} search ([^\s`;]+)", r"make study STUDY=\1", text)
     python = "python" if shutil.which("python") == sys.executable else sys.executable
     python = python.removeprefix(f"{ROOT}/") if here else python
-    text = text.replace(PROGRAM, f"{python} -m tinycnn")
-    return text if here else text.replace("`make ", f"`make -C {ROOT} ")
+    text = text.replace(PROGRAM, f"{shlex.quote(python)} -m tinycnn")
+    return text if here else text.replace("`make ", f"`make -C {shlex.quote(str(ROOT))} ")
 
 
 def main(arguments: list[str] | None = None) -> int:

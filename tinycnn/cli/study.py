@@ -8,6 +8,7 @@ import click
 from tinycnn.cli.commands import draw, draw_training, terminal
 from tinycnn.cli.main import command
 from tinycnn.cli.options import COUNT, DEVICE, OFFLINE, SEED, SET, STUDY, VERBOSE, launched, processes
+from tinycnn.errors import Undelivered
 
 
 @command(
@@ -63,4 +64,5 @@ def confirm(study, name, seeds, settings, workers, verbose, **options):
         options |= {"workers": processes(workers), "reporter": reporter, "draw": draw_training}
         options["settings"] = parse_settings(list(settings))
         result = promotion.confirm(definition.load(study), name, seeds, **options)
-    return result, promotion.text(result)
+    left = [Undelivered(reason, f"resume {run_id}") for run_id, reason in result["undelivered"].items()]
+    return result, promotion.text(result), next(iter(left), None)

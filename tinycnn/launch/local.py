@@ -20,7 +20,7 @@ import torch.multiprocessing  # passes tensors to other processes as shared memo
 from tinycnn.errors import UserError
 
 _CONTEXT = torch.multiprocessing.get_context("forkserver")  # imports once what each worker would need seconds for
-_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+_TERMINAL = signal.SIGINT, signal.SIGHUP
 
 
 class WorkerLost(UserError):
@@ -77,9 +77,9 @@ def map_tasks(
                 try:
                     what, content = pipe.recv()
                 except (EOFError, OSError):
-                    lost = WorkerLost("a worker process was killed, and the others were interrupted")
-                    if (task := retry(task, lost)) is None:
-                        raise lost from None
+                    lost = "a worker process was killed"
+                    if (task := retry(task, WorkerLost(lost))) is None:
+                        raise WorkerLost(f"{lost}, and the others were interrupted") from None
                     waiting.append((number, task))
                     team[team.index(worker)] = _Worker(function, threads)
                     continue

@@ -55,12 +55,12 @@ def options_of(words: str) -> dict:
     for word in words.split():
         name, given, value = word.partition("=")
         if name not in known or not value:
-            hint = f"of {name} has no value" if name in known else f"is not known; {nearest(name, sorted(known))}"
+            hint = "has no value" if name in known else f"is not known; {nearest(name, sorted(known))}"
             wrong = repr(word if name in known else name)
             raise SpecError(f"--slurm: {wrong} {hint}; e.g. \"partition=gpu timeout_min=60\"")
         kind = submitit.AutoExecutor._typed_parameters().get(name, int if value.isdigit() else str)
         try:
-            found[name] = kind(value)
+            found[name] = True if value == "True" else kind(value)  # of a flag, such as exclusive
         except ValueError:
             raise SpecError(f"--slurm: {word} is not a number") from None
     return found
@@ -103,8 +103,8 @@ def map_tasks(
         shutil.rmtree(folder)
         return [results[name][1] for name in names]
     _write(folder, cluster, {name: job for name, job in jobs.items() if name not in errors.keys() | lost.keys()})
-    for error in errors.values():
-        raise error
+    if errors:
+        raise next(iter(errors.values()))
     name, reason = next(iter(lost.items()))
     raise WorkerLost(f"{len(lost)} of {len(names)} jobs ended without a result, {name} first ({reason})")
 

@@ -24,7 +24,7 @@ def promote(study: Study, name: str, number: int | None = None) -> Path:
     """Write ``experiments/NAME.py`` from a study's best trial, or the one of that number; return its path.
 
     The file shows what changed from the study's base and where that came from. Raises SpecError for a name that cannot
-    be or is taken, UserError for a trial that was not trained to its end.
+    be, is taken or cannot be imported, UserError for a trial that was not trained to its end.
     """
     path = experiments.FOLDER / f"{name}.py"
     if path.exists():
@@ -36,6 +36,8 @@ def promote(study: Study, name: str, number: int | None = None) -> Path:
         what = "has no trial trained to its end yet" if number is None else f"has no complete trial {number}"
         raise UserError(f"study {study.name}: {what}; `python -m tinycnn search {study.name}` goes on")
     trial, base = trials[number], _experiment(study.base)
+    if "-" in f"{base.name}{study.name}":
+        raise SpecError(f"study {study.name} of {base.name}: no file can import a name with -; rename it with _")
     values, own = study.values(trial.params), study.own
     changes = {field: value for field, value in values.items() if as_stored(value) != own[field]}
     spec = study.base.with_values(changes, name=name, parent=base.name, notes="")
@@ -127,16 +129,19 @@ def confirm(
     expected = sum(seconds_of(study, found, spec) for spec in specs) * seeds / min(workers, seeds)
     about = f", about {duration(expected)} at the speed of the trials" if expected else ""
     reporter.notice(f"training {base.name} and {name} with {seeds} seeds each, those that have not finished yet{about}")
-    accuracies = []
+    accuracies, undelivered = [], {}
     for spec in specs:
         plan = run.prepare(spec, **how, fallback=False, reporter=reporter, draw=draw)
         shape = {"seeds": seeds, "first_seed": FIRST_SEED, "missing": True, "workers": workers, "cluster": cluster}
-        accuracies.append([each["last"] for each in run.run(plan, **shape, reporter=reporter)["seeds"]])
+        outcome = run.run(plan, **shape, reporter=reporter)
+        accuracies.append([each["last"] for each in outcome["seeds"]])
+        if outcome["undelivered"]:
+            undelivered[outcome["run_id"]] = outcome["undelivered"]
     result = compared(base.name, name, *accuracies)
     if not settings:
         with storage.errors():
             found.set_user_attr("comparison", result)
-    return result
+    return result | {"undelivered": undelivered}
 
 
 def seconds_of(study: Study, found, spec: Spec) -> float:

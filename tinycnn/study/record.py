@@ -30,8 +30,13 @@ class Outcome:
 
 def own_run(store, found, study, plan) -> str:
     """Return the study's own MLflow run, made unless this store has it."""
-    with contextlib.suppress(UserError):  # none yet, or in another store
-        return store.entity(found.user_attrs.get("mlflow_run", "")).info.run_id
+    if known := found.user_attrs.get("mlflow_run"):
+        try:
+            return store.entity(known).info.run_id
+        except StoreTrouble:
+            raise
+        except UserError:  # in another store
+            pass
     own = {"study_digest": study.digest, "role": "study", "storage": shown(studies())}
     with store.run(f"study {study.name}", _tags(study, plan, **own)) as tracked:
         tracked.open()
@@ -64,14 +69,15 @@ def record_trial(store, study, plan, trial, parent, outcome, send) -> str | None
 
 
 def record_missing(store, study, plan, found, parent, send):
-    """Make the runs of trials that the store did not take when they ended, in place of what it has of them."""
+    """Make the runs of trials that the store did not take when they ended, in place of what it has of them.
+
+    Where the store does not take one, the others wait for the next search.
+    """
     with storage.errors(), storage.locked(study.name):
         made = found.user_attrs.get("runs", {})
         for trial in found.get_trials(deepcopy=False):
-            kept, has_ended = trial.user_attrs, trial.state.is_finished()
-            if not has_ended or storage.state(trial) not in storage.TRAINED:
-                continue
-            if kept["run_id"] or str(trial.number) in made:
+            kept = trial.user_attrs
+            if storage.state(trial) not in storage.TRAINED or kept["run_id"] or str(trial.number) in made:
                 continue
             with contextlib.suppress(StoreTrouble):
                 for each in store.search({PARENT: parent, "tinycnn.trial": trial.number}, EVERY):
@@ -79,8 +85,9 @@ def record_missing(store, study, plan, found, parent, send):
             known = kept | {"value": trial.value if kept["state"] == "complete" else None}
             outcome = Outcome(**{each.name: known[each.name] for each in fields(Outcome)})
             of_trial = plan.but(study.trained.with_values(study.values(trial.params)), plan.measured)
-            if run_id := record_trial(store, study, of_trial, trial, parent, outcome, send):
-                found.set_user_attr("runs", made := made | {str(trial.number): run_id})
+            if not (run_id := record_trial(store, study, of_trial, trial, parent, outcome, send)):
+                break
+            found.set_user_attr("runs", made := made | {str(trial.number): run_id})
 
 
 def end_left_runs(store, run_id):

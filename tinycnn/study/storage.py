@@ -161,7 +161,8 @@ def _pruner(study):
 
 def state(trial) -> str:
     """Return what became of a trial: Optuna's own state, or ours, which tells more."""
-    own = trial.user_attrs.get("state", trial.state.name.lower())
+    known = trial.user_attrs if trial.state.is_finished() else {}  # ours is stored before Optuna's
+    own = known.get("state", trial.state.name.lower())
     return "lost" if trial.state == TrialState.FAIL and own not in ("interrupted", "failed") else own
 
 

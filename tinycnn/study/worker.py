@@ -84,7 +84,7 @@ def run(
             + (f"The last that do not: {invalid[-1]}" if invalid else "Search smaller widths, or raise the limit")
         )
     if result["trained"] < budget:
-        reporter.notice(f"{result['trained']} of {budget} trials are trained, others run elsewhere; search again then")
+        reporter.notice(f"{result['trained']} of {budget} trials are trained, search again for the others")
     return result
 
 
@@ -94,8 +94,10 @@ def _launch(study, plan, budget, workers: range, run_id, reporter):
 
     def retry(worker, error):
         lost.append(worker)
-        reporter.warning(f"{str(error).partition(';')[0]}. Another takes its place, and its trial is tried again")
-        return worker if len(lost) < 10 else None
+        if len(lost) == 10:
+            return None
+        reporter.warning(f"{error}. Another takes its place, and its trial is tried again")
+        return worker
 
     launch.map_tasks(
         functools.partial(_work, study, plan, budget, run_id),

@@ -31,12 +31,11 @@ def close(run_id: str, announce=lambda line: None) -> str:
     return f"run {run_id} {ended}; what was logged is kept, {gone}"
 
 
-def left_over(announce=lambda line: None) -> list[dict]:
+def left_over(store: Store) -> list[dict]:
     """Return the runs that no living process of this machine is training, though they are RUNNING or have a checkpoint.
 
     ``where`` is "" for those that can be resumed from here; ``again`` is the command that continues a study or sweep.
     """
-    store = Store(announce)
     every = {each.info.run_id: each for each in store.search({}, ("RUNNING",))}
     roles = *_ROLES, "study", "sweep"
     running = {i: each for i, each in every.items() if each.data.tags.get("tinycnn.role") in roles}
@@ -93,11 +92,12 @@ def _continued_by(tags) -> str:
 
 
 def seeds_of(store, entity) -> list:
-    """Return the runs of one seed that a run consists of: itself, or a parent's children."""
-    if entity.data.tags["tinycnn.role"] != "seeds":
+    """Return the runs of one seed that a run consists of: itself, or a parent's children and those that it took."""
+    tags = entity.data.tags
+    if tags["tinycnn.role"] != "seeds":
         return [entity]
-    found = select.children(store, entity.info.run_id, entity.data.tags)
-    return [each for _, each in sorted(found.items())]
+    found, first = select.children(store, entity.info.run_id, tags), int(tags["tinycnn.first_seed"])
+    return [found[seed] for seed in range(first, first + int(tags["tinycnn.seeds"])) if seed in found]
 
 
 def discard_checkpoints(entity) -> list[Path]:

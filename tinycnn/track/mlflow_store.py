@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from tinycnn.errors import StoreTrouble, UserError
+from tinycnn.errors import SpecError, StoreTrouble, UserError
 from tinycnn.track.address import check_store, database, first_line, shown, uri, with_cure
 from tinycnn.track.mlflow_run import ERRORS, Run, store_errors, system_metrics
 from tinycnn.track.mlflow_run import PARENT as PARENT
@@ -135,6 +136,8 @@ class Store:
         if not models:
             raise UserError(f"run {run_id}: has no model; give the id of one seed that has finished")
         name = name or entity.data.tags["tinycnn.experiment"]
+        if re.search("[/:]", name):
+            raise SpecError(f"--name {name}: a model's name has no / or :; take another")
         with store_errors():
             return name, mlflow.register_model(f"models:/{models[0].model_id}", name).version
 

@@ -26,12 +26,13 @@ class Record(contextlib.ExitStack):
         self.plan, self.store, self.reporter = plan, store, reporter
         self._sizes = {name: getattr(plan.measured, name) for name in ("parameters", "macs", "receptive_field")}
         self._params = params | self._sizes
+        self._tags = plan.tags | {ENVIRONMENT: plan.environment_tag}
+        provenance.commit()  # now, as the tags: what is edited during the first epoch is not what ran
         self.run, self._begun = None, False
 
     def _open(self, which, own, run_id, parent=None, folder=None):
         """Make the run unless it has an id, and claim its folder of checkpoints, or its parent's."""
-        tags = self.plan.tags | {f"tinycnn.{tag}": value for tag, value in own.items()}
-        tags[ENVIRONMENT] = self.plan.environment_tag
+        tags = self._tags | {f"tinycnn.{tag}": value for tag, value in own.items()}
         if self.plan.settings:
             tags["tinycnn.settings"] = self.plan.settings
         self.run = self.enter_context(self.store().run(self.plan.name(which), tags, parent, run_id))

@@ -34,14 +34,11 @@ def resume(run_id: str, *, offline=False, workers=1, cluster=None, reporter=None
     tags, parent = entity.data.tags, entity.data.tags.get(PARENT)
     cluster = jobs.cluster_of(run_id, cluster) if tags["tinycnn.role"] == "seeds" else None
     plan = _plan(entity, offline, reporter, draw, elsewhere=bool(cluster))
-    taken = {int(seed) for seed in tags.get("tinycnn.seeds_taken", "").split()}  # from other runs, under --missing
-    done = {seed: each for seed, each in select.finished(store, plan).items() if seed in taken} if taken else {}
     if entity.info.status == "FINISHED":
         reporter.notice(f"run {run_id} has finished: there is nothing to resume")
         discard_checkpoints(entity)
         summaries = [select.summary(store, each, plan.spec.target) for each in seeds_of(store, entity)]
-        summaries = sorted([*filter(None, summaries), *done.values()], key=lambda each: each["seed"])
-        if not summaries:
+        if not (summaries := [*filter(None, summaries)]):
             raise UserError(f"run {run_id}: has finished, but its record has no epochs; train anew with `run`")
         result = outcome(plan, summaries, run_id, lambda: store)
     else:
@@ -52,6 +49,8 @@ def resume(run_id: str, *, offline=False, workers=1, cluster=None, reporter=None
         threads = int(facts(entity)["machine.threads"])
         if tags["tinycnn.role"] == "seeds":
             first, count = int(tags["tinycnn.first_seed"]), int(tags["tinycnn.seeds"])
+            taken = {int(seed) for seed in tags.get("tinycnn.seeds_taken", "").split()}  # from other runs: --missing
+            done = {seed: each for seed, each in select.finished(store, plan).items() if seed in taken} if taken else {}
             workers = workers if threads == 1 else 1  # a run with several threads has the processors to itself
             how = {"workers": workers, "threads": threads, "cluster": cluster}
             return train_several(plan, range(first, first + count), done, lambda: store, reporter, run_id, **how)

@@ -34,14 +34,13 @@ def run(
     first = plan.spec.train.seed if first_seed is None else first_seed
     if first + seeds > 2**32:
         raise SpecError(f"{plan.spec.name}: train.seed: the last seed, {first + seeds - 1}, is more than {2**32 - 1}")
-    store = opened(reporter)
-    done = {}
+    store, several, done = opened(reporter), range(first, first + seeds), {}
     if missing:
         from tinycnn.track import select
 
-        done = select.finished(store(), plan)
+        done = {seed: each for seed, each in select.finished(store(), plan).items() if seed in several}
     if seeds > 1 or cluster:
-        several, run_id = range(first, first + seeds), None
+        run_id = None
         if cluster:
             from tinycnn.track import jobs
 
@@ -63,7 +62,7 @@ def train_several(
         workers = 1
     with computing_with(threads), ParentRecord(plan, seeds, done, store, reporter) as record:
         record.open(run_id)
-        parent, summaries = record.run.id, {seed: done[seed] for seed in seeds if seed in done}
+        parent, summaries = record.run.id, dict(done)
         begun = select.children(store(), parent, plan.tags) if run_id else {}
         for seed, child in begun.items():
             if child.info.status == "FINISHED" and (summary := select.summary(store(), child, plan.spec.target)):

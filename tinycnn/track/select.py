@@ -10,8 +10,7 @@ _SAME = "tinycnn.spec_hash", "tinycnn.data_digest", "tinycnn.code_hash"
 
 def finished(store: Store, plan) -> dict[int, dict]:
     """Return the summaries of the runs that need not be made again, by seed."""
-    names = ("tinycnn.experiment", "tinycnn.settings")  # which change no number
-    same = {name: value for name, value in plan.tags.items() if name not in names}
+    same = {name: value for name, value in plan.tags.items() if name != "tinycnn.experiment"}  # that changes no number
     runs = store.search({**same, "tinycnn.role": "seed"})
     summaries = [summary(store, entity, plan.spec.target) for entity in runs]
     return {each["seed"]: each for each in summaries if each}
@@ -20,11 +19,14 @@ def finished(store: Store, plan) -> dict[int, dict]:
 def children(store: Store, parent: str, tags: dict) -> dict:
     """Return the runs of a parent by seed, as MLflow's entities; of two with the same seed, a finished one.
 
-    Runs that are not seeds of the spec, data and code in ``tags`` are left out: they may be older, and anybody may put
-    a run below another.
+    Those that it took from other runs, as its ``tags`` say, are among them. Runs that are not seeds of the spec, data
+    and code in ``tags`` are left out: they may be older, and anybody may put a run below another.
     """
     same = {name: tags[name] for name in _SAME if name in tags}
-    found = store.search({PARENT: parent, "tinycnn.role": "seed", **same}, EVERY)
+    taken = tags.get("tinycnn.seeds_taken", "").split()
+    others = store.search({"tinycnn.role": "seed", **same}) if taken else []
+    found = [each for each in others if each.data.tags["tinycnn.seed"] in taken]
+    found += store.search({PARENT: parent, "tinycnn.role": "seed", **same}, EVERY)
     found.sort(key=lambda entity: entity.info.status == "FINISHED")
     return {int(entity.data.tags["tinycnn.seed"]): entity for entity in found}
 

@@ -70,7 +70,7 @@ def seed_table(summaries: list[dict]) -> str:
     """Return the summaries of a spec's seeds as a Markdown table; accuracies in percent."""
     head = ("seed", "last %", "best %", "best epoch", "run")
     rows = [
-        (f"{s['seed']:.0f}", f"{s['last']:.2f}", f"{s['best']:.2f}", f"{s['best_epoch']:.0f}", (s["run_id"] or "-")[:8])
+        (f"{s['seed']:.0f}", f"{s['last']:.2f}", f"{s['best']:.2f}", f"{s['best_epoch']:.0f}", s["run_id"][:8])
         for s in summaries
     ]
     return markdown(head, rows, ">>>><")
