@@ -194,15 +194,18 @@ def _class_counts(selected) -> dict:
     return counts
 
 
+def _is_older(spec, hashes: set) -> bool:
+    """Tell whether runs of a spec are of other code than the present; False where their teacher is not here."""
+    try:
+        return bool(hashes - {code_hash(code(spec, kernels)) for kernels in ("native", "torch")})
+    except UserError:  # its weights count as code
+        return False
+
+
 def _note_origin(epochs, specs, notes):
     """Note which numbers are from other code than the present, or from uncommitted changes."""
     runs_of = epochs.groupby("experiment", sort=False)
-    older = [
-        name
-        for name, hashes in runs_of["code_hash"]
-        if (spec := specs[name]) and set(hashes) - {code_hash(code(spec, kernels)) for kernels in ("native", "torch")}
-    ]
-    if older:
+    if older := [name for name, hashes in runs_of["code_hash"] if specs[name] and _is_older(specs[name], {*hashes})]:
         notes.append(
             f"Trained before the latest change of the code that numbers depend on: {', '.join(older)}; training again, "
             "and then make evidence, shows whether that changes anything."

@@ -13,9 +13,10 @@ from tinycnn.data import Images, Split
 from tinycnn.data.catalog import DATASETS
 from tinycnn.errors import SpecError
 from tinycnn.network.check import check
-from tinycnn.spec import Spec
+from tinycnn.spec import Distillation, Spec
 from tinycnn.spec import load as experiments
-from tinycnn.train.loop import train
+from tinycnn.train import checkpoint
+from tinycnn.train.loop import start, train
 
 NAMES = experiments.names()
 every = pytest.mark.parametrize("name", NAMES)
@@ -74,8 +75,14 @@ def test_a_derived_experiment_shows_only_what_changed(name):
 
 
 @every
-def test_an_experiment_takes_a_quick_run(name):
-    spec = experiments.load(name).but(train={"epochs": 1, "batch_size": 8, "compile": False})
+def test_an_experiment_takes_a_quick_run(name, tmp_path):
+    quick = {"epochs": 1, "batch_size": 8, "compile": False}
+    spec = experiments.load(name).but(train=quick)
+    if isinstance(spec.loss, Distillation):
+        teacher = experiments.load(spec.loss.teacher).but(train=quick)
+        state = start(teacher, 0, few_images(spec.data.name), torch.device("cpu"))
+        checkpoint.save(tmp_path / "teacher.pt", {"spec": teacher.to_json()}, state, [])
+        spec = spec.but(loss={"teacher": str(tmp_path / "teacher.pt")})
     (result,) = train(spec, 0, data=few_images(spec.data.name), device="cpu")
     assert math.isfinite(result.train_loss) and math.isfinite(result.loss)
     assert 0 <= result.accuracy <= 100 and result.clean_train_accuracy is not None
