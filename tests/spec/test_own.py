@@ -230,7 +230,7 @@ SPEC = EXP3.but(name="mentor", model=Network(Conv(4), MaxPool(4), Head()), data=
 """
 
 
-def test_an_experiment_teaches_by_its_name_those_that_train_on_the_same_images(folder, store, few_images, no_artifacts):
+def test_an_experiment_teaches_by_name_those_of_the_same_images(folder, store, few_images, no_artifacts):
     (folder / "mentor.py").write_text(MENTOR)
     mentor = experiments.load("mentor")
     pupil = mentor.but(name="pupil", loss=Distillation("mentor"))
@@ -241,5 +241,12 @@ def test_an_experiment_teaches_by_its_name_those_that_train_on_the_same_images(f
     run_id = runs.run(runs.prepare(pupil, device="cpu"))["run_id"]
     weights = store.entity(taught).data.tags["tinycnn.weights"]
     assert store.entity(run_id).data.tags["tinycnn.teacher"] == weights[:12]
+    held_out = pupil.but(data={"validation": 0.2})
     with pytest.raises(UserError, match="no finished run with data.validation=0.2"):
-        runs.prepare(pupil.but(data={"validation": 0.2}), device="cpu")
+        runs.prepare(held_out, device="cpu")
+    begun = runs.prepare(pupil, device="cpu")
+    assert begun.code  # then another brings the teacher of its validation split
+    runs.run(runs.prepare(mentor.but(data={"validation": 0.2}), device="cpu"))
+    runs.prepare(held_out, device="cpu")
+    with pytest.raises(UserError, match="pupil: loss: another run has brought another teacher here"):
+        runs.run(begun)

@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 
 from tinycnn.data.files import Images
-from tinycnn.errors import Diverged
+from tinycnn.errors import Diverged, UserError
 from tinycnn.track import verdict
 from tinycnn.track.address import check_store, database
 from tinycnn.track.interruption import uninterrupted
@@ -56,6 +56,9 @@ def recorded(plan, seed, store, reporter, *, run_id=None, parent: str | None = N
 
     Returns the run's summary and what the store lacks. What is thrown in is recorded as the end of the run.
     """
+    if any(plan.code[name] != digest for name, digest in plan.spec.loss.used().items()):
+        once_more = "start this again when that has ended, or set TINYCNN_CHECKPOINTS to a folder of its own"
+        raise UserError(f"{plan.spec.name}: loss: another run has brought another teacher here; {once_more}")
     spec, state, history = plan.spec, start(plan.spec, seed, plan.data, plan.device), []
     with SeedRecord(plan, seed, store, reporter, parent, folder) as record:
         if run_id or database() is None:  # a server may refuse the run, which is better known before training
