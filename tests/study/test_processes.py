@@ -99,7 +99,7 @@ def kill_a_worker(real, store, workers, budget):
 
 
 def test_a_worker_killed_loses_only_its_trial_which_is_tried_again(real, store):
-    kill_a_worker(real, store, workers=2, budget=3)
+    kill_a_worker(real, store, workers=2, budget=2)
 
 
 @pytest.mark.slow

@@ -36,8 +36,8 @@ def promote(study: Study, name: str, number: int | None = None) -> Path:
         what = "has no trial trained to its end yet" if number is None else f"has no complete trial {number}"
         raise UserError(f"study {study.name}: {what}; `python -m tinycnn search {study.name}` goes on")
     trial, base = trials[number], _experiment(study.base)
-    if "-" in f"{base.name}{study.name}":
-        raise SpecError(f"study {study.name} of {base.name}: no file can import a name with -; rename it with _")
+    if "-" in (imported := study.name if study.base.difference(base) else base.name):
+        raise SpecError(f"{imported}: no file can import a name with -; rename it with _")
     values, own = study.values(trial.params), study.own
     changes = {field: value for field, value in values.items() if as_stored(value) != own[field]}
     spec = study.base.with_values(changes, name=name, parent=base.name, notes="")
